@@ -1,0 +1,107 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let package = Package(
+    name: "millrace",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "millrace", targets: ["millrace"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.20.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    ],
+    targets: [
+        // C libraries: each is imported by exactly one Swift target.
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CRDKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(
+            name: "CSimdJSON",
+            cxxSettings: [.define("NDEBUG", .when(configuration: .release))],
+            linkerSettings: [.linkedLibrary("simdjson")]
+        ),
+        .target(name: "CDuckDB", linkerSettings: [.linkedLibrary("dl")]),
+        .target(name: "CBrokerPort", linkerSettings: [.linkedLibrary("dl")]),
+
+        // Swift.
+        .target(name: "SerialQueue", swiftSettings: strict),
+        .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: strict),
+        .target(name: "Replication", dependencies: ["JSON"], swiftSettings: strict),
+        .target(name: "Debezium", dependencies: ["Replication", "JSON"], swiftSettings: strict),
+        .target(name: "EventFile", dependencies: ["Replication", "JSON", "CZlib"], swiftSettings: strict),
+        .target(
+            name: "Kafka",
+            dependencies: [
+                "Replication", "SerialQueue", "CRDKafka", "CBrokerPort",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Postgres",
+            dependencies: ["Replication", "SerialQueue", "CLibPQ", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "DuckDB",
+            dependencies: ["Replication", "SerialQueue", "CDuckDB", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Agent",
+            dependencies: [
+                "Replication", "Debezium", "EventFile", "Kafka", "Postgres", "DuckDB", "JSON", "PipelineFile",
+                "SerialQueue",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "PipelineFile",
+            dependencies: [.product(name: "Yams", package: "Yams")],
+            swiftSettings: strict
+        ),
+        .target(name: "ThrowawayPostgres", dependencies: ["SerialQueue"], swiftSettings: strict),
+        .target(name: "ReplicationTestKit", dependencies: ["Replication"], swiftSettings: strict),
+        .executableTarget(
+            name: "millrace",
+            dependencies: [
+                "Agent", "Kafka", "Replication", "PipelineFile",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+
+        // Tests, in the order in which they are worth reading.
+        .testTarget(name: "ReplicationTests", dependencies: ["Replication", "ReplicationTestKit", "JSON"], swiftSettings: strict),
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        .testTarget(name: "EventFileTests", dependencies: ["EventFile", "Replication", "JSON"], swiftSettings: strict),
+        .testTarget(
+            name: "DebeziumTests", dependencies: ["Debezium", "Replication", "JSON", "EventFile"], swiftSettings: strict),
+        .testTarget(name: "PipelineFileTests", dependencies: ["PipelineFile"], swiftSettings: strict),
+        .testTarget(
+            name: "KafkaTests",
+            dependencies: ["Kafka", "Replication", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "ThrowawayPostgres"], swiftSettings: strict),
+        .testTarget(name: "DuckDBTests", dependencies: ["DuckDB"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

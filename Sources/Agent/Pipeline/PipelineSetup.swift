@@ -1,0 +1,154 @@
+import Crypto
+package import Debezium
+import DuckDB
+import Foundation
+package import Logging
+package import PipelineFile
+import Postgres
+package import Replication
+
+/// Makes the parts of a pipeline from its file.
+package struct PipelineSetup: Sendable {
+    package let pipeline: Pipeline
+    package let layout: WarehouseLayout
+    package let logger: Logger
+
+    package init(_ pipeline: Pipeline, logger: Logger) {
+        self.pipeline = pipeline
+        self.logger = logger
+        let schemas = pipeline.warehouse.schemas
+        layout = WarehouseLayout(
+            pipeline: pipeline.name, current: schemas.current, raw: schemas.raw, live: schemas.live,
+            history: schemas.history, hasRaw: pipeline.layers.raw, hasCurrent: pipeline.layers.current)
+    }
+
+    package func makeWarehouse() -> any Warehouse {
+        switch pipeline.warehouse.engine {
+        case .duckdb(let settings):
+            DuckDBWarehouse(
+                path: settings.path, memoryLimit: "\(settings.memory_limit.bytes / 1024)KiB",
+                library: settings.library, layout: layout)
+        case .postgres(let settings):
+            PostgresWarehouse(url: settings.url.text, layout: layout)
+        }
+    }
+
+    package func makeSource() throws -> any RecordSource {
+        switch pipeline.source.input {
+        case .kafka(let settings): try KafkaSource(settings, limits: pipeline.batch, logger: logger)
+        case .file(let settings): FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
+        }
+    }
+
+    private var withholdsAny: Bool {
+        pipeline.tables.contains { !$0.columns.exclude.isEmpty || !$0.columns.hash.isEmpty }
+    }
+
+    // MARK: Decoder
+
+    package func decoderConfiguration(known: [TableDefinition], catalog: SourceCatalog?) -> DecoderConfiguration {
+        let pipeline = pipeline
+        var configuration = DecoderConfiguration(
+            select: { table in Self.choice(table, in: pipeline) },
+            hash: { bytes, arena in
+                let digest = SHA256.hash(data: bytes)
+                let range = arena.appendUninitialized(64)
+                let out = arena.mutableBytes(range)
+                let digits = StaticString("0123456789abcdef").utf8Start
+                for (index, byte) in digest.enumerated() {
+                    out[2 * index] = digits[Int(byte >> 4)]
+                    out[2 * index + 1] = digits[Int(byte & 15)]
+                }
+                return range
+            })
+        configuration.knownTables = known
+        configuration.equality = if case .duckdb = pipeline.warehouse.engine { .duckdb } else { .postgres }
+        let withholdsAny = withholdsAny
+        configuration.withholdsBytes = { table in
+            guard let table else { return withholdsAny }
+            guard let columns = pipeline.table(source: table.description)?.columns else { return false }
+            return !columns.exclude.isEmpty || !columns.hash.isEmpty
+        }
+        switch pipeline.source.snapshot {
+        case .initial: break
+        case .never: configuration.operations.remove(.read)
+        case .only: configuration.operations = [.read]
+        }
+        if let catalog {
+            configuration.catalogTypes = catalog.types
+            configuration.catalogKeys = catalog.keys
+            configuration.replicaIdentity = catalog.identities
+        }
+        return configuration
+    }
+
+    private static func choice(_ table: TableID, in pipeline: Pipeline) -> TableChoice? {
+        let name = table.description
+        guard pipeline.source.tables.chooses(name) else { return nil }
+        let entry = pipeline.table(source: name)
+        let metadata = pipeline.metadataColumns(source: name)
+        let types = (entry?.columns.types ?? [:]).compactMapValues { ColumnType(sql: $0) }
+        return TableChoice(
+            target: pipeline.target(schema: table.schema, table: table.table), key: entry?.key,
+            excluded: Set(entry?.columns.exclude ?? []), hashed: Set(entry?.columns.hash ?? []), types: types,
+            metadata: MetadataNames(
+                isDeleted: metadata.is_deleted, deletedAt: metadata.deleted_at,
+                sourceUpdatedAt: metadata.source_updated_at, loadedAt: metadata.loaded_at),
+            existing: ExistingPolicy(rawValue: entry?.existing.rawValue ?? "error") ?? .error,
+            filter: entry?.filter.map(PipelineRowFilter.init))
+    }
+
+    // MARK: What must hold before a table is made
+
+    /// Throws `.configuration` where a table's names collide with ours or with another table's.
+    package func validate(_ definition: TableDefinition, beside others: [TableDefinition]) throws {
+        let engine = pipeline.warehouse.engine
+        let source = definition.source.description
+        let reserved = Array(WarehouseSchema.reservedColumns)
+        if let collision = pipeline.metadataColumns(source: source).collision(
+            source: source, columns: definition.columns.map(\.name), reserved: reserved, ignoringCase: engine.ignoresCase)
+        {
+            throw ReplicationError(
+                .configuration,
+                "\(source): the source has columns named like ours: \(collision.columns.joined(separator: ", "))",
+                remedy: "put this into the pipeline file:\n\(collision.remedy)", table: definition.source)
+        }
+        func folded(_ name: String) -> String { engine.ignoresCase ? name.lowercased() : name }
+        if let other = others.first(where: { folded($0.target) == folded(definition.target) }) {
+            throw ReplicationError(
+                .configuration,
+                "\(source) and \(other.source) would both be table \(definition.target) in the warehouse",
+                remedy: "give one of them a name of its own:\ntables:\n  - source: \(source)\n    target: \(definition.target)_2",
+                table: definition.source)
+        }
+        var seen = Set<String>()
+        if let twin = definition.columns.map(\.name).first(where: { !seen.insert(folded($0)).inserted }) {
+            throw ReplicationError(
+                .configuration, "\(source): the warehouse can't tell column \(twin) from another that differs by case only",
+                remedy: "leave one out:\ntables:\n  - source: \(source)\n    columns: { exclude: [\(twin)] }",
+                table: definition.source)
+        }
+        for name in [definition.target] + definition.columns.map(\.name) {
+            if let problem = Identifier.problem(name, bytes_max: engine.identifier_bytes_max) {
+                throw ReplicationError(
+                    .configuration, "\(source): \(name.prefix(80)): \(problem)",
+                    remedy: "set `target:` for the table, or exclude the column", table: definition.source)
+            }
+        }
+        for column in pipeline.table(source: source)?.columns.exclude ?? [] where definition.columns.contains(where: { $0.name == column }) {
+            throw ReplicationError(
+                .configuration, "\(source): column \(column) is excluded now and stands in the warehouse already",
+                remedy: "drop the pipeline's tables and replicate anew, or take the column off `exclude`",
+                table: definition.source)
+        }
+    }
+}
+
+/// What a source database says of its tables, for decoding.
+package struct SourceCatalog: Sendable {
+    package var types: [TableID: [String: ColumnType]] = [:]
+    package var keys: [TableID: [String]] = [:]
+    package var identities: [TableID: ReplicaIdentity] = [:]
+
+    package init() {}
+}

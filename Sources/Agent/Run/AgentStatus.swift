@@ -1,0 +1,78 @@
+package import Replication
+import Synchronization
+
+/// What the running agent knows of itself, for status, metrics and the summary; from any thread.
+package final class AgentStatus: Sendable {
+    package enum State: String, Sendable { case starting, ok, degraded, stopped }
+
+    package struct TableStatus: Sendable {
+        package var definition: TableDefinition
+        package var ledger: LedgerEntry
+        package var newestSourceTime_us = Int64.min
+        /// Why the table is in state `error`.
+        package var error: String?
+    }
+
+    package struct Snapshot: Sendable {
+        package var state = State.starting
+        package var tables: [TableID: TableStatus] = [:]
+        package var unknown = LedgerEntry(table: nil)
+        package var control = 0
+        package var positions: [TopicPartition: Int64] = [:]
+        package var lag: [TopicPartition: Int64] = [:]
+        package var lost: [LostPartition] = []
+        /// What the agent waits for, if it waits.
+        package var waiting: String?
+        package var batches = 0
+        package var applySeconds = 0.0
+        package var rows = 0
+        package var recordBytes = 0
+        package var retries = 0
+        package var newestSourceTime_us = Int64.min
+        package var lastCommit_us = Int64.min
+        package var startedAt_us = Int64.min
+
+        package var events: Int { tables.values.reduce(unknown.read) { $0 + $1.ledger.read } }
+        package var quarantined: Int { tables.values.reduce(unknown.quarantined) { $0 + $1.ledger.quarantined } }
+    }
+
+    private let snapshot = Mutex(Snapshot())
+
+    package init() {}
+
+    package var current: Snapshot { snapshot.withLock { $0 } }
+    package func update(_ change: (inout Snapshot) -> Void) { snapshot.withLock { change(&$0) } }
+
+    /// Counts a batch that is durable now.
+    package func committed(
+        _ outcome: BatchApplier.Outcome, _ tables: [TableDefinition], positions: [TopicPartition: Int64], seconds: Double,
+        newestSourceTime_us: Int64, recordBytes: Int, at now_us: Int64
+    ) {
+        snapshot.withLock { all in
+            all.batches += 1
+            all.applySeconds += seconds
+            all.rows += outcome.rows
+            all.recordBytes += recordBytes
+            all.control += outcome.control
+            all.lastCommit_us = now_us
+            all.newestSourceTime_us = max(all.newestSourceTime_us, newestSourceTime_us)
+            all.positions.merge(positions) { $1 }
+            for entry in outcome.ledger {
+                guard let table = entry.table else {
+                    all.unknown += entry
+                    continue
+                }
+                guard let definition = tables.first(where: { $0.source == table }) ?? all.tables[table]?.definition else {
+                    // A record that was put aside before its table had a shape.
+                    all.unknown += entry
+                    continue
+                }
+                all.tables[table, default: TableStatus(definition: definition, ledger: .init(table: table))].ledger += entry
+                all.tables[table]?.definition = definition
+                all.tables[table]?.newestSourceTime_us = max(
+                    all.tables[table]?.newestSourceTime_us ?? .min, newestSourceTime_us)
+            }
+            if all.quarantined > 0, all.state == .ok { all.state = .degraded }
+        }
+    }
+}

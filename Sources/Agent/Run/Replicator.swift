@@ -1,0 +1,312 @@
+package import Debezium
+import Dispatch
+import Foundation
+package import Logging
+package import Replication
+import SerialQueue
+
+/// The runner: pulls records, decodes them and has the warehouse apply them, one batch filling while one
+/// applies. All decisions are made in the core; this only moves batches and reacts to what happens.
+package actor Replicator {
+    package struct Settings: Sendable {
+        package var owner: String
+        package var untilEnd = false
+        /// After this long a drain gives up and leaves the batch in hand to the next start.
+        package var drain_s = 30.0
+        /// Called before a table is made: throws where its columns collide with ours.
+        package var validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void = { _, _ in }
+
+        package init(owner: String) { self.owner = owner }
+    }
+
+    private let executor = SerialQueueExecutor(label: "replicator")
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private let source: any RecordSource
+    private let warehouse: any Warehouse
+    private let status: AgentStatus
+    private let settings: Settings
+    private let logger: Logger
+    private let makeDecoder: @Sendable ([TableDefinition]) throws -> DebeziumDecoder
+
+    private var decoder: DebeziumDecoder?
+    private var claims: [TopicPartition: Int64] = [:]
+    private var positions: [TopicPartition: Int64?] = [:]
+    /// The decoder's memory of each partition, as it goes into checkpoints.
+    private var decoderStates: [TopicPartition: String] = [:]
+    private var known: [TableID: TableDefinition] = [:]
+    private var inFlight: Task<Void, any Error>?
+    private var remaining: [TopicPartition: Int64]?
+    private var stopRequested = false
+    private var lastLook = ContinuousClock.now
+
+    package init(
+        source: any RecordSource, warehouse: any Warehouse, status: AgentStatus, settings: Settings, logger: Logger,
+        makeDecoder: @escaping @Sendable ([TableDefinition]) throws -> DebeziumDecoder
+    ) {
+        self.source = source
+        self.warehouse = warehouse
+        self.status = status
+        self.settings = settings
+        self.logger = logger
+        self.makeDecoder = makeDecoder
+    }
+
+    /// Asks for a drain: the batch in hand is finished, then `run` returns.
+    package nonisolated func stop() {
+        Task { await self.requestStop() }
+        source.wake()
+    }
+
+    private func requestStop() { stopRequested = true }
+
+    /// Replicates until stopped, or, with `untilEnd`, until what the source held at the start is durable.
+    package func run() async throws {
+        for definition in try await warehouse.knownTables() {
+            known[definition.source] = definition
+            status.update { $0.tables[definition.source] = .init(definition: definition, ledger: .init(table: definition.source)) }
+        }
+        decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
+        if settings.untilEnd { remaining = try await source.endPositions() }
+        status.update { if $0.state == .starting { $0.state = .ok } }
+        do {
+            while try await !isDone() {
+                if try await !step(try await source.next()) { break }
+            }
+            try await drain()
+        } catch {
+            inFlight?.cancel()
+            _ = try? await inFlight?.value
+            throw error
+        }
+    }
+
+    private func isDone() async throws -> Bool {
+        if stopRequested || Task.isCancelled { return true }
+        guard let remaining else { return false }
+        if remaining.isEmpty { return true }
+        // Partitions of other agents are seen in the warehouse only.
+        if ContinuousClock.now - lastLook > .milliseconds(500) {
+            lastLook = .now
+            try await drain()
+            try await look()
+        }
+        return self.remaining?.isEmpty ?? false
+    }
+
+    /// False: the source is through.
+    private func step(_ step: SourceStep) async throws -> Bool {
+        switch step {
+        case .assigned(let partitions): try await take(partitions)
+        case .revoked(let partitions, let lost): try await giveBack(partitions, lost: lost)
+        case .records(let records): try await apply(records)
+        case .lost(let partition): try report([partition])
+        case .idle:
+            try await drain()
+            if remaining != nil { try await look() }
+            let lag = await source.lag()
+            status.update { $0.lag = lag }
+        case .end:
+            try await drain()
+            return false
+        }
+        return true
+    }
+
+    // MARK: Partitions
+
+    private func take(_ partitions: [TopicPartition]) async throws {
+        try await drain()
+        let checkpoints = try await retrying("claiming partitions") { [warehouse, settings] in
+            try await warehouse.claim(partitions, owner: settings.owner)
+        }
+        for checkpoint in checkpoints {
+            claims[checkpoint.partition] = checkpoint.token
+            positions[checkpoint.partition] = .some(checkpoint.position)
+            let states = DecoderStates.read(checkpoint.decoderState, of: checkpoint.partition, source: source.kind)
+            let unreadable = decoder?.restore(states) ?? []
+            guard unreadable.isEmpty else {
+                throw ReplicationError(
+                    .permanent, "\(checkpoint.partition): the checkpoint's decoder state can't be read",
+                    remedy: "the checkpoint was written by another version, or changed by hand: millrace checkpoint show")
+            }
+            for (partition, state) in states { decoderStates[partition] = state }
+        }
+        let lost = try await source.begin(checkpoints)
+        logger.info("reading \(partitions.count - lost.count) partitions")
+        try report(lost)
+    }
+
+    private func giveBack(_ partitions: [TopicPartition], lost: Bool) async throws {
+        do {
+            try await drain()
+        } catch let error as ReplicationError where error.kind == .fenced && lost {
+            logger.warning("partitions were lost before their last batch was committed; their new owner reads it again")
+        }
+        for partition in partitions {
+            claims[partition] = nil
+            positions[partition] = nil
+            decoderStates[partition] = nil
+            decoder?.restore([partition: nil])
+        }
+        try await source.release(partitions)
+        logger.info("gave back \(partitions.count) partitions")
+    }
+
+    /// A lost slot is told at once; with `--until-end` it ends the run, since the end can't be reached.
+    private func report(_ lost: [LostPartition]) throws {
+        guard let first = lost.first else { return }
+        status.update {
+            $0.lost += lost
+            $0.state = .degraded
+        }
+        for partition in lost { logger.error("\(partition.partition): \(partition.reason). Try: \(partition.remedy)") }
+        if settings.untilEnd || claims.keys.allSatisfy({ partition in status.current.lost.contains { $0.partition == partition } }) {
+            throw ReplicationError(.environment, "\(first.partition): \(first.reason)", remedy: first.remedy)
+        }
+    }
+
+    /// Takes off `remaining` what is durable: our own positions, and those of other agents.
+    private func look() async throws {
+        guard let wanted = remaining, !wanted.isEmpty else { return }
+        let reading = await source.readPositions()
+        let stored = try await warehouse.checkpoints()
+        for (partition, end) in wanted {
+            let durable = stored.first { $0.partition == partition }?.position ?? nil
+            if (durable ?? -1) >= end || (claims[partition] != nil && (reading[partition] ?? -1) >= end) {
+                remaining?[partition] = nil
+            }
+        }
+    }
+
+    // MARK: Batches
+
+    private func apply(_ records: SourceRecords) async throws {
+        guard let decoder else { return }
+        let batch = decoder.decode(records.batch)
+        for entry in records.malformed {
+            batch.quarantined.append(entry)
+            batch.readUnknown += 1
+        }
+        let advances = records.advances.compactMap { advance -> CheckpointAdvance? in
+            guard let token = claims[advance.partition], let position = positions[advance.partition] else { return nil }
+            for span in advance.spans {
+                if let state = batch.decoderState[span] { decoderStates[batch.spans[span].partition] = state }
+            }
+            return CheckpointAdvance(
+                partition: advance.partition, from: position, to: advance.to, token: token,
+                lastOffset: advance.lastOffset, lastHash: advance.lastHash,
+                decoderState: DecoderStates.write(decoderStates, of: advance.partition, source: source.kind),
+                spans: advance.spans)
+        }
+        for advance in advances { positions[advance.partition] = .some(advance.to) }
+        try await drain()
+        guard !advances.isEmpty else { return }
+        try await ensure(batch)
+        inFlight = Task { [self] in try await commit(batch, advances) }
+    }
+
+    private func drain() async throws {
+        guard let task = inFlight else { return }
+        inFlight = nil
+        try await task.value
+    }
+
+    private func ensure(_ batch: ChangeBatch) async throws {
+        var used = Set<Int>()
+        for event in batch.events { used.insert(Int(event.table)) }
+        let changed = used.sorted().map { batch.tables[$0] }.filter { known[$0.source] != $0 }
+        guard !changed.isEmpty else { return }
+        for definition in changed {
+            let others = known.values.filter { $0.source != definition.source } + changed.filter { $0.source < definition.source }
+            try settings.validate(definition, others)
+        }
+        try await retrying("making tables") { [warehouse] in try await warehouse.ensure(changed) }
+        for definition in changed {
+            let before = known[definition.source]
+            known[definition.source] = definition
+            if before == nil {
+                logger.info("table \(definition.source) → \(definition.target): \(definition.columns.count) columns")
+            } else {
+                let names = Set(before?.columns.map(\.name) ?? [])
+                let added = definition.columns.map(\.name).filter { !names.contains($0) }
+                if !added.isEmpty { logger.notice("table \(definition.source): columns added: \(added.joined(separator: ", "))") }
+            }
+            status.update {
+                $0.tables[definition.source, default: .init(definition: definition, ledger: .init(table: definition.source))]
+                    .definition = definition
+            }
+        }
+    }
+
+    private func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance]) async throws {
+        let started = ContinuousClock.now
+        var first = true
+        let outcome = try await retrying("writing a batch") { [warehouse] () -> BatchApplier.Outcome? in
+            if !first {
+                // A lost answer: the commit may have taken effect.
+                let stored = try await warehouse.checkpoints()
+                let isDurable = advances.allSatisfy { advance in
+                    stored.contains { $0.partition == advance.partition && $0.token == advance.token && $0.position == advance.to }
+                }
+                if isDurable, advances.contains(where: { $0.from != $0.to }) { return nil }
+            }
+            first = false
+            return try await warehouse.apply(batch, advancing: advances)
+        }
+        var positions: [TopicPartition: Int64] = [:]
+        for advance in advances { positions[advance.partition] = advance.to }
+        let seconds = (ContinuousClock.now - started) / .seconds(1)
+        status.committed(
+            outcome ?? .init(), batch.tables, positions: positions, seconds: seconds,
+            newestSourceTime_us: batch.newestSourceTime_us, recordBytes: batch.recordBytes, at: now_us())
+        if let outcome {
+            logger.debug(
+                "batch committed",
+                metadata: [
+                    "events": "\(outcome.ledger.reduce(0) { $0 + $1.read })", "rows": "\(outcome.rows)",
+                    "seconds": "\(seconds)",
+                ])
+            if outcome.quarantined > 0 {
+                logger.error("\(outcome.quarantined) records were put into quarantine. Try: millrace quarantine list")
+            }
+        } else {
+            logger.notice("a batch whose answer was lost is durable")
+        }
+        await source.confirm(positions)
+    }
+
+    /// Runs `work` until it succeeds or fails for good. What passes by itself is waited for with backoff and jitter, without
+    /// end: a warehouse that is away is not the source's fault, and the source keeps its log meanwhile.
+    private func retrying<R: Sendable>(_ what: String, _ work: () async throws -> R) async throws -> R {
+        var delay_s = 0.1
+        let started = ContinuousClock.now
+        while true {
+            do {
+                let result = try await work()
+                if status.current.waiting != nil {
+                    status.update { $0.waiting = nil }
+                    logger.notice("\(what): goes on")
+                }
+                return result
+            } catch let error as ReplicationError where error.kind == .passing {
+                status.update {
+                    $0.waiting = error.message
+                    $0.retries += 1
+                }
+                let waited_s = (ContinuousClock.now - started) / .seconds(1)
+                if stopRequested, waited_s > settings.drain_s { throw error }
+                logger.warning("\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s")
+                try await Task.sleep(for: .seconds(delay_s * Double.random(in: 0.7...1.3)))
+                delay_s = min(delay_s * 2, 5)
+            }
+        }
+    }
+}
+
+/// The agent's clock, µs since 1970.
+package func now_us() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+}

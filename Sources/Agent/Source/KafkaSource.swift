@@ -1,0 +1,200 @@
+import Kafka
+import Logging
+import PipelineFile
+package import Replication
+
+/// Kafka as a `RecordSource`: what is read begins where the warehouse's checkpoint says, is verified
+/// against what was read last, and never falls back to an offset that nobody chose.
+package actor KafkaSource: RecordSource {
+    package nonisolated let kind = "kafka"
+    private let settings: Pipeline.Kafka
+    private let limits: Pipeline.Batch
+    private let consumer: Consumer
+    private let logger: Logger
+    private var isSubscribed = false
+    /// Partitions whose checkpoint lies outside the log: assigned by the group, not read.
+    private var stopped: Set<TopicPartition> = []
+
+    package init(_ settings: Pipeline.Kafka, limits: Pipeline.Batch, logger: Logger) throws {
+        self.settings = settings
+        self.limits = limits
+        self.logger = logger
+        consumer = try Consumer(
+            brokers: settings.brokers, group: settings.group, properties: settings.properties.mapValues(\.value),
+            logger: logger)
+    }
+
+    package func next() async throws -> SourceStep {
+        if !isSubscribed {
+            try await consumer.subscribe(topics: settings.topics.map(\.pattern))
+            isSubscribed = true
+        }
+        let result = try await consumer.poll(
+            maxRecords: limits.rows_max, maxBytes: limits.bytes_max.bytes,
+            maxWait_ms: Int(limits.delay_max / .milliseconds(1)), idle_ms: 200)
+        switch result {
+        case .records(let batch): return .records(SourceRecords(batch: batch, advances: advances(of: batch)))
+        case .assigned(let partitions): return .assigned(partitions)
+        case .revoked(let partitions, let lost):
+            stopped.subtract(partitions)
+            return .revoked(partitions, lost: lost)
+        case .lost(let partition, let reason):
+            return .lost(lost(partition, "the log no longer holds the offset to go on from (\(reason))"))
+        case .problem(let error, let place):
+            if error.kind == .permanent || error.kind == .fatal {
+                throw ReplicationError(
+                    .environment, "Kafka\(place.map { ": \($0.topic)" } ?? ""): \(error.message)",
+                    remedy: error.remedy ?? "millrace check")
+            }
+            logger.warning("Kafka\(place.map { ": \($0.topic)" } ?? ""): \(error.message)")
+            return .idle
+        case .idle: return .idle
+        }
+    }
+
+    private func advances(of batch: RecordBatch) -> [SourceAdvance] {
+        var last = [Int](repeating: -1, count: batch.spans.count)
+        for (index, record) in batch.records.enumerated() { last[Int(record.span)] = index }
+        return batch.spans.indices.map { span in
+            let record = last[span] < 0 ? nil : batch.records[last[span]]
+            return SourceAdvance(
+                partition: batch.spans[span].partition, from: batch.spans[span].start, to: batch.spans[span].end,
+                lastOffset: record?.offset, lastHash: record.map { batch.fingerprint($0) }, spans: [span])
+        }
+    }
+
+    package func begin(_ claims: [Checkpoint]) async throws -> [LostPartition] {
+        let chosen = try await firstOffsets(claims.filter { $0.position == nil }.map(\.partition))
+        var offsets: [TopicPartition: Int64] = [:]
+        var lost: [LostPartition] = []
+        var verify: [TopicPartition: Int64] = [:]
+        for claim in claims {
+            if let position = claim.position {
+                let ends = try await consumer.watermarks(of: claim.partition)
+                if position < ends.low {
+                    lost.append(
+                        self.lost(
+                            claim.partition,
+                            "the checkpoint is at offset \(position), the log begins at \(ends.low): retention has passed it"))
+                } else if position > ends.high {
+                    lost.append(
+                        self.lost(
+                            claim.partition,
+                            "the checkpoint is at offset \(position), the log ends at \(ends.high): the topic was made anew or cut"
+                        ))
+                } else {
+                    offsets[claim.partition] = position
+                    if let last = claim.lastOffset, last >= ends.low, claim.lastHash != nil { verify[claim.partition] = last }
+                }
+            } else {
+                offsets[claim.partition] = chosen[claim.partition] ?? 0
+            }
+        }
+        lost += try await verified(verify, against: claims)
+        // The group wants an answer for every partition; those that are lost are held at their end and not read.
+        for partition in lost.map(\.partition) {
+            offsets[partition] = try await consumer.watermarks(of: partition).high
+        }
+        try await consumer.assign(offsets)
+        stopped.formUnion(lost.map(\.partition))
+        if !lost.isEmpty { try await consumer.pause(lost.map(\.partition)) }
+        return lost
+    }
+
+    /// The record before each checkpoint must be the one that was read then, unless it was compacted away.
+    private func verified(
+        _ offsets: [TopicPartition: Int64], against claims: [Checkpoint]
+    ) async throws -> [LostPartition] {
+        let found = try await consumer.recordsAt(offsets)
+        var lost: [LostPartition] = []
+        for claim in claims {
+            guard let last = offsets[claim.partition], let probe = found[claim.partition] else { continue }
+            switch probe {
+            case .record(let batch):
+                guard let record = batch.records.first, record.offset == last else { continue }
+                if batch.fingerprint(record) != claim.lastHash {
+                    lost.append(
+                        self.lost(
+                            claim.partition,
+                            "the record at offset \(last) isn't the one that was read before: the topic was made anew"))
+                }
+            case .end: continue
+            case .lost(let reason):
+                lost.append(self.lost(claim.partition, "offset \(last) can't be read any more (\(reason.message))"))
+            }
+        }
+        return lost
+    }
+
+    private func firstOffsets(_ partitions: [TopicPartition]) async throws -> [TopicPartition: Int64] {
+        guard !partitions.isEmpty else { return [:] }
+        var offsets: [TopicPartition: Int64] = [:]
+        switch settings.start {
+        case .earliest:
+            for partition in partitions { offsets[partition] = try await consumer.watermarks(of: partition).low }
+        case .latest:
+            for partition in partitions { offsets[partition] = try await consumer.watermarks(of: partition).high }
+        case .timestamp(let time_ms):
+            offsets = try await consumer.offsets(of: partitions, atTime_ms: time_ms)
+        case .group(let group):
+            offsets = try await consumer.committed(group: group, partitions)
+            for partition in partitions where offsets[partition] == nil {
+                offsets[partition] = try await consumer.watermarks(of: partition).low
+            }
+        }
+        return offsets
+    }
+
+    private func lost(_ partition: TopicPartition, _ reason: String) -> LostPartition {
+        LostPartition(
+            partition: partition, reason: reason,
+            remedy: """
+                read the topic from its beginning with `millrace checkpoint set --to-offset earliest --partition \
+                \(partition)` (what was read before is recognised), or go on behind the gap, knowing that it is lost, \
+                with `--to-offset latest`
+                """)
+    }
+
+    package func release(_ partitions: [TopicPartition]) async throws { try await consumer.unassign(partitions) }
+
+    package func confirm(_ positions: [TopicPartition: Int64]) async {
+        do {
+            try await consumer.commit(positions, metadata: "millrace")
+        } catch {
+            logger.debug("Kafka: the group's offsets were not updated: \(error.message)")
+        }
+    }
+
+    package func endPositions() async throws -> [TopicPartition: Int64]? {
+        var ends: [TopicPartition: Int64] = [:]
+        for (topic, partitions) in try await consumer.topics() {
+            guard settings.topics.contains(where: { $0.matches(topic) }), !topic.hasPrefix("__consumer_offsets") else {
+                continue
+            }
+            for index in 0..<partitions {
+                let partition = TopicPartition(topic: topic, partition: Int32(index))
+                ends[partition] = try await consumer.watermarks(of: partition).high
+            }
+        }
+        return ends
+    }
+
+    package func readPositions() async -> [TopicPartition: Int64] {
+        var positions: [TopicPartition: Int64] = [:]
+        for partition in await consumer.statistics().partitions where !stopped.contains(partition.partition) {
+            positions[partition.partition] = partition.position
+        }
+        return positions
+    }
+
+    package func lag() async -> [TopicPartition: Int64] {
+        var lag: [TopicPartition: Int64] = [:]
+        for partition in await consumer.statistics().partitions where !stopped.contains(partition.partition) {
+            if let behind = partition.lag { lag[partition.partition] = behind }
+        }
+        return lag
+    }
+
+    package nonisolated func wake() { consumer.wake() }
+    package func close() async { await consumer.close() }
+}

@@ -1,0 +1,118 @@
+import JSON
+import Replication
+
+/// The schema block of an event or key: what it says of the row's columns.
+final class ConnectSchema {
+    struct Column {
+        var name: [UInt8]
+        var type: ColumnType
+        var encoding: ValueEncoding
+        var isOptional: Bool
+        /// The default's JSON as it stands; empty where there is none.
+        var fallback: [UInt8]
+    }
+
+    /// Of the row: an envelope's `after` (or `before`), or the key's own.
+    let columns: [Column]
+    /// Distinct in a decoder.
+    let number: Int
+
+    init(columns: [Column], number: Int) {
+        self.columns = columns
+        self.number = number
+    }
+
+    func column(named name: UnsafeRawBufferPointer) -> Column? {
+        columns.first { $0.name.elementsEqual(name) }
+    }
+}
+
+/// Reads schema blocks, each distinct one once.
+///
+/// Told apart by the parser's own memory of what it skipped, and beyond that by a hash of the bytes.
+final class SchemaCache {
+    private static let schemas_max = 4096
+
+    private let parser: JSONParser
+    private let modes: EncodingModes
+    private var byHash: [EventID: ConnectSchema?] = [:]
+    private var bySkipped: [UInt32: ConnectSchema] = [:]
+    private var lastID: UInt32 = 0
+    private var last: ConnectSchema?
+    private var made = 0
+    /// For bytes that are followed by less than the parser wants.
+    private let text = ByteArena(capacity: 4096)
+
+    init(modes: EncodingModes) throws(JSONError) {
+        parser = try JSONParser()
+        self.modes = modes
+    }
+
+    /// The schema in `raw`, an object's JSON; nil if it isn't one. `id` is the tape's `skippedID`.
+    @inline(__always)
+    func schema(_ raw: UnsafeRawBufferPointer, id: UInt32, connector: Connector) -> ConnectSchema? {
+        if id != 0, id == lastID { return last }
+        return lookUp(raw, id: id, connector: connector)
+    }
+
+    private func lookUp(_ raw: UnsafeRawBufferPointer, id: UInt32, connector: Connector) -> ConnectSchema? {
+        if id != 0, let known = bySkipped[id] {
+            lastID = id
+            last = known
+            return known
+        }
+        var hash = Hash128()
+        hash.add(raw)
+        let name = hash.finish()
+        let schema: ConnectSchema?
+        if let known = byHash[name] {
+            schema = known
+        } else {
+            if byHash.count >= Self.schemas_max {
+                byHash.removeAll()
+                bySkipped.removeAll()
+            }
+            schema = read(raw, connector)
+            byHash[name] = .some(schema)
+        }
+        if id != 0, let schema {
+            if bySkipped.count >= Self.schemas_max { bySkipped.removeAll() }
+            bySkipped[id] = schema
+            lastID = id
+            last = schema
+        }
+        return schema
+    }
+
+    private func read(_ raw: UnsafeRawBufferPointer, _ connector: Connector) -> ConnectSchema? {
+        text.removeAll()
+        let range = text.append(raw)
+        guard let tape = try? parser.parse(text.bytes(range)), tape.kind(tape.root) == .object,
+            let fields = tape.find("fields", in: tape.root), tape.kind(fields) == .array
+        else { return nil }
+        var row = tape.root
+        for name in ["after", "before"] as [StaticString] where row == tape.root {
+            for field in tape.children(fields) {
+                guard let key = tape.find("field", in: field), tape.kind(key) == .string,
+                    tape.rawValue(key).elementsEqual(UnsafeRawBufferPointer(name)),
+                    tape.find("fields", in: field) != nil
+                else { continue }
+                row = field
+            }
+        }
+        guard let rowFields = tape.find("fields", in: row), tape.kind(rowFields) == .array else { return nil }
+        var columns: [ConnectSchema.Column] = []
+        for field in tape.children(rowFields) {
+            guard let name = tape.find("field", in: field).flatMap({ tape.string($0) }) else { return nil }
+            let (type, encoding) = Self.type(tape, field, modes, connector)
+            let fallback = tape.find("default", in: field).map { Array(tape.rawValue($0)) } ?? []
+            columns.append(
+                .init(
+                    name: Array(name.utf8), type: type, encoding: encoding,
+                    isOptional: tape.find("optional", in: field).flatMap { tape.bool($0) } ?? false,
+                    fallback: fallback))
+        }
+        made += 1
+        return ConnectSchema(columns: columns, number: made)
+    }
+}

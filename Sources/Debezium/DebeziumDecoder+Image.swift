@@ -1,0 +1,111 @@
+import JSON
+import Replication
+
+/// Row images: columns by name, with the order of the image before as a guess.
+extension DebeziumDecoder {
+    private static let columns_max = 1600
+    private static let name_max_bytes = 63
+
+    enum Reading { case everything, keyColumns }
+
+    /// Reads the image at `object`.
+    ///
+    /// - Parameters:
+    ///   - mayLack: unchanged columns can be in it as placeholders.
+    ///   - reading: of key columns alone, the other columns become unchanged.
+    func read(
+        _ object: Int, of c: EventContext, into image: ImageBuffer, mayLack: Bool, reading: Reading = .everything
+    ) throws(Trouble) {
+        let tape = c.tape
+        let state = c.state
+        image.reset(state.definition.columns.count)
+        state.usePlans(of: c.schema)
+        var position = 0
+        for child in tape.children(object) {
+            let key = tape.rawKey(child)
+            var slot = state.guess(position)
+            if slot < 0 || !state.matches(slot, key) || tape.isKeyEscaped(child) {
+                slot = try lookUp(tape, child, state, c.schema)
+                state.learn(slot, at: position)
+                image.extend(to: state.definition.columns.count)
+            }
+            position += 1
+            let column = Int(state.slots[slot].column)
+            if column < 0 { continue }
+            if reading == .keyColumns, !state.isKeyColumn(column) {
+                image[column] = .unchanged
+                continue
+            }
+            if tape.isNull(child) {
+                image[column] = .null
+                continue
+            }
+            let plan = plan(slot, state, c.schema)
+            if mayLack || plan.operation == .document, placeholder.matches(tape, child, plan.operation) {
+                image[column] = .unchanged
+                continue
+            }
+            do throws(Misfit) {
+                image[column] = try values.field(tape, child, plan)
+            } catch {
+                throw trouble(error, state, column)
+            }
+        }
+    }
+
+    func trouble(_ misfit: Misfit, _ state: TableState, _ column: Int) -> Trouble {
+        let column = state.definition.columns[column]
+        return Trouble("column \"\(column.name)\" (\(column.type.sql)) \(misfit.reason)")
+    }
+
+    /// The slot of a member's name; a new name makes a new column.
+    func lookUp(_ tape: JSONTape, _ child: Int, _ state: TableState, _ schema: ConnectSchema?) throws(Trouble) -> Int {
+        guard let name = tape.key(child) else { throw Trouble("a column's name has half of a surrogate pair") }
+        if let slot = state.slot(named: name) { return slot }
+        guard !name.isEmpty, name.utf8.count <= Self.name_max_bytes, !name.utf8.contains(0) else {
+            throw Trouble("a column's name is empty, has a NUL, or more than \(Self.name_max_bytes) bytes")
+        }
+        guard state.definition.columns.count < Self.columns_max else {
+            throw Trouble("there are more than \(Self.columns_max) columns")
+        }
+        let described = schema.flatMap { schema in
+            var text = name
+            return text.withUTF8 { schema.column(named: UnsafeRawBufferPointer($0)) }
+        }
+        let type: ColumnType
+        if state.choice?.hashed.contains(name) == true {
+            type = .text
+        } else {
+            type =
+                state.choice?.types[name] ?? described?.type ?? configuration.catalogTypes[state.id]?[name] ?? .unknown
+        }
+        return state.addColumn(Column(name: name, type: type, nullable: described?.isOptional ?? true))
+    }
+
+    /// How the slot's column is decoded in an event of this schema (nil: without one).
+    @inline(__always)
+    func plan(_ slot: Int, _ state: TableState, _ schema: ConnectSchema?) -> ColumnPlan {
+        let plan = state.plans[slot]
+        return plan.operation != .unset ? plan : makePlan(slot, state, schema)
+    }
+
+    private func makePlan(_ slot: Int, _ state: TableState, _ schema: ConnectSchema?) -> ColumnPlan {
+        let plan = newPlan(slot, state, schema)
+        state.setPlan(plan, at: slot)
+        return plan
+    }
+
+    func newPlan(_ slot: Int, _ state: TableState, _ schema: ConnectSchema?) -> ColumnPlan {
+        let column = state.definition.columns[Int(state.slots[slot].column)]
+        let isHashed = state.choice?.hashed.contains(column.name) == true
+        if let described = schema?.column(named: state.name(of: slot)) {
+            return values.plan(described.encoding, of: described.type, for: column.type, isHashed: isHashed)
+        }
+        let type =
+            state.choice?.types[column.name] ?? configuration.catalogTypes[state.id]?[column.name]
+            ?? (isHashed ? .unknown : column.type)
+        if isHashed, type == .unknown { return values.plan(.loose, of: .text, for: .text, isHashed: true) }
+        let encoding = ValueEncoding(inferredFrom: type, modes: configuration.modes, connector: state.connector)
+        return values.plan(encoding, of: type, for: column.type, isHashed: isHashed)
+    }
+}

@@ -1,0 +1,96 @@
+import Replication
+
+/// What the agent tells the decoder: which tables, how their columns are called and typed, and where epochs begin.
+package struct DecoderConfiguration: Sendable {
+    /// The choice for a source table; nil: it isn't replicated, its records are control records. Asked once a table.
+    package var select: @Sendable (TableID) -> TableChoice?
+    /// Tables as the warehouse has them: their columns, order and types are continued.
+    package var knownTables: [TableDefinition] = []
+    /// Column types as a source catalog has them.
+    package var catalogTypes: [TableID: [String: ColumnType]] = [:]
+    /// Key columns, in their order, as a source catalog has them: for tables whose records carry no key.
+    package var catalogKeys: [TableID: [String]] = [:]
+    /// What the before-images of a table can be trusted with, where a source catalog says it.
+    package var replicaIdentity: [TableID: ReplicaIdentity] = [:]
+    /// Whose equality of keys decides which events are of one row: the warehouse's.
+    package var keyEquality = KeyEquality.postgres
+    /// The epoch of a record. It rises with the offset, and never changes for a record.
+    package var epoch: @Sendable (TopicPartition, Int64) -> Int64 = { _, _ in 0 }
+    /// The connector's `unavailable.value.placeholder`.
+    package var placeholder = "__debezium_unavailable_value"
+    /// How the connector writes values, for what an event without a schema doesn't say.
+    package var modes = EncodingModes()
+    /// Appends the hash of the bytes (SHA-256, as hex digits) to the arena: for hashed columns.
+    package var hash: @Sendable (UnsafeRawBufferPointer, ByteArena) -> ByteRange
+    /// Whether quarantine must not keep a record's bytes (nil: of a record whose table isn't known), since excluded
+    /// or hashed columns may stand in them.
+    package var withholdsBytes: @Sendable (TableID?) -> Bool = { _ in false }
+
+    /// - Parameter hash: needed where a choice has hashed columns.
+    package init(
+        select: @escaping @Sendable (TableID) -> TableChoice?,
+        hash: @escaping @Sendable (UnsafeRawBufferPointer, ByteArena) -> ByteRange = { _, _ in .null }
+    ) {
+        self.select = select
+        self.hash = hash
+    }
+}
+
+/// A replicated table, as the pipeline file wants it.
+package struct TableChoice: Sendable {
+    package var target: String
+    /// Columns that make the key instead of the record's own.
+    package var key: [String]?
+    package var excluded: Set<String>
+    /// Columns whose values are replaced by the hash of their Postgres text; they become text.
+    package var hashed: Set<String>
+    package var types: [String: ColumnType]
+    package var metadata: MetadataNames
+    package var existing: ExistingPolicy
+    package var filter: (any RowFilter)?
+
+    package init(
+        target: String, key: [String]? = nil, excluded: Set<String> = [], hashed: Set<String> = [],
+        types: [String: ColumnType] = [:], metadata: MetadataNames = .init(), existing: ExistingPolicy = .error,
+        filter: (any RowFilter)? = nil
+    ) {
+        self.target = target
+        self.key = key
+        self.excluded = excluded
+        self.hashed = hashed
+        self.types = types
+        self.metadata = metadata
+        self.existing = existing
+        self.filter = filter
+    }
+}
+
+/// What a before-image holds.
+package enum ReplicaIdentity: Sendable {
+    /// The key's columns at least: REPLICA IDENTITY DEFAULT with the primary key as key, or an index that covers it.
+    case coversKey
+    /// Every column.
+    case full
+    /// Not all of the key: a delete can carry a key of type defaults that is no row's.
+    case incomplete
+}
+
+/// The connector's settings that an event without a schema doesn't show. With a schema none of them matters but
+/// `binary`, where the schema calls binary columns strings.
+package struct EncodingModes: Sendable, Equatable {
+    /// `decimal.handling.mode`. Automatic takes a JSON number or an object as what they are; a string as
+    /// base64 (`precise`) where it could be, else as digits. For columns without digits behind the point the two can
+    /// look alike (`"1234"`): such a pipeline names its mode.
+    package enum Decimal: String, Sendable { case automatic, precise, string, double }
+    /// `time.precision.mode`. Adaptive: milliseconds for up to three fractional digits, else microseconds; of
+    /// time of day only on Postgres. ISO strings are told by their form in every mode.
+    package enum Time: String, Sendable { case adaptive, adaptiveTimeMicroseconds, connect, microseconds, nanoseconds }
+    /// `binary.handling.mode`. Automatic: base64 in events without a schema; with one, only what it calls bytes.
+    package enum Binary: String, Sendable { case automatic, base64, hex }
+
+    package var decimal = Decimal.automatic
+    package var time = Time.adaptive
+    package var binary = Binary.automatic
+
+    package init() {}
+}

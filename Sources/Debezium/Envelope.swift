@@ -1,0 +1,154 @@
+import JSON
+import Replication
+
+/// Where the members of a Debezium envelope stand in its tape; -1: not there.
+struct Envelope {
+    var before: Int32 = -1
+    var after: Int32 = -1
+    var source: Int32 = -1
+    var transaction: Int32 = -1
+    var operation: Int32 = -1
+    /// Of other records than a row's.
+    var ddl: Int32 = -1
+    var tableChanges: Int32 = -1
+    var status: Int32 = -1
+    var id: Int32 = -1
+    var specversion: Int32 = -1
+    var time: Int32 = -1
+    var members = 0
+
+    init(_ tape: JSONTape, _ object: Int) {
+        for i in tape.children(object) {
+            members += 1
+            switch tape.rawKey(i).count {
+            case 2:
+                if tape.key(i, equals: "op") { operation = Int32(i) } else if tape.key(i, equals: "id") { id = Int32(i) }
+            case 3: if tape.key(i, equals: "ddl") { ddl = Int32(i) }
+            case 5:
+                if tape.key(i, equals: "after") { after = Int32(i) }
+                if tape.key(i, equals: "ts_ms") { time = Int32(i) }
+            case 6:
+                if tape.key(i, equals: "before") { before = Int32(i) }
+                if tape.key(i, equals: "source") { source = Int32(i) }
+                if tape.key(i, equals: "status") { status = Int32(i) }
+            case 11:
+                if tape.key(i, equals: "transaction") { transaction = Int32(i) }
+                if tape.key(i, equals: "specversion") { specversion = Int32(i) }
+            case 12: if tape.key(i, equals: "tableChanges") { tableChanges = Int32(i) }
+            default: break
+            }
+        }
+    }
+
+    enum Kind {
+        /// A row's, or a truncate's.
+        case change
+        /// Nothing of a table: heartbeat, transaction metadata, schema change.
+        case control
+        case cloudEvent
+        /// A row without its envelope, or something else.
+        case flattened
+    }
+
+    func kind(_ tape: JSONTape) -> Kind {
+        let hasSource = source >= 0 && tape.kind(Int(source)) == .object
+        if operation >= 0, hasSource { return .change }
+        if ddl >= 0 && hasSource || tableChanges >= 0 && hasSource { return .control }
+        if specversion >= 0, id >= 0, source >= 0 { return .cloudEvent }
+        if members == 1, time >= 0 { return .control }
+        if status >= 0, id >= 0, tape.find("event_count", in: 0) != nil || hasEventCount(tape) { return .control }
+        return .flattened
+    }
+
+    private func hasEventCount(_ tape: JSONTape) -> Bool {
+        guard let payload = tape.find("payload", in: tape.root) else { return false }
+        return tape.find("event_count", in: payload) != nil
+    }
+
+    /// The letter of `op`, or 0 for what isn't one.
+    func letter(_ tape: JSONTape) -> UInt8 {
+        guard operation >= 0, tape.kind(Int(operation)) == .string else { return 0 }
+        let raw = tape.rawValue(Int(operation))
+        return raw.count == 1 ? raw[0] : 0
+    }
+
+    /// `transaction.total_order`, or nil.
+    func totalOrder(_ tape: JSONTape) -> Int64? {
+        guard transaction >= 0 else { return nil }
+        return tape.find("total_order", in: Int(transaction)).flatMap { tape.int64($0) }
+    }
+}
+
+/// The members of an event's `source` that matter, by their place in the tape; -1: not there, or null.
+struct EventSource {
+    var connector: Int32 = -1
+    var schema: Int32 = -1
+    var table: Int32 = -1
+    var database: Int32 = -1
+    var collection: Int32 = -1
+    var sequence: Int32 = -1
+    var lsn: Int32 = -1
+    var transactionID: Int32 = -1
+    var time_ms: Int32 = -1
+    var time_us: Int32 = -1
+    var time_ns: Int32 = -1
+    var file: Int32 = -1
+    var position: Int32 = -1
+    var row: Int32 = -1
+    var order: Int32 = -1
+    /// Positions of SQL Server and Oracle, which go into the event's id.
+    var others: (Int32, Int32, Int32, Int32) = (-1, -1, -1, -1)
+
+    init(_ tape: JSONTape, _ object: Int) {
+        for i in tape.children(object) where !tape.isNull(i) {
+            let key = tape.rawKey(i)
+            switch (key.count, key.first ?? 0) {
+            case (2, 0x64): if tape.key(i, equals: "db") { database = Int32(i) }
+            case (3, 0x6C): if tape.key(i, equals: "lsn") { lsn = Int32(i) }
+            case (3, 0x70): if tape.key(i, equals: "pos") { position = Int32(i) }
+            case (3, 0x72): if tape.key(i, equals: "row") { row = Int32(i) }
+            case (3, 0x6F): if tape.key(i, equals: "ord") { order = Int32(i) }
+            case (3, 0x73):
+                if tape.key(i, equals: "scn") { others.1 = Int32(i) }
+                if tape.key(i, equals: "ssn") { others.2 = Int32(i) }
+            case (4, 0x74): if tape.key(i, equals: "txId") { transactionID = Int32(i) }
+            case (4, 0x66): if tape.key(i, equals: "file") { file = Int32(i) }
+            case (5, 0x74):
+                if tape.key(i, equals: "table") {
+                    table = Int32(i)
+                } else if tape.key(i, equals: "ts_us") {
+                    time_us = Int32(i)
+                } else if tape.key(i, equals: "ts_ms") {
+                    time_ms = Int32(i)
+                } else if tape.key(i, equals: "ts_ns") {
+                    time_ns = Int32(i)
+                }
+            case (5, 0x72): if tape.key(i, equals: "rs_id") { others.3 = Int32(i) }
+            case (6, 0x73): if tape.key(i, equals: "schema") { schema = Int32(i) }
+            case (8, 0x73): if tape.key(i, equals: "sequence") { sequence = Int32(i) }
+            case (9, 0x63): if tape.key(i, equals: "connector") { connector = Int32(i) }
+            case (10, 0x63):
+                if tape.key(i, equals: "commit_lsn") || tape.key(i, equals: "commit_scn") {
+                    others.0 = Int32(i)
+                } else if tape.key(i, equals: "change_lsn") {
+                    others.1 = Int32(i)
+                } else if tape.key(i, equals: "collection") {
+                    collection = Int32(i)
+                }
+            case (15, 0x65): if tape.key(i, equals: "event_serial_no") { others.2 = Int32(i) }
+            default: break
+            }
+        }
+    }
+
+    /// µs since 1970; `Int64.min` if not told.
+    func time_us(_ tape: JSONTape) -> Int64 {
+        if time_us >= 0, let time = tape.int64(Int(time_us)) { return time }
+        if time_ns >= 0, let time = tape.int64(Int(time_ns)) { return time / 1000 }
+        if time_ms >= 0, let time = tape.int64(Int(time_ms)) {
+            let (product, overflow) = time.multipliedReportingOverflow(by: 1000)
+            return overflow ? .min : product
+        }
+        return .min
+    }
+}

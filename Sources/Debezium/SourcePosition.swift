@@ -1,0 +1,168 @@
+import JSON
+import Replication
+
+/// Where an event stands at its source: what its version and its id are made of.
+struct SourcePosition {
+    var commit: Int64 = 0
+    /// `Version.seq` without the mark of a key change's create.
+    var seq: Int64 = 0
+    /// Its version leans on a snapshot read that stood before it.
+    var leansOnRead = false
+    /// A snapshot read's own position, where streamed events may lean on it.
+    var readLSN: Int64?
+    /// The record's offset stands in for a position in the event's id.
+    var isOffset = false
+    /// Two events of one row can stand at one position; only Postgres' multi-row inserts do.
+    var hasRuns = false
+
+    enum Trouble: String, Error {
+        case noPosition = "source.lsn is missing"
+        case sequence = "source.sequence isn't a list of positions"
+        case file = "source.file or source.pos isn't a binlog position"
+        case range = "source position is out of range"
+        case noTime = "source has no time to order events by"
+    }
+}
+
+extension SourcePosition {
+    private static let place_max: Int64 = 1 << 61
+
+    /// - Parameters:
+    ///   - hash: takes what names the position.
+    ///   - lastReadLSN: the last snapshot read's before this record, if there was one.
+    init(
+        _ tape: JSONTape, _ source: EventSource, _ connector: Connector, isRead: Bool, offset: Int64,
+        lastReadLSN: @autoclosure () -> Int64?, hash: inout Hash128
+    ) throws(Trouble) {
+        switch connector {
+        case .postgres:
+            try postgres(tape, source, isRead: isRead, lastReadLSN: lastReadLSN(), hash: &hash)
+        case .mysql, .mariadb:
+            try binlog(tape, source, isRead: isRead, hash: &hash)
+        default:
+            try timed(tape, source, isRead: isRead, offset: offset, hash: &hash)
+        }
+    }
+
+    private mutating func postgres(
+        _ tape: JSONTape, _ source: EventSource, isRead: Bool, lastReadLSN: @autoclosure () -> Int64?,
+        hash: inout Hash128
+    ) throws(Trouble) {
+        let lsn = source.lsn >= 0 ? tape.int64(Int(source.lsn)) : nil
+        let transaction = source.transactionID >= 0 ? tape.int64(Int(source.transactionID)) : nil
+        hash.add(UInt64(bitPattern: lsn ?? .min), UInt64(bitPattern: transaction ?? .min))
+        hasRuns = true
+        var place = lsn
+        if source.sequence >= 0 {
+            let raw = tape.rawValue(Int(source.sequence))
+            hash.add(raw)
+            guard let (first, second) = Self.sequence(raw) else { throw .sequence }
+            place = second ?? lsn
+            if let first {
+                commit = first
+            } else if isRead {
+                guard let own = lsn ?? second else { throw .noPosition }
+                commit = own
+                readLSN = own
+            } else {
+                // The connector's first transaction after a start: it doesn't know the commit before it.
+                guard let own = lsn ?? second else { throw .noPosition }
+                commit = max(own, lastReadLSN() ?? own)
+                leansOnRead = true
+            }
+        } else {
+            guard let lsn else { throw .noPosition }
+            commit = lsn
+            if isRead { readLSN = lsn }
+        }
+        guard !isRead else { return }
+        guard let place else { throw .noPosition }
+        guard (0..<Self.place_max).contains(place), commit >= 0 else { throw .range }
+        seq = 2 * place
+    }
+
+    /// `["123","456"]`, as it stands escaped in the JSON; either may be null, or missing.
+    private static func sequence(_ raw: UnsafeRawBufferPointer) -> (Int64?, Int64?)? {
+        var values: (Int64?, Int64?) = (nil, nil)
+        var index = 0
+        var at = 0
+        func skip() { while at < raw.count, raw[at] == 0x5C || raw[at] == 0x22 || raw[at] == 0x20 { at += 1 } }
+        guard raw.first == 0x5B else { return nil }
+        at = 1
+        while true {
+            skip()
+            guard at < raw.count else { return nil }
+            var value: Int64?
+            if raw[at] == 0x6E {
+                at += 4
+            } else if raw[at] &- 0x30 < 10 {
+                var number: UInt64 = 0
+                let start = at
+                while at < raw.count, raw[at] &- 0x30 < 10, at - start < 19 {
+                    number = number &* 10 &+ UInt64(raw[at] - 0x30)
+                    at += 1
+                }
+                value = Int64(exactly: number)
+                if value == nil { return nil }
+            } else if raw[at] != 0x5D {
+                return nil
+            }
+            if index == 0 { values.0 = value } else if index == 1 { values.1 = value }
+            index += 1
+            skip()
+            guard at < raw.count else { return nil }
+            if raw[at] == 0x5D { return values }
+            guard raw[at] == 0x2C else { return nil }
+            at += 1
+        }
+    }
+
+    /// The place is the position with the row in its low twenty bits; row 0 counts 1, so that a snapshot read at
+    /// the same position ranks below.
+    private mutating func binlog(
+        _ tape: JSONTape, _ source: EventSource, isRead: Bool, hash: inout Hash128
+    ) throws(Trouble) {
+        guard source.file >= 0, source.position >= 0, let position = tape.int64(Int(source.position)) else {
+            throw .file
+        }
+        let file = tape.rawValue(Int(source.file))
+        let row = source.row >= 0 ? tape.int64(Int(source.row)) ?? 0 : 0
+        hash.add(file)
+        hash.add(UInt64(bitPattern: position), UInt64(bitPattern: row))
+        guard let dot = file.lastIndex(of: 0x2E),
+            let number = JSONString.int64(UnsafeRawBufferPointer(rebasing: file[(dot + 1)...]).trimmingZeros)
+        else { throw .file }
+        guard (0..<1 << 41).contains(position), (0..<(1 << 20) - 1).contains(row), number >= 0 else { throw .range }
+        commit = number
+        seq = 2 * (position << 20 | (isRead ? 0 : row + 1))
+    }
+
+    /// By the source's time; what came at the same time stays in the partition's order.
+    private mutating func timed(
+        _ tape: JSONTape, _ source: EventSource, isRead: Bool, offset: Int64, hash: inout Hash128
+    ) throws(Trouble) {
+        let time = source.time_us(tape)
+        guard time != .min else { throw .noTime }
+        commit = time
+        guard (0..<Self.place_max - 1).contains(offset) else { throw .range }
+        seq = isRead ? 0 : 2 * (offset + 1)
+        var isNamed = false
+        for i in [source.others.0, source.others.1, source.others.2, source.others.3, source.order] where i >= 0 {
+            hash.add(tape.rawKey(Int(i)))
+            hash.add(tape.rawValue(Int(i)))
+            isNamed = true
+        }
+        // A time alone names no event: two changes of a row can share it.
+        isOffset = !isNamed || isRead
+        if isNamed { hash.add(time) }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// JSON's integers have no leading zeros; binlog files' numbers do.
+    fileprivate var trimmingZeros: UnsafeRawBufferPointer {
+        var at = 0
+        while at + 1 < count, self[at] == 0x30 { at += 1 }
+        return UnsafeRawBufferPointer(rebasing: self[at...])
+    }
+}

@@ -1,0 +1,248 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+import Replication
+
+/// A source table as the decoder knows it: its definition, and where its columns stand in the events.
+final class TableState {
+    /// A name that appeared in an event: a column, or an excluded one.
+    struct Slot {
+        /// The name's UTF-8 in `names`.
+        var offset: Int32
+        var length: Int32
+        /// Index in the definition's columns; -1: excluded.
+        var column: Int32
+    }
+
+    let id: TableID
+    /// Nil: the table isn't replicated.
+    let choice: TableChoice?
+    /// `source.schema` (or `db`) and `source.table` as they stand in the JSON.
+    let rawSchema: [UInt8]
+    let rawTable: [UInt8]
+    /// The start of every event's id.
+    let seed: Hash128
+    let identity: ReplicaIdentity?
+    let connector: Connector
+
+    private(set) var definition: TableDefinition
+    /// Whether it is settled which columns are the key, or that there is none.
+    private(set) var isKeyKnown: Bool
+    private(set) var keyTemplate: KeyTemplate?
+    private(set) var imageTemplate: ImageTemplate?
+    private let equality: KeyEquality
+
+    private(set) var slots = ContiguousArray<Slot>()
+    let names = ByteArena(capacity: 256)
+    private var slotsByName: [String: Int] = [:]
+    /// The slot of the n-th member of the last image.
+    private var order = ContiguousArray<Int32>()
+    private var isKey = ContiguousArray<Bool>()
+    /// By slot, for events of the schema `plansOf` (0: without one).
+    private(set) var plans = ContiguousArray<ColumnPlan>()
+    private var plansOf = 0
+    private var otherPlans: [Int: ContiguousArray<ColumnPlan>] = [:]
+    private static let schemas_max = 256
+    private var filterIndices: [Int] = []
+    private var filterWidth = -1
+    private var keyOrder = ContiguousArray<Int32>()
+    private var keyPlans: [Int: ContiguousArray<ColumnPlan>] = [:]
+
+    /// Of the current batch.
+    var batch = 0
+    var index = 0
+
+    /// As it was before the event in hand, once that changes it.
+    private var saved: (definition: TableDefinition, slots: Int, isKeyKnown: Bool)?
+
+    init(
+        id: TableID, choice: TableChoice?, rawSchema: UnsafeRawBufferPointer, rawTable: UnsafeRawBufferPointer,
+        known: TableDefinition?, identity: ReplicaIdentity?, connector: Connector, equality: KeyEquality
+    ) {
+        self.id = id
+        self.choice = choice
+        self.rawSchema = Array(rawSchema)
+        self.rawTable = Array(rawTable)
+        self.identity = identity ?? (connector.isMySQLFamily ? .full : nil)
+        self.connector = connector
+        self.equality = equality
+        var seed = Hash128()
+        seed.add(id.schema)
+        seed.add(id.table)
+        self.seed = seed
+        definition =
+            known
+            ?? TableDefinition(source: id, target: choice?.target ?? "", columns: [], key: [])
+        if let choice {
+            definition.target = choice.target
+            definition.metadata = choice.metadata
+            definition.existing = choice.existing
+            definition.isFiltered = choice.filter != nil
+        }
+        // A truncate alone shows neither columns nor key.
+        isKeyKnown = !definition.columns.isEmpty
+        for column in definition.key { definition.columns[column].isKey = true }
+        for (column, known) in definition.columns.enumerated() {
+            if let type = choice?.types[known.name] { definition.columns[column].type = type }
+            if choice?.hashed.contains(known.name) == true { definition.columns[column].type = .text }
+            appendSlot(known.name, column: Int32(column))
+        }
+        for name in choice?.excluded.sorted() ?? [] where slotsByName[name] == nil { appendSlot(name, column: -1) }
+        if isKeyKnown { makeTemplates() }
+    }
+
+    func slot(named name: String) -> Int? { slotsByName[name] }
+    @inline(__always)
+    func isKeyColumn(_ column: Int) -> Bool { isKey[column] }
+
+    /// Which slot the n-th member of an image is, going by the last image; or -1.
+    @inline(__always)
+    func guess(_ position: Int) -> Int { position < order.count ? Int(order[position]) : -1 }
+
+    @inline(__always)
+    func matches(_ slot: Int, _ key: UnsafeRawBufferPointer) -> Bool {
+        let slot = slots[slot]
+        guard Int(slot.length) == key.count, let bytes = key.baseAddress else { return false }
+        return memcmp(names.base + Int(slot.offset), bytes, key.count) == 0
+    }
+
+    func learn(_ slot: Int, at position: Int) {
+        while order.count <= position { order.append(-1) }
+        order[position] = Int32(slot)
+    }
+
+    // MARK: - Plans
+
+    /// Makes `plans` those of events with this schema.
+    @inline(__always)
+    func usePlans(of schema: ConnectSchema?) {
+        let number = schema?.number ?? 0
+        if number != plansOf { switchPlans(to: number) }
+    }
+
+    private func switchPlans(to number: Int) {
+        if otherPlans.count >= Self.schemas_max { otherPlans.removeAll() }
+        otherPlans[plansOf] = plans
+        plans = otherPlans.removeValue(forKey: number) ?? []
+        while plans.count < slots.count { plans.append(ColumnPlan()) }
+        plansOf = number
+    }
+
+    func setPlan(_ plan: ColumnPlan, at slot: Int) { plans[slot] = plan }
+
+    func name(of slot: Int) -> UnsafeRawBufferPointer {
+        names.bytes(ByteRange(offset: Int(slots[slot].offset), length: Int(slots[slot].length)))
+    }
+
+    private func appendSlot(_ name: String, column: Int32) {
+        let range = names.append(name)
+        slotsByName[name] = slots.count
+        slots.append(Slot(offset: Int32(range.offset), length: Int32(range.length), column: column))
+        plans.append(ColumnPlan())
+        if column >= 0 { isKey.append(definition.columns[Int(column)].isKey) }
+    }
+
+    // MARK: - The record's key
+
+    /// Which slot the n-th member of a key is, going by the last key; or -1.
+    @inline(__always)
+    func guessInKey(_ position: Int) -> Int { position < keyOrder.count ? Int(keyOrder[position]) : -1 }
+
+    func learnInKey(_ slot: Int, at position: Int) {
+        while keyOrder.count <= position { keyOrder.append(-1) }
+        keyOrder[position] = Int32(slot)
+    }
+
+    /// The plan of a key column where the key has a schema of its own; unset if there is none yet.
+    func keyPlan(_ slot: Int, schema: Int) -> ColumnPlan {
+        guard let plans = keyPlans[schema], slot < plans.count else { return ColumnPlan() }
+        return plans[slot]
+    }
+
+    func setKeyPlan(_ plan: ColumnPlan, at slot: Int, schema: Int) {
+        if keyPlans[schema] == nil, keyPlans.count >= Self.schemas_max { keyPlans.removeAll() }
+        while keyPlans[schema, default: []].count <= slot { keyPlans[schema, default: []].append(ColumnPlan()) }
+        keyPlans[schema, default: []][slot] = plan
+    }
+
+    /// Indices of the columns that the filter looks at; -1 for one that no event had yet.
+    func filterColumns(_ filter: any RowFilter) -> [Int] {
+        if filterIndices.count != filter.columns.count || filterWidth != definition.columns.count {
+            filterWidth = definition.columns.count
+            filterIndices = filter.columns.map { name in definition.columns.firstIndex { $0.name == name } ?? -1 }
+        }
+        return filterIndices
+    }
+
+    // MARK: - What an event adds
+
+    private func save() {
+        if saved == nil { saved = (definition, slots.count, isKeyKnown) }
+    }
+
+    /// A column that no event had before. Returns its slot.
+    func addColumn(_ column: Column) -> Int {
+        save()
+        definition.columns.append(column)
+        appendSlot(column.name, column: Int32(definition.columns.count - 1))
+        if isKeyKnown, definition.isKeyless { imageTemplate = ImageTemplate(columns: definition.columns) }
+        return slots.count - 1
+    }
+
+    /// Settles the key: columns by index, none for a table without a key.
+    func setKey(_ columns: [Int]) {
+        save()
+        definition.key = columns
+        for column in columns {
+            definition.columns[column].isKey = true
+            definition.columns[column].nullable = false
+            isKey[column] = true
+        }
+        isKeyKnown = true
+        makeTemplates()
+    }
+
+    private func makeTemplates() {
+        keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
+        imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil
+    }
+
+    /// The event was good: what it added stays.
+    @inline(__always)
+    func keepChanges() {
+        if saved != nil { saved = nil }
+    }
+
+    /// The event goes to quarantine: nothing of it stays.
+    func undoChanges() {
+        guard let saved else { return }
+        self.saved = nil
+        definition = saved.definition
+        isKeyKnown = saved.isKeyKnown
+        while slots.count > saved.slots {
+            let name = names.string(
+                ByteRange(
+                    offset: Int(slots[slots.count - 1].offset), length: Int(slots[slots.count - 1].length)))
+            slotsByName[name] = nil
+            slots.removeLast()
+        }
+        order.removeAll()
+        // Plans and details name slots that are gone.
+        otherPlans.removeAll()
+        keyPlans.removeAll()
+        keyOrder.removeAll()
+        filterWidth = -1
+        plans = ContiguousArray(repeating: ColumnPlan(), count: slots.count)
+        isKey = ContiguousArray(definition.columns.map(\.isKey))
+        if isKeyKnown {
+            makeTemplates()
+        } else {
+            keyTemplate = nil
+            imageTemplate = nil
+        }
+    }
+}

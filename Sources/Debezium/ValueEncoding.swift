@@ -1,0 +1,148 @@
+import Replication
+
+/// How a column's value is written in an event's JSON.
+indirect enum ValueEncoding: Hashable, Sendable {
+    /// Nobody told: the JSON is kept.
+    case json
+    case boolean
+    case integer
+    case floating
+    case string
+    /// What a type without an encoding of its own is written as: a string, a number, a boolean.
+    case loose
+    case binary(Bytes)
+    /// Base64 of a big-endian two's complement, with the scale known.
+    case decimalBytes(scale: Int)
+    /// Base64, digits, a number or `{"scale","value"}`, as they come.
+    case decimal(scale: Int, EncodingModes.Decimal)
+    case variableDecimal
+    /// Days, or an ISO date.
+    case date
+    /// A count of these units since midnight, or an ISO time.
+    case time(Unit)
+    case timestamp(Unit)
+    case zonedTimestamp
+    case zonedTime
+    /// Microseconds, or an ISO period.
+    case interval
+    case uuid
+    /// A string that holds a JSON document.
+    case document
+    /// Base64, little-endian; a boolean for one bit. `length` 0: any, and leading zeros are lost at the source.
+    case bits(length: Int)
+    case hstore
+    case point
+    case array(ValueEncoding)
+
+    enum Unit: Int64, Sendable {
+        /// Nanoseconds in it, or as many of them.
+        case milliseconds = 1_000_000
+        case microseconds = 1000
+        case nanoseconds = 1
+    }
+
+    enum Bytes: Sendable { case base64, hex, unknown }
+}
+
+extension ValueEncoding {
+    /// Debezium's encoding of a column of `type` in an event without a schema.
+    init(inferredFrom type: ColumnType, modes: EncodingModes, connector: Connector) {
+        switch type {
+        case .unknown: self = .json
+        case .boolean: self = .boolean
+        case .smallint, .integer, .bigint: self = .integer
+        case .real, .double: self = .floating
+        case .numeric(let precision, let scale):
+            self = precision == nil ? .decimal(scale: -1, modes.decimal) : .decimal(scale: scale, modes.decimal)
+        case .text: self = .string
+        case .bytea: self = .binary(modes.binary == .hex ? .hex : .base64)
+        case .uuid: self = .uuid
+        case .date: self = .date
+        case .time: self = .time(Self.timeUnit(digits: 6, modes, connector))
+        case .timetz: self = .zonedTime
+        case .timestamp(let digits): self = .timestamp(Self.timestampUnit(digits: digits, modes))
+        case .timestamptz: self = .zonedTimestamp
+        case .interval: self = .interval
+        case .json, .jsonb: self = .document
+        case .array(let element): self = .array(.init(inferredFrom: element, modes: modes, connector: connector))
+        case .other(let name): self = Self.other(name, modes: modes, connector: connector)
+        }
+    }
+
+    private static func timeUnit(digits: Int, _ modes: EncodingModes, _ connector: Connector) -> Unit {
+        switch modes.time {
+        case .adaptive: digits <= 3 && connector == .postgres ? .milliseconds : .microseconds
+        case .adaptiveTimeMicroseconds, .microseconds: .microseconds
+        case .connect: .milliseconds
+        case .nanoseconds: .nanoseconds
+        }
+    }
+
+    private static func timestampUnit(digits: Int, _ modes: EncodingModes) -> Unit {
+        switch modes.time {
+        case .adaptive, .adaptiveTimeMicroseconds: digits <= 3 ? .milliseconds : .microseconds
+        case .microseconds: .microseconds
+        case .connect: .milliseconds
+        case .nanoseconds: .nanoseconds
+        }
+    }
+
+    /// `bit(8)`, `time(3)`, `money` and what else has an encoding but no case in `ColumnType`.
+    private static func other(_ name: String, modes: EncodingModes, connector: Connector) -> ValueEncoding {
+        let (base, length) = parts(of: name)
+        switch base {
+        case "bit": return .bits(length: length ?? 1)
+        case "bit varying", "varbit": return .bits(length: 0)
+        case "time without time zone", "time":
+            return .time(timeUnit(digits: length ?? 6, modes, connector))
+        case "time with time zone", "timetz": return .zonedTime
+        case "timestamp with time zone", "timestamptz": return .zonedTimestamp
+        case "money": return .decimal(scale: 2, modes.decimal)
+        case "hstore": return .hstore
+        case "point": return .point
+        default: return base.hasPrefix("interval") ? .interval : .loose
+        }
+    }
+
+    /// `time(3) without time zone` → ("time without time zone", 3).
+    static func parts(of name: String) -> (base: String, length: Int?) {
+        let lower = name.lowercased()
+        guard let open = lower.firstIndex(of: "("), let close = lower[open...].firstIndex(of: ")") else {
+            return (lower, nil)
+        }
+        let rest = lower[..<open] + lower[lower.index(after: close)...]
+        let base = rest.split(separator: " ").joined(separator: " ")
+        return (base, Int(lower[lower.index(after: open)..<close]))
+    }
+}
+
+/// The source system, as far as its events differ.
+enum Connector: Sendable, Equatable {
+    case postgres, mysql, mariadb, sqlserver, oracle, mongodb, other
+
+    init(name: UnsafeRawBufferPointer) {
+        func matches(_ text: StaticString) -> Bool {
+            name.elementsEqual(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        }
+        self =
+            if matches("postgresql") {
+                .postgres
+            } else if matches("mysql") {
+                .mysql
+            } else if matches("mariadb") {
+                .mariadb
+            } else if matches("sqlserver") {
+                .sqlserver
+            } else if matches("oracle") {
+                .oracle
+            } else if matches("mongodb") {
+                .mongodb
+            } else {
+                .other
+            }
+    }
+
+    /// Its before-images are whole rows (MySQL's row format is FULL unless it was changed), and it has no placeholder
+    /// for what it doesn't send.
+    var isMySQLFamily: Bool { self == .mysql || self == .mariadb }
+}

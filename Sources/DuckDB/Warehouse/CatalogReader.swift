@@ -1,0 +1,91 @@
+import Replication
+
+/// What stands in the database, whoever made it.
+struct CatalogReader {
+    let session: Session
+
+    enum Kind { case table, view }
+
+    struct FoundColumn {
+        var name: String
+        var sqlType: String
+        var nullable: Bool
+    }
+
+    /// What has a name; the engine's names know no case.
+    func kind(_ schema: String, _ name: String) throws -> Kind? {
+        let table = try session.int64(
+            """
+            SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() \
+            AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)
+            """, [.text(schema), .text(name)], purpose: "reading the catalog")
+        if table ?? 0 > 0 { return .table }
+        let view = try session.int64(
+            """
+            SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() \
+            AND lower(schema_name) = lower(?) AND lower(view_name) = lower(?)
+            """, [.text(schema), .text(name)], purpose: "reading the catalog")
+        return view ?? 0 > 0 ? .view : nil
+    }
+
+    func columns(_ schema: String, _ name: String) throws -> [FoundColumn] {
+        var columns: [FoundColumn] = []
+        try session.forEachChunk(
+            """
+            SELECT column_name, data_type, is_nullable FROM duckdb_columns() \
+            WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?) \
+            ORDER BY column_index
+            """, [.text(schema), .text(name)], purpose: "reading the catalog"
+        ) { chunk in
+            for row in 0..<chunk.rowCount {
+                columns.append(
+                    FoundColumn(
+                        name: chunk.string(0, row), sqlType: chunk.string(1, row), nullable: chunk.flag(2, row)))
+            }
+        }
+        return columns
+    }
+
+    /// Whether nothing stands in a schema.
+    func isEmpty(_ schema: String) throws -> Bool {
+        try session.int64(
+            """
+            SELECT (SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() \
+            AND schema_name = $1) + (SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() \
+            AND schema_name = $1)
+            """, [.text(schema)], purpose: "reading the catalog") == 0
+    }
+}
+
+extension ColumnType {
+    /// Of a column that somebody else made, by the engine's name of its type.
+    init(duckdb name: String) {
+        if name.hasSuffix("[]") {
+            self = .array(ColumnType(duckdb: String(name.dropLast(2))))
+            return
+        }
+        switch name {
+        case "BOOLEAN": self = .boolean
+        case "TINYINT", "SMALLINT", "UTINYINT": self = .smallint
+        case "INTEGER", "USMALLINT": self = .integer
+        case "BIGINT", "UINTEGER": self = .bigint
+        case "HUGEINT", "UBIGINT": self = .numeric(precision: 38, scale: 0)
+        case "UHUGEINT", "BIGNUM": self = .numeric(precision: nil, scale: 0)
+        case "FLOAT": self = .real
+        case "DOUBLE": self = .double
+        case "VARCHAR": self = .text
+        case "BLOB": self = .bytea
+        case "UUID": self = .uuid
+        case "DATE": self = .date
+        case "TIME", "TIME_NS": self = .time
+        case "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS": self = .timestamp(digits: 6)
+        case "TIMESTAMP WITH TIME ZONE": self = .timestamptz
+        case "INTERVAL": self = .interval
+        case "JSON": self = .json
+        case "MAP(VARCHAR, VARCHAR)": self = .other("hstore")
+        case _ where name.hasPrefix("DECIMAL("):
+            self = ColumnType(sql: name) ?? .other(name)
+        default: self = .other(name)
+        }
+    }
+}

@@ -1,0 +1,181 @@
+import Replication
+
+/// How a source column stands in DuckDB: its type, and the form in which its values are staged.
+struct ColumnForm: Sendable {
+    enum Kind: Sendable {
+        case bool, int16, int32, int64, float, double, decimal, text, blob, uuid
+        case date, time, timestamp, timestamptz
+        /// Staged as text and converted by the engine.
+        case json, list, map, interval
+    }
+
+    let name: String
+    let type: ColumnType
+    let kind: Kind
+    /// Of a DECIMAL.
+    let precision: Int
+    let scale: Int
+    /// As DuckDB writes it.
+    let sqlType: String
+
+    init(_ column: Column) {
+        self.init(name: column.name, type: column.type)
+    }
+
+    private init(name: String, type: ColumnType) {
+        self.name = name
+        self.type = type
+        var precision = 0
+        var scale = 0
+        switch type {
+        case .boolean: (kind, sqlType) = (.bool, "BOOLEAN")
+        case .smallint: (kind, sqlType) = (.int16, "SMALLINT")
+        case .integer: (kind, sqlType) = (.int32, "INTEGER")
+        case .bigint: (kind, sqlType) = (.int64, "BIGINT")
+        case .real: (kind, sqlType) = (.float, "FLOAT")
+        case .double: (kind, sqlType) = (.double, "DOUBLE")
+        case .numeric(let digits?, let behind) where (1...38).contains(digits) && (0...digits).contains(behind):
+            precision = digits
+            scale = behind
+            (kind, sqlType) = (.decimal, "DECIMAL(\(digits),\(behind))")
+        // Wider than the engine's: the exact digits as text.
+        case .numeric: (kind, sqlType) = (.text, "VARCHAR")
+        case .bytea: (kind, sqlType) = (.blob, "BLOB")
+        case .uuid: (kind, sqlType) = (.uuid, "UUID")
+        case .date: (kind, sqlType) = (.date, "DATE")
+        case .time: (kind, sqlType) = (.time, "TIME")
+        case .timestamp: (kind, sqlType) = (.timestamp, "TIMESTAMP")
+        case .timestamptz: (kind, sqlType) = (.timestamptz, "TIMESTAMP WITH TIME ZONE")
+        case .interval: (kind, sqlType) = (.interval, "INTERVAL")
+        case .json, .jsonb, .unknown: (kind, sqlType) = (.json, "JSON")
+        case .array(let element):
+            (kind, sqlType) = (.list, ColumnForm(name: name, type: element).sqlType + "[]")
+        case .other(let other) where Self.isHstore(other):
+            (kind, sqlType) = (.map, "MAP(VARCHAR, VARCHAR)")
+        case .text, .timetz, .other: (kind, sqlType) = (.text, "VARCHAR")
+        }
+        self.precision = precision
+        self.scale = scale
+    }
+
+    private static func isHstore(_ name: String) -> Bool {
+        let name = name.lowercased()
+        return name == "hstore" || name.hasSuffix(".hstore")
+    }
+
+    /// The element of a LIST.
+    var element: ColumnForm? {
+        if case .array(let element) = type { ColumnForm(name: name, type: element) } else { nil }
+    }
+
+    /// The staging table's column.
+    var staged: ColumnKind {
+        switch kind {
+        case .bool: .bool
+        case .int16: .int16
+        case .int32: .int32
+        case .int64: .int64
+        case .float: .float
+        case .double: .double
+        case .decimal: .decimal(width: UInt8(precision), scale: UInt8(scale))
+        case .blob: .blob
+        case .uuid: .uuid
+        case .date: .date
+        case .time: .time
+        case .timestamp: .timestamp
+        case .timestamptz: .timestamptz
+        case .text, .json, .list, .map, .interval: .varchar
+        }
+    }
+
+    /// `expression`, a staged value, as a value of the column.
+    func converted(_ expression: String) -> String {
+        switch kind {
+        case .json, .map, .interval: "CAST(\(expression) AS \(sqlType))"
+        case .list:
+            // A text goes into a list of JSON only through one of texts.
+            element?.kind == .json
+                ? "CAST(CAST(\(expression) AS VARCHAR[]) AS \(sqlType))" : "CAST(\(expression) AS \(sqlType))"
+        default: expression
+        }
+    }
+
+    // MARK: Out of raw's JSON
+
+    /// Whether the engine's own JSON functions would change its numbers, which they read as doubles.
+    var needsExactNumbers: Bool {
+        switch type {
+        case .numeric(let precision?, _): precision > 15
+        case .numeric, .json, .jsonb, .unknown: true
+        case .array(let element): ColumnForm(name: name, type: element).needsExactNumbers
+        default: false
+        }
+    }
+
+    /// `json`, a JSON value in its `to_jsonb` form with numbers marked if `marked`, as a value of the column.
+    func typed(json: String, marked: Bool) -> String {
+        switch kind {
+        case .json:
+            let text = marked ? ExactNumbers.unmarkedJSON("CAST(\(json) AS VARCHAR)") : "CAST(\(json) AS VARCHAR)"
+            return "CAST(CASE WHEN json_type(\(json)) <> 'NULL' THEN \(text) END AS JSON)"
+        case .list:
+            guard let element else { return "NULL" }
+            if element.kind == .json {
+                let text = marked ? ExactNumbers.unmarkedJSON("CAST(\(json) AS VARCHAR)") : "CAST(\(json) AS VARCHAR)"
+                return "CAST(CAST(\(text) AS JSON) AS JSON[])"
+            }
+            let item = marked ? ExactNumbers.unmarkedText("item") : "item"
+            return "[\(element.typed(text: item)) FOR item IN CAST(\(json) AS VARCHAR[])]"
+        default:
+            let text = "(\(json) ->> '$')"
+            return typed(text: marked ? ExactNumbers.unmarkedText(text) : text)
+        }
+    }
+
+    /// `text`, the content of a `to_jsonb` string or number, as a value of the column.
+    private func typed(text: String) -> String {
+        switch kind {
+        case .text: text
+        case .blob: "unhex(substr(\(text), 3))"
+        case .interval: "CAST(replace(\(text), '+', '') AS INTERVAL)"
+        case .date, .timestamp, .timestamptz:
+            // The engine has the era behind the date, and then no T.
+            """
+            CAST(CASE WHEN \(text) LIKE '% BC' \
+            THEN regexp_replace(replace(\(text), 'T', ' '), '^([0-9-]+)(.*) BC$', '\\1 (BC)\\2') \
+            ELSE \(text) END AS \(sqlType))
+            """
+        case .map:
+            "CAST('{' || \(ExactNumbers.outsideStrings(text) { "replace(\($0), '=>', '=')" }) || '}' AS \(sqlType))"
+        case .list, .json, .bool, .int16, .int32, .int64, .float, .double, .decimal, .uuid, .time:
+            "CAST(\(text) AS \(sqlType))"
+        }
+    }
+}
+
+/// SQL that keeps the digits of JSON's numbers: the engine's JSON functions read them as doubles, so before them
+/// each number becomes a string with a mark, which is taken away after them.
+enum ExactNumbers {
+    private static let mark = "#millrace#"
+    private static let token = #"'"(?:[^"\\]|\\.)*"|[^"]+'"#
+
+    static func marked(_ json: String) -> String {
+        outsideStrings(json) { #"regexp_replace(\#($0), '(-?[0-9][0-9.eE+-]*)', '"\#(mark)\1"', 'g')"# }
+    }
+
+    static func unmarkedText(_ text: String) -> String {
+        "CASE WHEN starts_with(\(text), '\(mark)') THEN substr(\(text), \(mark.count + 1)) ELSE \(text) END"
+    }
+
+    static func unmarkedJSON(_ text: String) -> String {
+        #"regexp_replace(\#(text), '"\#(mark)([0-9.eE+-]*)"', '\1', 'g')"#
+    }
+
+    /// Changes what stands outside of double quotes.
+    static func outsideStrings(_ text: String, _ change: (String) -> String) -> String {
+        """
+        array_to_string([CASE WHEN piece[1] = '"' THEN piece ELSE \(change("piece")) END \
+        FOR piece IN regexp_extract_all(\(text), \(token))], '')
+        """
+    }
+}

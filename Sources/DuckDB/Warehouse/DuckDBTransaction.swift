@@ -1,0 +1,185 @@
+import Replication
+
+/// One transaction of a `DuckDBWarehouse`, on its actor's executor.
+///
+/// The engine lets one process open the file and the warehouse has one session, so nothing else writes between
+/// `begin` and `commit`, and there is nothing to lock.
+final class DuckDBTransaction: WarehouseTransaction {
+    let session: Session
+    let layout: WarehouseLayout
+    let staging: StagingTables
+    private var isOpen = false
+    private var checkpoints: [Checkpoint] = []
+    /// What the rows staged last met in current, if that was looked up already.
+    var matches: StageMatches?
+    /// Some key column of some row staged last is NULL.
+    var hasNullKeys = false
+
+    init(_ session: Session, _ layout: WarehouseLayout, _ staging: StagingTables) {
+        self.session = session
+        self.layout = layout
+        self.staging = staging
+    }
+
+    func begin() throws {
+        staging.begin()
+        matches = nil
+        checkpoints = []
+        try ReplicationError.translating {
+            try session.run("BEGIN TRANSACTION", purpose: "beginning a transaction")
+        }
+        isOpen = true
+    }
+
+    func commit() throws {
+        // If it fails the engine has rolled back by itself.
+        isOpen = false
+        do {
+            try session.run("COMMIT", purpose: "committing a batch")
+        } catch {
+            staging.rolledBack()
+            throw ReplicationError(error)
+        }
+    }
+
+    func rollback() {
+        if isOpen { try? session.run("ROLLBACK", purpose: "rolling back") }
+        isOpen = false
+        staging.rolledBack()
+    }
+
+    func lock(_ tables: [TableID], exclusive: Bool) throws -> [TableID: TableState] {
+        try ReplicationError.translating {
+            var states: [TableID: TableState] = [:]
+            try session.forEachChunk(
+                """
+                SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, floor_time, is_sparse, \
+                has_moves FROM \(MetaTables.name("tables")) WHERE pipeline = ?
+                """, [.text(layout.pipeline)], purpose: "reading the tables' states"
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    guard let table = chunk.table(0, row) else { continue }
+                    var state = TableState()
+                    state.floor = chunk.version(2, row)
+                    state.floorTime_us = chunk.integer(5, row) ?? .min
+                    state.isSparse = chunk.flag(6, row)
+                    state.hasMoves = chunk.flag(7, row)
+                    states[table] = state
+                }
+            }
+            return states
+        }
+    }
+
+    func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint] {
+        checkpoints = try ReplicationError.translating { try MetaTables.checkpoints(session, layout.pipeline) }
+        for advance in advances {
+            let stored = checkpoints.first { $0.partition == advance.partition }
+            guard let stored, stored.token == advance.token, stored.position == advance.from else {
+                throw ReplicationError(
+                    .fenced,
+                    """
+                    \(advance.partition): the stored checkpoint isn't the one this agent goes on from \
+                    (position \(stored?.position.map(String.init) ?? "none"), token \(stored?.token ?? 0))
+                    """, remedy: "another agent or `millrace checkpoint set` moved it; start this one again")
+            }
+        }
+        return checkpoints
+    }
+
+    // MARK: What commits with the rows
+
+    func record(_ commit: CommitRecord) throws {
+        try ReplicationError.translating {
+            try writeCheckpoints(commit)
+            try writeLedger(commit)
+            try writeQuarantine(commit)
+            for (table, state) in commit.states.sorted(by: { $0.key < $1.key }) {
+                try TableRegistry.write(state, of: table, layout.pipeline, session)
+            }
+        }
+    }
+
+    private func writeCheckpoints(_ commit: CommitRecord) throws {
+        var written: [Checkpoint] = []
+        for advance in commit.advances {
+            guard var checkpoint = checkpoints.first(where: { $0.partition == advance.partition }) else { continue }
+            checkpoint.position = advance.to
+            checkpoint.lastOffset = advance.lastOffset ?? checkpoint.lastOffset
+            checkpoint.lastHash = advance.lastOffset == nil ? checkpoint.lastHash : advance.lastHash
+            checkpoint.decoderState = advance.decoderState ?? checkpoint.decoderState
+            for (table, version) in commit.marks[advance.partition] ?? [:]
+            where version > checkpoint.marks[table, default: .none] {
+                checkpoint.marks[table] = version
+            }
+            if commit.newestSourceTime_us != .min {
+                checkpoint.sourceTime_us = max(checkpoint.sourceTime_us ?? .min, commit.newestSourceTime_us)
+            }
+            written.append(checkpoint)
+        }
+        try MetaTables.update(session, layout.pipeline, written, updatedAt_us: commit.loadedAt_us)
+    }
+
+    private func writeLedger(_ commit: CommitRecord) throws {
+        var entries = commit.ledger
+        guard !entries.isEmpty || commit.control > 0 else { return }
+        // Control records belong to no table.
+        if commit.control > 0, !entries.contains(where: { $0.table == nil }) { entries.append(LedgerEntry(table: nil)) }
+        let range = MetaJSON.text(range: commit.advances)
+        var parameters: [Parameter] = []
+        var rows: [String] = []
+        for entry in entries {
+            let counts = [
+                entry.read, entry.applied, entry.superseded, entry.duplicate, entry.compacted, entry.filtered,
+                entry.quarantined, entry.deferred, entry.filled, entry.table == nil ? commit.control : 0,
+            ]
+            parameters += [
+                .text(layout.pipeline), (entry.table?.schema).parameter, (entry.table?.table).parameter, .text(range),
+            ]
+            let numbers = counts.map(String.init).joined(separator: ", ")
+            rows.append("(?, \(commit.loadedAt_us), ?, ?, ?, \(numbers), make_timestamptz(\(commit.loadedAt_us)))")
+        }
+        try session.execute(
+            """
+            INSERT INTO \(MetaTables.name("ledger")) (pipeline, batch, source_schema, source_table, source_range, \
+            read, applied, superseded, duplicate, compacted, filtered, quarantined, deferred, filled, control, \
+            committed_at) VALUES \(rows.joined(separator: ", "))
+            """, parameters, purpose: "writing the ledger")
+    }
+
+    private func writeQuarantine(_ commit: CommitRecord) throws {
+        guard !commit.quarantine.isEmpty else { return }
+        let purpose = "writing the quarantine"
+        var id = try session.int64("SELECT max(id) FROM \(MetaTables.name("quarantine"))", purpose: purpose) ?? 0
+        let appender = try Appender(
+            session, into: AppenderTarget(schema: WarehouseSchema.metaSchema, table: "quarantine"),
+            [
+                .init("pipeline", .varchar), .init("id", .int64), .init("source_schema", .varchar),
+                .init("source_table", .varchar), .init("topic", .varchar), .init("partition", .int32),
+                .init("record_offset", .int64), .init("reason", .varchar), .init("op", .varchar),
+                .init("key", .blob), .init("value", .blob), .init("headers", .varchar), .init("state", .varchar),
+                .init("loaded_at", .timestamptz),
+            ], purpose: purpose)
+        for entry in commit.quarantine {
+            id += 1
+            try appender.set(0, string: layout.pipeline)
+            appender.set(1, int64: id)
+            if let table = entry.table {
+                try appender.set(2, string: table.schema)
+                try appender.set(3, string: table.table)
+            }
+            try appender.set(4, string: entry.partition.topic)
+            appender.set(5, int32: entry.partition.partition)
+            appender.set(6, int64: entry.offset)
+            try appender.set(7, string: entry.reason)
+            if let operation = entry.operation { try appender.set(8, string: operation.letter) }
+            if let key = entry.key { try key.withUnsafeBytes { try appender.set(9, blob: $0) } }
+            if let value = entry.value { try value.withUnsafeBytes { try appender.set(10, blob: $0) } }
+            if let headers = entry.headers { try appender.set(11, string: headers) }
+            try appender.set(12, string: QuarantinedRecord.State.waiting.rawValue)
+            appender.set(13, int64: commit.loadedAt_us)
+            try appender.endRow()
+        }
+        try appender.close()
+    }
+}

@@ -1,0 +1,151 @@
+import Replication
+
+extension DuckDBWarehouse {
+    package func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {
+        try writing("claiming partitions") { session in
+            var claimed = try locate(partitions, session)
+            for index in claimed.indices { claimed[index].token += 1 }
+            try MetaTables.update(session, layout.pipeline, claimed, owner: owner, updatedAt_us: DuckDBClock.now_us)
+            return claimed
+        }
+    }
+
+    /// The partitions' checkpoints; rows are made for those that have none.
+    private func locate(_ partitions: [TopicPartition], _ session: Session) throws -> [Checkpoint] {
+        let stored = try MetaTables.checkpoints(session, layout.pipeline)
+        var seen: Set<TopicPartition> = []
+        let wanted = partitions.filter { seen.insert($0).inserted }
+        let known = Set(stored.map(\.partition))
+        try MetaTables.insert(session, layout.pipeline, wanted.filter { !known.contains($0) })
+        return wanted.map { partition in
+            stored.first { $0.partition == partition } ?? Checkpoint(partition: partition)
+        }
+    }
+
+    package func checkpoints() async throws -> [Checkpoint] {
+        try withSession { session in
+            try hasMeta(session) ? MetaTables.checkpoints(session, layout.pipeline) : []
+        }
+    }
+
+    /// A partition whose checkpoint is taken away keeps its row, for the token and the marks; its position is nil.
+    package func set(positions: [TopicPartition: Int64?]) async throws {
+        try writing("setting positions") { session in
+            var set = try locate(positions.keys.sorted(), session)
+            for index in set.indices {
+                let position = positions[set[index].partition] ?? nil
+                set[index].position = position
+                set[index].token += 1
+                // The last record read isn't the one before the new position.
+                set[index].lastOffset = nil
+                set[index].lastHash = nil
+                if position == nil { set[index].decoderState = nil }
+            }
+            try MetaTables.update(session, layout.pipeline, set, updatedAt_us: DuckDBClock.now_us)
+        }
+    }
+
+    // MARK: The ledger
+
+    package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {
+        try withSession { session in
+            var entries: [LedgerEntry] = []
+            var control = 0
+            guard try hasMeta(session) else { return (entries, control) }
+            let sums = MetaTables.ledgerCounts.map { "sum(\($0))::BIGINT" }.joined(separator: ", ")
+            try session.forEachChunk(
+                """
+                SELECT source_schema, source_table, \(sums) FROM \(MetaTables.name("ledger")) WHERE pipeline = ? \
+                GROUP BY source_schema, source_table ORDER BY source_schema NULLS LAST, source_table
+                """, [.text(layout.pipeline)], purpose: "reading the ledger"
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    var entry = LedgerEntry(table: chunk.table(0, row))
+                    func count(_ index: Int) -> Int { Int(chunk.integer(2 + index, row) ?? 0) }
+                    entry.read = count(0)
+                    entry.applied = count(1)
+                    entry.superseded = count(2)
+                    entry.duplicate = count(3)
+                    entry.compacted = count(4)
+                    entry.filtered = count(5)
+                    entry.quarantined = count(6)
+                    entry.deferred = count(7)
+                    entry.filled = count(8)
+                    control += count(9)
+                    // Control records alone make a row without a table.
+                    if entry.table != nil || entry.read > 0 { entries.append(entry) }
+                }
+            }
+            return (entries, control)
+        }
+    }
+
+    // MARK: The quarantine
+
+    package func quarantine() async throws -> [QuarantinedRecord] {
+        try withSession { session in
+            var records: [QuarantinedRecord] = []
+            guard try hasMeta(session) else { return records }
+            try session.forEachChunk(
+                """
+                SELECT id, source_schema, source_table, topic, partition, record_offset, reason, op, key, value, \
+                headers, state, loaded_at FROM \(MetaTables.name("quarantine")) WHERE pipeline = ? ORDER BY id
+                """, [.text(layout.pipeline)], purpose: "reading the quarantine"
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    func bytes(_ column: Int) -> [UInt8]? {
+                        chunk.isNull(column, row) ? nil : Array(chunk.bytes(column, row))
+                    }
+                    let entry = QuarantineEntry(
+                        table: chunk.table(1, row),
+                        partition: TopicPartition(topic: chunk.string(3, row), partition: chunk.int32(4, row)),
+                        offset: chunk.int64(5, row), reason: chunk.string(6, row), key: bytes(8), value: bytes(9),
+                        headers: chunk.text(10, row), operation: chunk.text(7, row).flatMap(Operation.init(letter:)))
+                    records.append(
+                        QuarantinedRecord(
+                            id: chunk.int64(0, row), entry: entry,
+                            state: QuarantinedRecord.State(rawValue: chunk.string(11, row)) ?? .waiting,
+                            loadedAt_us: chunk.integer(12, row) ?? 0))
+                }
+            }
+            return records
+        }
+    }
+
+    package func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {
+        guard !ids.isEmpty else { return }
+        try writing("settling quarantined records") { session in
+            let list = ids.map(String.init).joined(separator: ", ")
+            try session.execute(
+                """
+                UPDATE \(MetaTables.name("quarantine")) SET state = ? WHERE pipeline = ? AND id IN (\(list))
+                """, [.text(state.rawValue), .text(layout.pipeline)], purpose: "settling quarantined records")
+        }
+    }
+}
+
+extension MetaTables {
+    static let ledgerCounts = [
+        "read", "applied", "superseded", "duplicate", "compacted", "filtered", "quarantined", "deferred", "filled",
+        "control",
+    ]
+
+    /// Batches older than a week become one row an hour, for all pipelines.
+    static func rollUpLedger(_ session: Session) throws {
+        let purpose = "rolling up the ledger"
+        let old = "committed_at < now() - INTERVAL 7 DAYS AND source_range IS NOT NULL"
+        let count = try session.int64("SELECT count(*) FROM \(name("ledger")) WHERE \(old)", purpose: purpose)
+        guard let count, count > 0 else { return }
+        let sums = ledgerCounts.map { "sum(\($0))" }.joined(separator: ", ")
+        try session.transaction(purpose: purpose) {
+            // A rolled-up row has no range, which tells it apart.
+            try session.execute(
+                """
+                INSERT INTO \(name("ledger")) SELECT pipeline, min(batch), source_schema, source_table, NULL, \(sums), \
+                date_trunc('hour', committed_at) FROM \(name("ledger")) WHERE \(old) \
+                GROUP BY pipeline, source_schema, source_table, date_trunc('hour', committed_at)
+                """, purpose: purpose)
+            try session.execute("DELETE FROM \(name("ledger")) WHERE \(old)", purpose: purpose)
+        }
+    }
+}

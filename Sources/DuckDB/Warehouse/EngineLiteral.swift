@@ -1,0 +1,226 @@
+import JSON
+import Replication
+
+/// The engine's text of a LIST, from a JSON array: `["a","b\"c",NULL,1.50]`. Elements stay text, which the engine
+/// casts each to the element's type; so no number passes through a double.
+enum ListLiteral {
+    enum Outcome { case done, nested, invalid }
+
+    /// - Parameter json: well-formed, in the `to_jsonb` form of the array.
+    static func append(_ json: UnsafeRawBufferPointer, element: ColumnForm.Kind, to sink: ByteArena) -> Outcome {
+        var scanner = JSONScanner(json)
+        guard scanner.take(0x5B) else { return .invalid }
+        sink.append(byte: 0x5B)
+        if !scanner.take(0x5D) {
+            while true {
+                let first = scanner.next()
+                if first == 0x5B, element != .json { return .nested }
+                guard let value = scanner.value() else { return .invalid }
+                guard append(value, first, element, to: sink) else { return .invalid }
+                if scanner.take(0x5D) { break }
+                guard scanner.take(0x2C) else { return .invalid }
+                sink.append(byte: 0x2C)
+            }
+        }
+        sink.append(byte: 0x5D)
+        return scanner.next() == 0 ? .done : .invalid
+    }
+
+    private static func append(
+        _ value: UnsafeRawBufferPointer, _ first: UInt8, _ element: ColumnForm.Kind, to sink: ByteArena
+    ) -> Bool {
+        if first == 0x6E {
+            // The only bare word that is NULL: text is always quoted.
+            for byte in "NULL".utf8 { sink.append(byte: byte) }
+        } else if element == .json {
+            quote(value, to: sink)
+        } else if first == 0x22 {
+            let content = UnsafeRawBufferPointer(rebasing: value[1..<value.count - 1])
+            guard let plain = JSONScanner.unescaped(content) else { return false }
+            plain.withUnsafeBytes { text($0, element, to: sink) }
+        } else if first == 0x7B {
+            quote(value, to: sink)
+        } else {
+            _ = sink.append(value)
+        }
+        return true
+    }
+
+    private static func text(_ bytes: UnsafeRawBufferPointer, _ element: ColumnForm.Kind, to sink: ByteArena) {
+        switch element {
+        case .blob where bytes.count >= 2 && bytes[0] == 0x5C:
+            // `\xdead` is `\xDE\xAD` here; either case does.
+            let out = ByteArena(capacity: 64)
+            for i in stride(from: 2, to: bytes.count - 1, by: 2) {
+                out.append(byte: 0x5C)
+                out.append(byte: 0x78)
+                out.append(byte: bytes[i])
+                out.append(byte: bytes[i + 1])
+            }
+            quote(out.bytes(ByteRange(offset: 0, length: out.count)), to: sink)
+        case .interval:
+            bytes.filter { $0 != 0x2B }.withUnsafeBytes { quote($0, to: sink) }
+        case .date, .timestamp, .timestamptz:
+            Array(EraText.engine(String(decoding: bytes, as: UTF8.self)).utf8).withUnsafeBytes { quote($0, to: sink) }
+        default: quote(bytes, to: sink)
+        }
+    }
+
+    /// In double quotes, which a backslash escapes, as it does itself.
+    static func quote(_ bytes: UnsafeRawBufferPointer, to sink: ByteArena) {
+        sink.append(byte: 0x22)
+        for byte in bytes {
+            if byte == 0x22 || byte == 0x5C { sink.append(byte: 0x5C) }
+            sink.append(byte: byte)
+        }
+        sink.append(byte: 0x22)
+    }
+}
+
+/// Where the era stands in a date: Postgres has it at the end, the engine behind the day.
+enum EraText {
+    /// `0044-03-15T10:00:00 BC` to `0044-03-15 (BC) 10:00:00`.
+    static func engine(_ text: String) -> String {
+        guard text.hasSuffix(" BC") else { return text }
+        let body = text.dropLast(3)
+        let day = body.prefix { $0 != "T" && $0 != " " }
+        let rest = body.dropFirst(day.count + 1)
+        return rest.isEmpty ? "\(day) (BC)" : "\(day) (BC) \(rest)"
+    }
+
+    /// The way back.
+    static func postgres(_ text: String) -> String {
+        text.contains(" (BC)") ? text.replacing(" (BC)", with: "") + " BC" : text
+    }
+}
+
+/// The engine's text of a MAP, from an hstore's text `"a"=>"1", "b"=>NULL` or its JSON object: `{"a"="1","b"=NULL}`.
+enum MapLiteral {
+    /// False if it is neither.
+    static func append(_ bytes: UnsafeRawBufferPointer, to sink: ByteArena) -> Bool {
+        if bytes.first(where: { $0 > 0x20 }) == 0x7B { return append(json: bytes, to: sink) }
+        var at = 0
+        func skipBlanks() { while at < bytes.count, bytes[at] <= 0x20 { at += 1 } }
+        /// A quoted text; what hstore escapes is escaped here likewise.
+        func quoted() -> Range<Int>? {
+            let start = at
+            guard at < bytes.count, bytes[at] == 0x22 else { return nil }
+            at += 1
+            while at < bytes.count, bytes[at] != 0x22 { at += bytes[at] == 0x5C ? 2 : 1 }
+            guard at < bytes.count else { return nil }
+            at += 1
+            return start..<at
+        }
+        func take(_ word: String) -> Bool {
+            guard bytes[min(at, bytes.count)...].starts(with: word.utf8) else { return false }
+            at += word.utf8.count
+            return true
+        }
+        sink.append(byte: 0x7B)
+        skipBlanks()
+        while at < bytes.count {
+            guard let key = quoted() else { return false }
+            _ = sink.append(UnsafeRawBufferPointer(rebasing: bytes[key]))
+            sink.append(byte: 0x3D)
+            skipBlanks()
+            guard take("=>") else { return false }
+            skipBlanks()
+            if let value = quoted() {
+                _ = sink.append(UnsafeRawBufferPointer(rebasing: bytes[value]))
+            } else {
+                guard take("NULL") else { return false }
+                _ = sink.append("NULL")
+            }
+            skipBlanks()
+            guard at < bytes.count else { break }
+            guard take(",") else { return false }
+            sink.append(byte: 0x2C)
+            skipBlanks()
+        }
+        sink.append(byte: 0x7D)
+        return true
+    }
+
+    private static func append(json: UnsafeRawBufferPointer, to sink: ByteArena) -> Bool {
+        guard case .object(let members)? = try? JSONValue(parsing: Array(json)) else { return false }
+        sink.append(byte: 0x7B)
+        for (index, member) in members.enumerated() {
+            if index > 0 { sink.append(byte: 0x2C) }
+            Array(member.key.utf8).withUnsafeBytes { ListLiteral.quote($0, to: sink) }
+            sink.append(byte: 0x3D)
+            switch member.value {
+            case .null: _ = sink.append("NULL")
+            case .string(let text): Array(text.utf8).withUnsafeBytes { ListLiteral.quote($0, to: sink) }
+            default: Array(member.value.serialized.utf8).withUnsafeBytes { ListLiteral.quote($0, to: sink) }
+            }
+        }
+        sink.append(byte: 0x7D)
+        return true
+    }
+}
+
+/// Finds the ends of values in JSON that is known to be well-formed.
+struct JSONScanner {
+    private let bytes: UnsafeRawBufferPointer
+    private var at = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    /// The next byte that isn't blank, not passed; 0 at the end.
+    mutating func next() -> UInt8 {
+        while at < bytes.count, bytes[at] <= 0x20 { at += 1 }
+        return at < bytes.count ? bytes[at] : 0
+    }
+
+    mutating func take(_ byte: UInt8) -> Bool {
+        guard next() == byte else { return false }
+        at += 1
+        return true
+    }
+
+    /// Passes one value.
+    mutating func value() -> UnsafeRawBufferPointer? {
+        let first = next()
+        let start = at
+        var depth = 0
+        switch first {
+        case 0x22: guard string() else { return nil }
+        case 0x5B, 0x7B:
+            repeat {
+                switch next() {
+                case 0x5B, 0x7B: depth += 1
+                case 0x5D, 0x7D: depth -= 1
+                case 0x22:
+                    guard string() else { return nil }
+                    continue
+                case 0: return nil
+                default: break
+                }
+                at += 1
+            } while depth > 0
+        default:
+            while at < bytes.count, ![0x2C, 0x5D, 0x7D].contains(bytes[at]), bytes[at] > 0x20 { at += 1 }
+        }
+        return at > start ? UnsafeRawBufferPointer(rebasing: bytes[start..<at]) : nil
+    }
+
+    private mutating func string() -> Bool {
+        at += 1
+        while at < bytes.count, bytes[at] != 0x22 { at += bytes[at] == 0x5C ? 2 : 1 }
+        at += 1
+        return at <= bytes.count
+    }
+
+    /// A JSON string's content without escapes; nil if they are wrong.
+    static func unescaped(_ content: UnsafeRawBufferPointer) -> [UInt8]? {
+        guard content.contains(0x5C) else { return Array(content) }
+        var isValid = true
+        let plain = [UInt8](unsafeUninitializedCapacity: content.count + 8) { room, count in
+            guard let out = room.baseAddress else { return }
+            let length = JSONString.unescape(content, into: UnsafeMutableRawPointer(out))
+            isValid = length != nil
+            count = length ?? 0
+        }
+        return isValid ? plain : nil
+    }
+}

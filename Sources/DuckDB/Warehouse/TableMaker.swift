@@ -1,0 +1,227 @@
+import Replication
+
+/// Makes what a pipeline's tables lack, inside of a transaction: schemas, current, raw, views, columns.
+struct TableMaker {
+    let session: Session
+    let layout: WarehouseLayout
+    let now_us: Int64
+
+    func ensure(_ tables: [TableDefinition]) throws {
+        try refuseCollisions(tables)
+        let registry = try TableRegistry(session)
+        for definition in tables { try ensure(definition, registry) }
+    }
+
+    private func ensure(_ definition: TableDefinition, _ registry: TableRegistry) throws {
+        let known = registry.entry(layout.pipeline, definition.source)
+        if let known, known.definition == definition, known.layout == layout, try isWhole(definition) { return }
+        try refuseNames(definition)
+        try refuseOthers(definition, registry)
+        if let known { try refuseChanges(definition, known.definition) }
+
+        let sql = TableSQL(definition, layout)
+        let schemas = [
+            (layout.current, layout.hasCurrent), (layout.raw, layout.hasRaw), (layout.live, layout.hasCurrent),
+            (layout.history, layout.hasRaw),
+        ]
+        for (schema, isWanted) in schemas where isWanted {
+            try run("CREATE SCHEMA IF NOT EXISTS \(SQLName.quoted(schema))", definition)
+        }
+        if layout.hasCurrent {
+            let isOurs = known?.layout.hasCurrent == true && known?.layout.current == layout.current
+            try table(layout.current, sql.createCurrent, sql.currentColumns, isOurs: isOurs, definition)
+            try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
+        }
+        if layout.hasRaw {
+            let isOurs = known?.layout.hasRaw == true && known?.layout.raw == layout.raw
+            try table(layout.raw, sql.createRaw, TableSQL.rawColumns, isOurs: isOurs, definition)
+            if layout.hasCurrent || !definition.isKeyless {
+                let isOurView = isOurs && known?.layout.history == layout.history
+                try view(layout.history, sql.createHistory, isOurs: isOurView, definition)
+            }
+        }
+        try TableRegistry.write(definition, layout, madeAt_us: known == nil ? now_us : nil, session)
+    }
+
+    private func run(_ statement: String, _ definition: TableDefinition) throws {
+        try session.run(statement, purpose: "making \(layout.current).\(definition.target)")
+    }
+
+    private func isWhole(_ definition: TableDefinition) throws -> Bool {
+        let catalog = CatalogReader(session: session)
+        if layout.hasCurrent, try catalog.kind(layout.current, definition.target) == nil { return false }
+        if layout.hasCurrent, try catalog.kind(layout.live, definition.target) == nil { return false }
+        if layout.hasRaw, try catalog.kind(layout.raw, definition.target) == nil { return false }
+        return true
+    }
+
+    // MARK: Tables and views
+
+    private func table(
+        _ schema: String, _ create: String, _ columns: [(name: String, type: String)], isOurs: Bool,
+        _ definition: TableDefinition
+    ) throws {
+        let catalog = CatalogReader(session: session)
+        guard let kind = try catalog.kind(schema, definition.target) else { return try run(create, definition) }
+        if !isOurs {
+            switch definition.existing {
+            case .error: throw inPlace(schema, kind, definition)
+            case .replace:
+                try setAside(schema, kind, definition)
+                return try run(create, definition)
+            case .adopt:
+                guard kind == .table else { throw inPlace(schema, kind, definition) }
+            }
+        }
+        let found = try catalog.columns(schema, definition.target)
+        for column in columns {
+            guard let there = found.first(where: { SQLName.folded($0.name) == SQLName.folded(column.name) }) else {
+                let fill = column.name == definition.metadata.isDeleted && schema == layout.current ? " DEFAULT false" : ""
+                try run(
+                    """
+                    ALTER TABLE \(SQLName.quoted(schema, definition.target)) \
+                    ADD COLUMN \(SQLName.quoted(column.name)) \(column.type)\(fill)
+                    """, definition)
+                continue
+            }
+            guard there.sqlType == column.type else {
+                throw ReplicationError(
+                    .configuration,
+                    """
+                    \(schema).\(definition.target): column \(column.name) is \(there.sqlType) there and would be \
+                    \(column.type)
+                    """,
+                    remedy: "change the column's type, or set existing: replace for \(definition.source)",
+                    table: definition.source)
+            }
+        }
+    }
+
+    private func view(_ schema: String, _ create: String, isOurs: Bool, _ definition: TableDefinition) throws {
+        if let kind = try CatalogReader(session: session).kind(schema, definition.target), !(isOurs && kind == .view) {
+            guard definition.existing != .error else { throw inPlace(schema, kind, definition) }
+            try setAside(schema, kind, definition)
+        }
+        try run(create, definition)
+    }
+
+    private func inPlace(
+        _ schema: String, _ kind: CatalogReader.Kind, _ definition: TableDefinition
+    ) -> ReplicationError {
+        ReplicationError(
+            .configuration,
+            "\(schema).\(definition.target) is a \(kind == .table ? "table" : "view") that this pipeline didn't make",
+            remedy: "set existing: adopt or existing: replace for \(definition.source), or give it another target",
+            table: definition.source)
+    }
+
+    /// Renames what is there, under the first number that is free.
+    private func setAside(_ schema: String, _ kind: CatalogReader.Kind, _ definition: TableDefinition) throws {
+        let catalog = CatalogReader(session: session)
+        var number = 1
+        while try catalog.kind(schema, "\(definition.target)_replaced_\(number)") != nil { number += 1 }
+        try run(
+            """
+            ALTER \(kind == .table ? "TABLE" : "VIEW") \(SQLName.quoted(schema, definition.target)) \
+            RENAME TO \(SQLName.quoted("\(definition.target)_replaced_\(number)"))
+            """, definition)
+    }
+
+    // MARK: What can't be
+
+    /// Two tables of this pipeline in one place.
+    private func refuseCollisions(_ tables: [TableDefinition]) throws {
+        var places: [String: TableID] = [:]
+        for definition in tables {
+            guard let other = places.updateValue(definition.source, forKey: SQLName.folded(definition.target)),
+                other != definition.source
+            else { continue }
+            throw ReplicationError(
+                .configuration,
+                "\(other) and \(definition.source) would both become \(layout.current).\(definition.target) in DuckDB",
+                remedy: "give one of them another target", table: definition.source)
+        }
+    }
+
+    /// Names that the engine can't tell apart, as it knows no case.
+    private func refuseNames(_ definition: TableDefinition) throws {
+        var seen: [String: String] = [:]
+        for column in definition.columns {
+            guard let other = seen.updateValue(column.name, forKey: SQLName.folded(column.name)) else { continue }
+            throw ReplicationError(
+                .configuration,
+                "\(definition.source): DuckDB takes the columns \(other) and \(column.name) for one, as it knows no case",
+                remedy: "exclude one of them under tables: columns: exclude", table: definition.source)
+        }
+        let metadata = TableSQL(definition, layout).metadataColumns.map(\.name)
+        for name in metadata {
+            guard let column = seen.updateValue(name, forKey: SQLName.folded(name)) else { continue }
+            throw ReplicationError(
+                .configuration,
+                "\(definition.source): the source's column \(column) has the name of a metadata column",
+                remedy: "rename it under metadata_columns, as { is_deleted: _is_deleted, deleted_at: _deleted_at }",
+                table: definition.source)
+        }
+    }
+
+    private func refuseOthers(_ definition: TableDefinition, _ registry: TableRegistry) throws {
+        for other in registry.entries {
+            let isThis = other.pipeline == layout.pipeline && other.definition.source == definition.source
+            guard !isThis, SQLName.folded(other.definition.target) == SQLName.folded(definition.target) else { continue }
+            // Any of the other's schemas may be one of ours, in whatever role.
+            let taken = other.layout.schemas.intersection(layout.schemas)
+            guard let schema = taken.sorted().first else { continue }
+            throw ReplicationError(
+                .configuration,
+                """
+                \(schema).\(definition.target) belongs to pipeline \(other.pipeline), which made it for \
+                \(other.definition.source)
+                """,
+                remedy: "give \(definition.source) another target, or this pipeline other schemas",
+                table: definition.source)
+        }
+    }
+
+    private func refuseChanges(_ definition: TableDefinition, _ known: TableDefinition) throws {
+        guard definition.target == known.target, definition.metadata == known.metadata else {
+            throw ReplicationError(
+                .configuration,
+                "\(definition.source) was made as \(known.target) with other names than the pipeline file has now",
+                remedy: "keep the names, or drop the pipeline and copy it anew", table: definition.source)
+        }
+        let key = definition.key.map { definition.columns[$0].name }
+        let knownKey = known.key.map { known.columns[$0].name }
+        guard key == knownKey else {
+            throw ReplicationError(
+                .configuration,
+                """
+                \(definition.source) has the key (\(knownKey.joined(separator: ", "))) in the warehouse and \
+                (\(key.joined(separator: ", "))) now
+                """,
+                remedy: "keep the key, or drop the pipeline and copy it anew", table: definition.source)
+        }
+        for column in definition.columns {
+            guard let old = known.columns.first(where: { $0.name == column.name }) else { continue }
+            guard ColumnForm(old).sqlType == ColumnForm(column).sqlType else {
+                throw ReplicationError(
+                    .configuration,
+                    """
+                    \(definition.source): column \(column.name) is \(old.type.sql) in the warehouse and \
+                    \(column.type.sql) now
+                    """,
+                    remedy: "set its type under tables: columns: types, or copy the table anew",
+                    table: definition.source)
+            }
+        }
+    }
+}
+
+extension WarehouseLayout {
+    /// Folded names of the schemas in use.
+    fileprivate var schemas: Set<String> {
+        var schemas: Set<String> = []
+        if hasCurrent { schemas.formUnion([SQLName.folded(current), SQLName.folded(live)]) }
+        if hasRaw { schemas.formUnion([SQLName.folded(raw), SQLName.folded(history)]) }
+        return schemas
+    }
+}

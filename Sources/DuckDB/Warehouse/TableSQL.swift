@@ -1,0 +1,96 @@
+import Replication
+
+/// Names and statements of one replicated table: its current, raw and views.
+struct TableSQL: Sendable {
+    let definition: TableDefinition
+    let layout: WarehouseLayout
+    let forms: [ColumnForm]
+
+    init(_ definition: TableDefinition, _ layout: WarehouseLayout) {
+        self.definition = definition
+        self.layout = layout
+        forms = definition.columns.map(ColumnForm.init)
+    }
+
+    var current: String { SQLName.quoted(layout.current, definition.target) }
+    var raw: String { SQLName.quoted(layout.raw, definition.target) }
+    var live: String { SQLName.quoted(layout.live, definition.target) }
+    var history: String { SQLName.quoted(layout.history, definition.target) }
+
+    /// What statements are for, in messages.
+    func purpose(_ doing: String) -> String { "\(doing) \(layout.current).\(definition.target)" }
+
+    func column(_ index: Int) -> String { SQLName.quoted(definition.columns[index].name) }
+
+    // MARK: Current
+
+    static let epoch = SQLName.quoted(MetadataNames.epoch)
+    static let commit = SQLName.quoted(MetadataNames.commit)
+    static let seq = SQLName.quoted(MetadataNames.seq)
+    static let map = SQLName.quoted(MetadataNames.columns)
+    static let rowID = SQLName.quoted(MetadataNames.rowID)
+    static let rowImage = SQLName.quoted(MetadataNames.rowImage)
+    static let endedBy = SQLName.quoted(MetadataNames.endedBy)
+
+    var isDeleted: String { SQLName.quoted(definition.metadata.isDeleted) }
+    var deletedAt: String { SQLName.quoted(definition.metadata.deletedAt) }
+    var updatedAt: String { SQLName.quoted(definition.metadata.sourceUpdatedAt) }
+    var loadedAt: String { SQLName.quoted(definition.metadata.loadedAt) }
+
+    /// Names and types of the columns that current has beside the source's, in order.
+    var metadataColumns: [(name: String, type: String)] {
+        let names = definition.metadata
+        var columns = [
+            (names.isDeleted, "BOOLEAN"), (names.deletedAt, "TIMESTAMP WITH TIME ZONE"),
+            (names.sourceUpdatedAt, "TIMESTAMP WITH TIME ZONE"), (names.loadedAt, "TIMESTAMP WITH TIME ZONE"),
+            (MetadataNames.epoch, "BIGINT"), (MetadataNames.commit, "BIGINT"), (MetadataNames.seq, "BIGINT"),
+            (MetadataNames.columns, "VARCHAR"),
+        ]
+        if definition.isKeyless { columns += MetadataNames.keylessColumns.map { ($0, "UUID") } }
+        return columns
+    }
+
+    var currentColumns: [(name: String, type: String)] {
+        forms.map { ($0.name, $0.sqlType) } + metadataColumns
+    }
+
+    /// No primary key: the engine checks one against the rows that the same transaction deletes, and MERGE and ON
+    /// CONFLICT with a key are several times slower than a join. One writer keeps keys single.
+    var createCurrent: String { Self.create(current, currentColumns) }
+
+    // MARK: Raw
+
+    static let rawColumns: [(name: String, type: String)] = WarehouseSchema.rawColumns.map {
+        ($0.name, ColumnForm(Column(name: $0.name, type: $0.type)).sqlType)
+    }
+
+    var createRaw: String { Self.create(raw, Self.rawColumns) }
+
+    private static func create(_ table: String, _ columns: [(name: String, type: String)]) -> String {
+        let list = columns.map { "\(SQLName.quoted($0.name)) \($0.type)" }.joined(separator: ", ")
+        return "CREATE TABLE IF NOT EXISTS \(table) (\(list))"
+    }
+
+    // MARK: Views
+
+    var sourceColumns: String { definition.columns.indices.map(column).joined(separator: ", ") }
+
+    var createLive: String {
+        "CREATE OR REPLACE VIEW \(live) AS SELECT \(sourceColumns) FROM \(current) WHERE \(isDeleted) IS NOT TRUE"
+    }
+
+    // MARK: Versions in SQL
+
+    /// The row's version is older than the given one; no version is older than any.
+    static func isOlder(_ row: String, than version: Version) -> String {
+        """
+        (\(row)\(epoch) IS NULL OR (\(row)\(epoch), \(row)\(commit), \(row)\(seq)) \
+        < (\(version.epoch)::BIGINT, \(version.commit)::BIGINT, \(version.seq)::BIGINT))
+        """
+    }
+
+    /// A moment, NULL where it isn't told.
+    static func moment(_ time_us: Int64) -> String {
+        time_us == .min ? "NULL::TIMESTAMP WITH TIME ZONE" : "make_timestamptz(\(time_us))"
+    }
+}

@@ -1,0 +1,34 @@
+/// The keys of each mapping of the pipeline file, those of later steps included.
+enum Keys {
+    static let root = [
+        "pipeline", "source", "warehouse", "layers", "metadata_columns", "tables", "schema_changes", "sweeps", "alerts",
+        "lineage", "batch", "agent",
+    ]
+    static let source = ["kafka", "postgres", "file", "include", "exclude", "snapshot"]
+    static let kafka = [
+        "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "properties",
+    ]
+    static let file = ["path"]
+    static let warehouse = ["duckdb", "postgres", "clickhouse", "schemas"]
+    static let duckdb = ["path", "memory_limit", "library"]
+    static let postgres = ["url"]
+    static let schemas = ["current", "raw", "live", "history"]
+    static let layers = ["raw", "current", "raw_retention"]
+    static let table = [
+        "source", "target", "key", "existing", "columns", "where", "metadata_columns", "allowed_lateness", "quality",
+        "quality_suite", "freshness",
+    ]
+    static let columns = ["exclude", "hash", "types"]
+    static let batch = ["max_rows", "max_bytes", "max_delay"]
+    static let agent = ["listen", "token", "dir"]
+
+    private static let all: [(path: String, keys: [String])] = [
+        ("", root), ("source", source), ("source.kafka", kafka), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
+        ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
+    ]
+
+    /// Where a key belongs that was put elsewhere: `warehouse.duckdb`; nil where no mapping has it.
+    static func home(of key: String) -> String? {
+        all.first { $0.keys.contains(key) }.map { Section.join($0.path, key) }
+    }
+}

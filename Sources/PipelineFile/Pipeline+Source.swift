@@ -1,0 +1,86 @@
+extension Pipeline {
+    /// `source`: exactly one input, and the choice of tables.
+    package struct Source: Sendable, Equatable {
+        package var input: Input
+        /// `include` and `exclude`: `schema.table` globs. Default `["*.*"]` and none.
+        package var tables = TableSelector()
+        /// `snapshot`. Default `initial`.
+        package var snapshot = Snapshot.initial
+
+        package init(_ input: Input) {
+            self.input = input
+        }
+    }
+
+    /// Exactly one of `source.kafka` and `source.file`.
+    package enum Input: Sendable, Equatable {
+        case kafka(Kafka)
+        case file(EventFile)
+    }
+
+    /// `source.snapshot`: what becomes of reads of rows that were there before the stream began.
+    package enum Snapshot: String, Sendable, CaseIterable {
+        /// Snapshot first, then changes.
+        case initial
+        /// Changes only.
+        case never
+        /// Snapshot only.
+        case only
+    }
+
+    /// `source.kafka`.
+    package struct Kafka: Sendable, Equatable {
+        /// `brokers`: `host:port`, several with commas. Required. Example: `localhost:9092`.
+        package var brokers: String
+        /// `topics`: names or globs. Required. Example: `["shop.public.*"]`.
+        package var topics: [Glob]
+        /// `group`: the consumer group. Default `millrace-<pipeline>`.
+        package var group: String
+        /// `start`: where a pipeline without a checkpoint begins. Default `earliest`.
+        package var start = Start.earliest
+        /// `format`: of the records. Default `auto`.
+        package var format = Format.auto
+        /// `catalog`: the source database, for types, sweeps and backfill. Default none.
+        /// Example: `postgres://replicator@db/shop`.
+        package var catalog: ConnectionURL?
+        /// `properties`: anything librdkafka knows, except what the keys above say or what would let
+        /// Kafka and not the warehouse decide where reading resumes. Default none. Values are hidden
+        /// when printed, since passwords are among them.
+        package var properties: [String: Secret] = [:]
+
+        package init(brokers: String, topics: [Glob], group: String) {
+            self.brokers = brokers
+            self.topics = topics
+            self.group = group
+        }
+    }
+
+    /// `source.kafka.start`.
+    package enum Start: Sendable, Equatable {
+        case earliest
+        case latest
+        /// The first record at or after this time: ISO 8601 (`2026-05-01T00:00:00Z`; without a zone it is
+        /// UTC) or milliseconds since 1970.
+        case timestamp(since1970_ms: Int64)
+        /// `group:<name>`: where another consumer group stands, to take over from it.
+        case group(String)
+    }
+
+    /// `source.kafka.format`. Flattened, CloudEvents, Avro, JSON Schema and Protobuf come later.
+    package enum Format: String, Sendable, CaseIterable {
+        /// Found out from the records.
+        case auto
+        /// Debezium's envelope in JSON.
+        case debezium
+    }
+
+    /// `source.file`.
+    package struct EventFile: Sendable, Equatable {
+        /// `path`: one JSON object a line; `.gz` too. Required. Example: `events.jsonl`.
+        package var path: String
+
+        package init(path: String) {
+            self.path = path
+        }
+    }
+}

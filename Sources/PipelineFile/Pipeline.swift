@@ -1,0 +1,83 @@
+/// The pipeline file, validated, with every default filled in, every `${NAME}` replaced and every
+/// path resolved against the file's folder.
+///
+/// Made by `Pipeline.load(path:environment:)` or `Pipeline.parse(text:file:environment:)`.
+package struct Pipeline: Sendable, Equatable {
+    /// `pipeline`: `[a-z][a-z0-9_]{0,40}`; names group, schemas and checkpoint. Required. Example: `shop`.
+    package var name: String
+    /// `source`: where changes come from, and which tables. Required.
+    package var source: Source
+    /// `warehouse`: where they go. Required.
+    package var warehouse: Warehouse
+    /// `layers`: what is kept there.
+    package var layers = Layers()
+    /// `metadata_columns`: names of the columns that we add. Default `default`; example `fivetran`.
+    package var metadataColumns = MetadataColumns.standard
+    /// `tables`: overrides, one a source table. Default none.
+    package var tables: [Table] = []
+    /// `batch`: upper bounds under load.
+    package var batch = Batch()
+    /// `agent`: the running program itself.
+    package var agent = Agent()
+
+    package init(name: String, source: Source, warehouse: Warehouse) {
+        self.name = name
+        self.source = source
+        self.warehouse = warehouse
+    }
+
+    /// `layers`. At least one of the two is on.
+    package struct Layers: Sendable, Equatable {
+        /// `raw`: an append-only table of events per source table. Default `true`. Without it there is
+        /// no hold, pause, release, explain, history or as-of.
+        package var raw = true
+        /// `current`: a table of rows per source table. Default `true`.
+        package var current = true
+        // `raw_retention`: `forever` is all there is so far.
+
+        package init(raw: Bool = true, current: Bool = true) {
+            self.raw = raw
+            self.current = current
+        }
+    }
+
+    /// `batch`: upper bounds; with no lag a batch commits at once.
+    package struct Batch: Sendable, Equatable {
+        /// `max_rows`: 1 to 100,000,000. Default `100000`.
+        package var rows_max = 100_000
+        /// `max_bytes`: 1KiB to 1TiB. Default `32MiB`.
+        package var bytes_max = ByteCount.mebibytes(32)
+        /// `max_delay`: 0ms to 1h. Default `500ms`.
+        package var delay_max = Duration.milliseconds(500)
+
+        package init() {}
+    }
+
+    /// `agent`.
+    package struct Agent: Sendable, Equatable {
+        /// `listen`: the HTTP API's address. Default `127.0.0.1:8642`; `[::1]:8642` for IPv6; port 0 lets
+        /// the system choose.
+        package var listen = ListenAddress(host: "127.0.0.1", port: 8642)
+        /// `token`: what `/api` asks for. Default `${MILLRACE_TOKEN}`; nil where that isn't set: the agent
+        /// then makes one in `dir`.
+        package var token: Secret?
+        /// `dir`: the agent's own files. Default `.millrace` beside the pipeline file.
+        package var dir = ".millrace"
+
+        package init() {}
+    }
+
+    /// A host and a port, printed as `127.0.0.1:8642` or `[::1]:8642`.
+    package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
+        /// Without brackets.
+        package var host: String
+        package var port: Int
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+
+        package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    }
+}

@@ -1,0 +1,103 @@
+import Replication
+
+extension TableSQL {
+    /// The SCD 2 view: each state of each row with the half-open interval `[valid_from, valid_to)` in the source's
+    /// time, made from raw's events in version order.
+    ///
+    /// A column that an event didn't send has the last value known of the row since it was last deleted, followed
+    /// through key changes. Columns of a newer schema are NULL in older states. Rows that a `where` keeps out of current
+    /// are here all the same. The interval stands first, so that columns that are added later go behind, and the view
+    /// can be replaced under what depends on it.
+    func createHistory(_ types: [String]) throws -> String {
+        "CREATE OR REPLACE VIEW \(history) AS " + (definition.isKeyless ? keylessHistory : try keyedHistory(types))
+    }
+
+    private func intervalName(_ name: String) -> String {
+        var name = name
+        while definition.columns.contains(where: { $0.name == name }) { name = "_" + name }
+        return "\"\(name)\""
+    }
+
+    /// A keyless row is named by the event that made it.
+    private var keylessHistory: String {
+        """
+        SELECT r.source_ts AS \(intervalName("valid_from")), c.\(deletedAt) AS \(intervalName("valid_to")), \
+        c.\(isDeleted) IS NOT TRUE AS \(intervalName("is_current")), \
+        \(columns.map { "c.\($0)" }.joined(separator: ", ")) \
+        FROM \(current) c LEFT JOIN \(raw) r ON r.event_id = c.\(Self.rowID)
+        """
+    }
+
+    private func keyedHistory(_ types: [String]) throws -> String {
+        let fields = zip(columns, types).map { "\($0) \($1)" }
+        let keyFields = definition.key.map { fields[$0] }.joined(separator: ", ")
+        // By the typed key, so that keys are equal as current has them.
+        let partition = definition.key.map { "k.\(columns[$0])" }.joined(separator: ", ")
+        return """
+            WITH event AS (
+                SELECT r.op, r.after, r.unchanged, r.key::text AS key_text, r.other_key::text AS other_text, r.source_ts,
+                    r.\(Self.epoch) AS e, r.\(Self.commit) AS c, r.\(Self.seq) AS s,
+                    lead(r.\(Self.epoch)) OVER w AS next_e, lead(r.\(Self.commit)) OVER w AS next_c,
+                    lead(r.\(Self.seq)) OVER w AS next_s, lead(r.source_ts) OVER w AS next_ts
+                FROM \(raw) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(keyFields))
+                WHERE r.op <> 't'
+                WINDOW w AS (PARTITION BY \(partition) ORDER BY \(Self.versionColumns("r")), r.event_id)
+            )
+            SELECT event.source_ts AS \(intervalName("valid_from")),
+                CASE WHEN closed.e IS NOT NULL AND
+                    (event.next_e IS NULL OR (closed.e, closed.c, closed.s) < (event.next_e, event.next_c, event.next_s))
+                    THEN closed.source_ts ELSE event.next_ts END AS \(intervalName("valid_to")),
+                event.next_e IS NULL AND closed.e IS NULL AS \(intervalName("is_current")),
+                \(columns.map { "a.\($0)" }.joined(separator: ", "))
+            FROM event
+            LEFT JOIN LATERAL (
+                SELECT t.\(Self.epoch) AS e, t.\(Self.commit) AS c, t.\(Self.seq) AS s, t.source_ts FROM \(raw) t
+                WHERE t.op = 't' AND (\(Self.versionColumns("t"))) > (event.e, event.c, event.s)
+                ORDER BY \(Self.versionColumns("t")) LIMIT 1
+            ) AS closed ON true
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN event.unchanged IS NULL THEN event.after ELSE \(completed) END AS image
+            ) AS whole
+            CROSS JOIN LATERAL json_to_record(whole.image) AS a(\(fields.joined(separator: ", ")))
+            WHERE event.op <> 'd'
+            """
+    }
+
+    /// The after-image with its unchanged columns looked up below it: only events that lack some pay for that.
+    private var completed: String {
+        """
+        (SELECT json_object_agg(member.name, member.value) FROM (
+            SELECT sent.key AS name, sent.value FROM json_each(event.after) AS sent
+            UNION ALL
+            SELECT lacking.name, (
+                WITH RECURSIVE step(key_text, e, c, s, is_found, value) AS (
+                    SELECT CASE WHEN event.s & 1 = 1 AND event.other_text IS NOT NULL THEN event.other_text
+                            ELSE event.key_text END,
+                        event.e, event.c,
+                        CASE WHEN event.other_text IS NOT NULL THEN event.s & ~1::bigint ELSE event.s END,
+                        false, NULL::json
+                    UNION ALL
+                    SELECT below.other_key::text, below.\(Self.epoch), below.\(Self.commit),
+                        below.\(Self.seq) & ~1::bigint, below.is_found,
+                        CASE WHEN below.is_found THEN below.after -> lacking.name END
+                    FROM step CROSS JOIN LATERAL (
+                        SELECT r.*, r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name) AS is_found
+                        FROM \(raw) r
+                        WHERE r.key::text = step.key_text AND (\(Self.versionColumns("r"))) < (step.e, step.c, step.s)
+                            AND NOT EXISTS (
+                                SELECT FROM \(raw) t WHERE t.op = 't'
+                                    AND (\(Self.versionColumns("t"))) > (\(Self.versionColumns("r")))
+                                    AND (\(Self.versionColumns("t"))) < (step.e, step.c, step.s))
+                            AND (r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name)
+                                OR r.\(Self.seq) & 1 = 1 AND r.other_key IS NOT NULL)
+                        ORDER BY \(Self.versionColumns("r")) DESC LIMIT 1
+                    ) AS below
+                    WHERE NOT step.is_found
+                )
+                SELECT step.value FROM step WHERE step.is_found LIMIT 1
+            )
+            FROM json_array_elements_text(event.unchanged) AS lacking(name)
+        ) AS member)
+        """
+    }
+}

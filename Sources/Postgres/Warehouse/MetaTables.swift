@@ -1,0 +1,84 @@
+import Replication
+
+/// The server's `_millrace`: what it consists of, and its version.
+enum MetaTables {
+    static let schema = "\"\(WarehouseSchema.metaSchema)\""
+    /// Held by whoever makes or changes anything beside rows, so that two agents that start at once don't race.
+    static let lockKey = SQLText.lockKey("millrace", "definitions")
+
+    static func name(_ table: String) -> String { "\(schema).\"\(table)\"" }
+
+    /// The version that the database's `_millrace` has; nil if it has none.
+    static func version(_ session: Session) throws -> Int? {
+        let found = try session.scalar(
+            "SELECT to_regclass('\(name("meta"))') IS NOT NULL", for: "look for _millrace")
+        guard found == "t" else { return nil }
+        return try session.scalar("SELECT max(version) FROM \(name("meta"))", for: "look for _millrace").flatMap(Int.init)
+    }
+
+    static func refuseNewer(_ version: Int?) throws {
+        guard let version, version > WarehouseSchema.version else { return }
+        throw ReplicationError(
+            .environment,
+            "_millrace in this database has version \(version), and this program knows \(WarehouseSchema.version)",
+            remedy: "use a newer millrace")
+    }
+
+    /// Makes `_millrace`, or brings it to this program's version, in one transaction.
+    static func migrate(_ session: Session) throws {
+        if try version(session) == WarehouseSchema.version { return }
+        try session.transaction(for: "make _millrace") {
+            try session.execute("SELECT pg_advisory_xact_lock(\(lockKey))", for: "make _millrace")
+            let found = try version(session)
+            try refuseNewer(found)
+            guard found == nil else { return }
+            if try session.scalar(
+                "SELECT to_regnamespace('\(schema)') IS NULL", for: "make _millrace") == "t"
+            {
+                try session.execute("CREATE SCHEMA \(schema)", for: "make _millrace")
+            }
+            try session.execute(script, for: "make _millrace")
+        }
+    }
+
+    private static var script: String {
+        """
+        CREATE TABLE \(name("meta")) (version integer PRIMARY KEY, made_at timestamptz NOT NULL DEFAULT now());
+        CREATE TABLE \(name("checkpoints")) (
+            pipeline text, topic text, partition integer, position bigint, token bigint NOT NULL DEFAULT 0, owner text,
+            last_offset bigint, last_hash text, decoder_state text, marks json NOT NULL DEFAULT '[]',
+            source_time timestamptz, updated_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (pipeline, topic, partition)) WITH (fillfactor = 50);
+        CREATE TABLE \(name("ledger")) (
+            pipeline text NOT NULL, batch bigint NOT NULL, source_schema text, source_table text, source_range text,
+            read bigint NOT NULL, applied bigint NOT NULL, superseded bigint NOT NULL, duplicate bigint NOT NULL,
+            compacted bigint NOT NULL, filtered bigint NOT NULL, quarantined bigint NOT NULL, deferred bigint NOT NULL,
+            filled bigint NOT NULL, control bigint NOT NULL, committed_at timestamptz NOT NULL DEFAULT now());
+        CREATE INDEX ON \(name("ledger")) (pipeline, committed_at);
+        CREATE TABLE \(name("quarantine")) (
+            pipeline text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, source_schema text,
+            source_table text, topic text NOT NULL, partition integer NOT NULL, record_offset bigint NOT NULL,
+            reason text NOT NULL, op text, key bytea, value bytea, headers text, state text NOT NULL DEFAULT 'waiting',
+            loaded_at timestamptz NOT NULL);
+        CREATE INDEX ON \(name("quarantine")) (pipeline, id);
+        CREATE TABLE \(name("tables")) (
+            pipeline text, source_schema text, source_table text, target text NOT NULL, current_schema text NOT NULL,
+            raw_schema text NOT NULL, live_schema text NOT NULL, history_schema text NOT NULL,
+            has_current boolean NOT NULL, has_raw boolean NOT NULL, is_adopted boolean NOT NULL,
+            columns json NOT NULL, key json NOT NULL, metadata json NOT NULL, existing text NOT NULL,
+            is_filtered boolean NOT NULL, floor_epoch bigint, floor_commit bigint, floor_seq bigint,
+            floor_time timestamptz, is_sparse boolean NOT NULL DEFAULT false, has_moves boolean NOT NULL DEFAULT false,
+            made_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (pipeline, source_schema, source_table));
+        CREATE TABLE \(name("moves")) (
+            pipeline text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, new_key text NOT NULL,
+            old_key text NOT NULL, create_epoch bigint NOT NULL, create_commit bigint NOT NULL,
+            create_seq bigint NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+        CREATE INDEX ON \(name("moves")) (pipeline, source_schema, source_table, hashtextextended(old_key, 0));
+        COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
+        INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
+        """
+    }
+
+    /// Tables of `_millrace` that have rows of a pipeline.
+    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves"]
+}

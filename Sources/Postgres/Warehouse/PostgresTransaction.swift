@@ -1,0 +1,158 @@
+import Replication
+
+/// The transactions of one connection: rows are brought by COPY into temporary tables and merged from there by one
+/// statement a table, so that the count of round trips doesn't grow with the batch.
+final class PostgresTransaction: WarehouseTransaction {
+    let session: Session
+    let layout: WarehouseLayout
+    let who: WarehouseUser
+    let facts: Session.Facts
+    /// Values on their way into COPY.
+    let scratch = ByteArena(capacity: 1 << 12)
+
+    /// Temporary tables of this session, and those of them that a rollback would take away.
+    var stages: [String: StageTable] = [:]
+    var stagesMadeHere: Set<String> = []
+    private var stageCount = 0
+    /// The next staged row's number: rows that were staged before in this transaction have lower ones.
+    var ordinal: Int32 = 0
+    /// The first number of what `stage` staged last, by table.
+    var stagedAt: [TableID: Int32] = [:]
+
+    /// As they were read by `assertOwned`.
+    var checkpoints: [TopicPartition: Checkpoint] = [:]
+
+    init(_ session: Session, _ layout: WarehouseLayout, _ facts: Session.Facts) {
+        self.session = session
+        self.layout = layout
+        self.facts = facts
+        who = WarehouseUser(user: facts.user, database: facts.database)
+    }
+
+    /// Runs `body`; the server's errors become replication's, about `table` where it writes that one's rows.
+    func translating<Value>(_ table: TableDefinition? = nil, _ body: () throws -> Value) throws -> Value {
+        try ReplicationError.translating(table, who: who, body)
+    }
+
+    // MARK: Bounds
+
+    func begin() throws {
+        try translating {
+            // Staged rows find theirs by the key's index: a join by hash would read all of current for a small batch.
+            try session.execute(
+                """
+                BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+                SET LOCAL work_mem = '64MB'
+                """, for: "begin a batch")
+        }
+        ordinal = 0
+        stagedAt = [:]
+        stagesMadeHere = []
+        checkpoints = [:]
+    }
+
+    func commit() throws {
+        try translating {
+            let tag = try session.query("COMMIT", for: "commit a batch").commandTag
+            // The server answers COMMIT of a failed transaction with a friendly ROLLBACK.
+            guard tag == "COMMIT" else {
+                throw ReplicationError(.invariant, "a batch had failed before its commit")
+            }
+        }
+        stagesMadeHere = []
+    }
+
+    func rollback() {
+        session.rollback()
+        for name in stagesMadeHere { stages[name] = nil }
+        stagesMadeHere = []
+    }
+
+    // MARK: Locks
+
+    func lock(_ tables: [TableID], exclusive: Bool) throws -> [TableID: TableState] {
+        guard !tables.isEmpty else { return [:] }
+        let keys = tables.map { SQLText.lockKey(layout.pipeline, $0.schema, $0.table) }
+        let function = exclusive ? "pg_advisory_xact_lock" : "pg_advisory_xact_lock_shared"
+        return try translating {
+            let names = try tables.map { "(\(try quoteLiteral($0.schema)), \(try quoteLiteral($0.table)))" }
+            let answers = try session.script(
+                """
+                SELECT count(\(function)(key)::text) FROM unnest('{\(keys.map(String.init).joined(separator: ","))}'::bigint[]) \
+                AS key;
+                SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, \
+                \(SQLText.microseconds("floor_time")), is_sparse, has_moves FROM \(MetaTables.name("tables")) \
+                WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
+                AND (source_schema, source_table) IN (\(names.joined(separator: ", ")))
+                """, for: "lock tables")
+            var states: [TableID: TableState] = [:]
+            guard let rows = answers.last else { return states }
+            for row in 0..<rows.count {
+                var state = TableState()
+                state.floor = rows.version(row, 2)
+                state.floorTime_us = rows.integer(row, 5) ?? .min
+                state.isSparse = rows.bool(row, 6)
+                state.hasMoves = rows.bool(row, 7)
+                states[TableID(schema: rows.text(row, 0), table: rows.text(row, 1))] = state
+            }
+            return states
+        }
+    }
+
+    func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint] {
+        let all = try translating {
+            // The lock first, then a statement of its own that sees what the wait for it was for.
+            let answers = try session.script(
+                """
+                SELECT FROM \(MetaTables.name("checkpoints")) WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
+                AND \(try Checkpoints.among(advances.map(\.partition))) ORDER BY topic, partition FOR UPDATE;
+                \(try Checkpoints.selectAll(layout.pipeline))
+                """, for: "look at the checkpoints")
+            return try answers.last.map(Checkpoints.read) ?? []
+        }
+        checkpoints = Dictionary(all.map { ($0.partition, $0) }) { first, _ in first }
+        for advance in advances {
+            let stored = checkpoints[advance.partition]
+            guard stored?.token == advance.token, stored?.position == advance.from else {
+                throw ReplicationError(
+                    .fenced, "\(advance.partition): another agent has claimed it",
+                    remedy: "see which agent owns it: millrace status")
+            }
+        }
+        return all
+    }
+
+    // MARK: Temporary tables
+
+    /// The temporary table `kind` with these columns, made if this session hasn't one. Empty at the begin of every
+    /// transaction.
+    /// - Parameters:
+    ///   - key: what it is kept under.
+    ///   - shape: what must be the same for it to be used again.
+    func temporary(_ key: String, shape: [String], make: (String) -> String) throws -> String {
+        if let stage = stages[key], stage.shape == shape { return stage.name }
+        if let old = stages[key] {
+            try session.execute("DROP TABLE IF EXISTS \(old.name)", for: "drop a staging table")
+            stages[key] = nil
+        }
+        stageCount += 1
+        let name = "millrace_\(stageCount)"
+        try session.execute(make(name), for: "make a staging table")
+        stages[key] = StageTable(name: "pg_temp.\(name)", shape: shape)
+        stagesMadeHere.insert(key)
+        return "pg_temp.\(name)"
+    }
+
+    /// Numbers for `count` rows.
+    func takeOrdinals(_ count: Int) -> Int32 {
+        let first = ordinal
+        ordinal += Int32(count)
+        return first
+    }
+}
+
+/// A temporary table of the session.
+struct StageTable {
+    var name: String
+    var shape: [String]
+}

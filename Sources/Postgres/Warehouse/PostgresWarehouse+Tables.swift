@@ -1,0 +1,114 @@
+package import Replication
+
+extension PostgresWarehouse {
+    package func knownTables() async throws -> [TableDefinition] {
+        try read(orNothing: []) { session in
+            try TableRegistry(session).entries.filter { $0.pipeline == layout.pipeline }.map(\.definition)
+                .sorted { $0.source < $1.source }
+        }
+    }
+
+    package func foreignTable(at definition: TableDefinition) async throws -> [Column]? {
+        try work { session in
+            if try MetaTables.version(session) != nil {
+                let known = try TableRegistry(session).entry(layout.pipeline, definition.source)
+                if let known, known.layout.hasCurrent, known.definition.target == definition.target { return nil }
+            }
+            let rows = try session.query(
+                """
+                SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
+                EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary \
+                AND a.attnum = ANY (i.indkey::int2[])) \
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+                WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY a.attnum
+                """, [layout.current, definition.target],
+                for: "look for \(layout.current).\(definition.target)")
+            guard rows.count > 0 else { return nil }
+            return (0..<rows.count).map { row in
+                Column(
+                    name: rows.text(row, 0), type: ColumnType(sql: rows.text(row, 1)) ?? .unknown,
+                    isKey: rows.bool(row, 3), nullable: !rows.bool(row, 2))
+            }
+        }
+    }
+
+    package func ensure(_ tables: [TableDefinition]) async throws {
+        guard !tables.isEmpty else { return }
+        try work { session in
+            var types = TypeNames()
+            let known = try TableRegistry(session)
+            for table in tables {
+                try types.learn(table, session)
+                if let entry = known.entry(layout.pipeline, table.source) { try types.learn(entry.definition, session) }
+            }
+            try session.transaction(for: "make tables") {
+                try session.execute("SELECT pg_advisory_xact_lock(\(MetaTables.lockKey))", for: "make tables")
+                // Read again behind the lock: another agent may have made them a moment ago.
+                var maker = TableMaker(session, layout, try TableRegistry(session), types)
+                for table in tables {
+                    do {
+                        try maker.ensure(table)
+                    } catch let error as PostgresError {
+                        var failure = ReplicationError(error, table: table, who: connectedAs)
+                        // Nothing was written that a value could be at fault for.
+                        if failure.kind == .data { failure.kind = .permanent }
+                        throw failure
+                    }
+                }
+            }
+        }
+    }
+
+    package func drop(tables: Bool) async throws {
+        // What the session has prepared for the tables goes with them.
+        defer { close() }
+        try work { session in
+            guard try MetaTables.version(session) != nil else { return }
+            try session.transaction(for: "drop the pipeline") {
+                try session.execute("SELECT pg_advisory_xact_lock(\(MetaTables.lockKey))", for: "drop the pipeline")
+                let registry = try TableRegistry(session)
+                if tables {
+                    for entry in registry.entries where entry.pipeline == layout.pipeline {
+                        try drop(entry, session)
+                    }
+                    try dropEmptySchemas(session, keeping: registry.entries.filter { $0.pipeline != layout.pipeline })
+                }
+                let pipeline = try quoteLiteral(layout.pipeline)
+                for table in MetaTables.perPipeline {
+                    try session.execute(
+                        "DELETE FROM \(MetaTables.name(table)) WHERE pipeline = \(pipeline)", for: "drop the pipeline")
+                }
+            }
+        }
+    }
+
+    /// An adopted table is somebody else's: it stays, with its rows.
+    private func drop(_ entry: TableRegistry.Entry, _ session: Session) throws {
+        let sql = try TableSQL(entry.definition, entry.layout)
+        let purpose = sql.purpose("drop")
+        var statements: [String] = []
+        if entry.layout.hasRaw { statements.append("DROP VIEW IF EXISTS \(sql.history)") }
+        if entry.layout.hasCurrent { statements.append("DROP VIEW IF EXISTS \(sql.live)") }
+        if entry.layout.hasRaw { statements.append("DROP TABLE IF EXISTS \(sql.raw)") }
+        if entry.layout.hasCurrent, !entry.isAdopted { statements.append("DROP TABLE IF EXISTS \(sql.current)") }
+        for statement in statements { try session.execute(statement, for: purpose) }
+    }
+
+    private func dropEmptySchemas(_ session: Session, keeping others: [TableRegistry.Entry]) throws {
+        let kept = Set(others.flatMap { [$0.layout.current, $0.layout.raw, $0.layout.live, $0.layout.history] })
+        for schema in Set([layout.current, layout.raw, layout.live, layout.history]).subtracting(kept) {
+            let isEmpty = try session.scalar(
+                """
+                SELECT n.nspname <> 'public' AND pg_has_role(n.nspowner, 'USAGE') \
+                AND NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid) \
+                AND NOT EXISTS (SELECT FROM pg_type t WHERE t.typnamespace = n.oid) \
+                AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid) \
+                FROM pg_namespace n WHERE n.nspname = $1
+                """, [schema], for: "look for schema \(schema)")
+            if isEmpty == "t" {
+                try session.execute("DROP SCHEMA \(try quoteIdentifier(schema))", for: "drop schema \(schema)")
+            }
+        }
+    }
+}

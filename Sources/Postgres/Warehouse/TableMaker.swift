@@ -1,0 +1,240 @@
+import Replication
+
+/// Brings the pipeline's relations to what the definitions say, inside one transaction.
+struct TableMaker {
+    let session: Session
+    let layout: WarehouseLayout
+    private var registry: TableRegistry
+    let types: TypeNames
+    private var schemasMade: Set<String> = []
+
+    init(_ session: Session, _ layout: WarehouseLayout, _ registry: TableRegistry, _ types: TypeNames) {
+        self.session = session
+        self.layout = layout
+        self.registry = registry
+        self.types = types
+    }
+
+    /// Postgres cuts longer names silently.
+    static let nameLength_max = 63
+
+    mutating func ensure(_ wanted: TableDefinition) throws {
+        let known = registry.entry(layout.pipeline, wanted.source)
+        try checkNames(wanted)
+        try checkOwners(wanted)
+        if let known { try checkUnchanged(wanted, known) }
+        var definition = wanted
+        if let known {
+            // A column that became known before stays, and stays where it was.
+            let names = Set(known.definition.columns.map(\.name))
+            definition.columns = known.definition.columns + wanted.columns.filter { !names.contains($0.name) }
+            definition.key = wanted.key.compactMap { index in
+                definition.columns.firstIndex { $0.name == wanted.columns[index].name }
+            }
+        }
+        let sql = try TableSQL(definition, layout)
+        let declared = types.types(definition)
+        let grew = definition.columns.count != known?.definition.columns.count
+        var entry = TableRegistry.Entry(
+            pipeline: layout.pipeline, definition: definition, layout: layout, isAdopted: known?.isAdopted ?? false)
+        entry.layout.hasCurrent = layout.hasCurrent || known?.layout.hasCurrent ?? false
+        entry.layout.hasRaw = layout.hasRaw || known?.layout.hasRaw ?? false
+
+        if layout.hasCurrent {
+            try makeSchema(layout.current)
+            if known?.layout.hasCurrent == true, try relationKind(layout.current, definition.target) != nil {
+                if grew { try addColumns(sql, declared, beyond: known?.definition.columns ?? []) }
+            } else {
+                entry.isAdopted = try makeCurrent(sql, declared)
+            }
+        }
+        if layout.hasRaw {
+            try makeSchema(layout.raw)
+            if known?.layout.hasRaw != true || (try relationKind(layout.raw, definition.target)) == nil {
+                _ = try clear(layout.raw, definition, adopts: false)
+                try session.execute(sql.createRaw, for: sql.purpose("make the raw table of"))
+            }
+        }
+        try makeViews(sql, declared, known, isChanged: grew)
+        if known == nil || grew || known?.definition != definition || known?.layout != entry.layout {
+            try registry.write(entry, session)
+        }
+    }
+
+    // MARK: Checks
+
+    private func checkNames(_ table: TableDefinition) throws {
+        for (name, remedy) in [
+            (table.target, "give it a shorter one with target: in tables:"), (layout.current, "set schemas: in warehouse:"),
+            (layout.raw, "set schemas: in warehouse:"), (layout.live, "set schemas: in warehouse:"),
+            (layout.history, "set schemas: in warehouse:"),
+        ] where name.utf8.count > Self.nameLength_max {
+            throw ReplicationError(
+                .configuration, "\(table.source): the name \(name) is longer than the 63 bytes that Postgres keeps",
+                remedy: remedy, table: table.source)
+        }
+        for column in table.columns where column.name.utf8.count > Self.nameLength_max {
+            throw ReplicationError(
+                .configuration,
+                "\(table.source): the column name \(column.name) is longer than the 63 bytes that Postgres keeps",
+                remedy: "leave it out with columns: { exclude: [...] } in tables:", table: table.source)
+        }
+        var names = Set(table.columns.map(\.name))
+        for column in try TableSQL(table, layout).metadataColumns where !names.insert(column.name).inserted {
+            throw ReplicationError(
+                .configuration, "\(table.source): its column \(column.name) has the name of a metadata column",
+                remedy: "set metadata_columns: for this table in tables:", table: table.source)
+        }
+    }
+
+    private func checkOwners(_ table: TableDefinition) throws {
+        var schemas: [String] = []
+        if layout.hasCurrent { schemas += [layout.current, layout.live] }
+        if layout.hasRaw { schemas += [layout.raw] }
+        if layout.hasRaw, layout.hasCurrent || !table.isKeyless { schemas += [layout.history] }
+        for schema in schemas {
+            for entry in registry.entries where entry.definition.target == table.target {
+                guard entry.pipeline != layout.pipeline || entry.definition.source != table.source else { continue }
+                let other = entry.layout
+                guard other.hasCurrent && (other.current == schema || other.live == schema)
+                    || other.hasRaw && (other.raw == schema || other.history == schema)
+                else { continue }
+                throw ReplicationError(
+                    .configuration,
+                    """
+                    \(table.source): \(schema).\(table.target) is where pipeline \(entry.pipeline) keeps \
+                    \(entry.definition.source)
+                    """, remedy: "set another target: in tables:, or other schemas: in warehouse:", table: table.source)
+            }
+        }
+    }
+
+    private func checkUnchanged(_ table: TableDefinition, _ known: TableRegistry.Entry) throws {
+        func changed(_ what: String) -> ReplicationError {
+            ReplicationError(
+                .configuration, "\(table.source): \(what) isn't the one that its table was made with",
+                remedy: "set it back, or drop the pipeline with its tables and copy it anew", table: table.source)
+        }
+        let before = known.definition
+        guard before.target == table.target else { throw changed("its target \(table.target)") }
+        guard
+            Set(before.key.map { before.columns[$0].name }) == Set(table.key.map { table.columns[$0].name })
+        else { throw changed("its key") }
+        guard before.metadata == table.metadata else { throw changed("its metadata_columns") }
+        let names = { (layout: WarehouseLayout) in [layout.current, layout.raw, layout.live, layout.history] }
+        guard names(known.layout) == names(layout) else { throw changed("its warehouse's schemas:") }
+    }
+
+    // MARK: Making
+
+    /// Permission to create schemas is only asked for where one is missing.
+    private mutating func makeSchema(_ name: String) throws {
+        guard schemasMade.insert(name).inserted else { return }
+        let found = try session.scalar(
+            "SELECT count(*) FROM pg_namespace WHERE nspname = $1", [name], for: "look for schema \(name)")
+        if found == "0" {
+            try session.execute("CREATE SCHEMA \(try quoteIdentifier(name))", for: "make schema \(name)")
+        }
+    }
+
+    private func relationKind(_ schema: String, _ name: String) throws -> String? {
+        try session.scalar(
+            """
+            SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+            WHERE n.nspname = $1 AND c.relname = $2
+            """, [schema, name], for: "look for \(schema).\(name)")
+    }
+
+    /// Makes room for a relation that we haven't made, as the table's policy says.
+    /// - Returns: true if a table stands there that is to be adopted.
+    private func clear(_ schema: String, _ table: TableDefinition, adopts: Bool) throws -> Bool {
+        guard let kind = try relationKind(schema, table.target) else { return false }
+        switch table.existing {
+        case .adopt where adopts && (kind == "r" || kind == "p"): return true
+        case .replace:
+            try setAside(schema, table.target)
+            return false
+        default:
+            let way = adopts && table.existing == .error ? "existing: adopt or existing: replace" : "existing: replace"
+            throw ReplicationError(
+                .configuration,
+                "\(table.source): \(schema).\(table.target) is there already, and this pipeline didn't make it",
+                remedy: "set \(way) for it in tables:, or another target:", table: table.source)
+        }
+    }
+
+    /// Renames `orders` to `orders_replaced_1`, or the first number that is free.
+    private func setAside(_ schema: String, _ name: String) throws {
+        for number in 1... {
+            let suffix = "_replaced_\(number)"
+            var base = name
+            while base.utf8.count + suffix.utf8.count > Self.nameLength_max { base.removeLast() }
+            guard try relationKind(schema, base + suffix) == nil else { continue }
+            // ALTER TABLE renames whatever relation it is.
+            try session.execute(
+                """
+                ALTER TABLE \(try quoteIdentifier(schema: schema, name)) \
+                RENAME TO \(try quoteIdentifier(base + suffix))
+                """, for: "set \(schema).\(name) aside")
+            return
+        }
+    }
+
+    /// - Returns: whether a table was adopted.
+    private func makeCurrent(_ sql: TableSQL, _ types: [String]) throws -> Bool {
+        if try clear(layout.current, sql.definition, adopts: true) {
+            try TableAdoption(session: session, sql: sql, types: types).run()
+            return true
+        }
+        try session.execute(try sql.createCurrent(types), for: sql.purpose("make table"))
+        return false
+    }
+
+    private func addColumns(_ sql: TableSQL, _ types: [String], beyond known: [Column]) throws {
+        let names = Set(known.map(\.name))
+        let parts = sql.definition.columns.indices.filter { !names.contains(sql.definition.columns[$0].name) }.map {
+            "ADD COLUMN IF NOT EXISTS \(sql.columns[$0]) \(types[$0])"
+        }
+        guard !parts.isEmpty else { return }
+        try session.execute(
+            "ALTER TABLE \(sql.current) \(parts.joined(separator: ", "))", for: sql.purpose("add columns to"))
+    }
+
+    // MARK: Views
+
+    private mutating func makeViews(
+        _ sql: TableSQL, _ types: [String], _ known: TableRegistry.Entry?, isChanged: Bool
+    ) throws {
+        let table = sql.definition
+        if layout.hasCurrent {
+            try makeSchema(layout.live)
+            let isKnown = known?.layout.hasCurrent == true
+            try makeView(layout.live, sql.live, sql.createLive, table, isKnown: isKnown, isChanged: isChanged)
+        }
+        guard layout.hasRaw, layout.hasCurrent || !table.isKeyless else { return }
+        try makeSchema(layout.history)
+        let isKnown = known?.layout.hasRaw == true && (known?.layout.hasCurrent == true || !table.isKeyless)
+        try makeView(
+            layout.history, sql.history, try sql.createHistory(types), table, isKnown: isKnown, isChanged: isChanged)
+    }
+
+    private func makeView(
+        _ schema: String, _ name: String, _ create: String, _ table: TableDefinition, isKnown: Bool, isChanged: Bool
+    ) throws {
+        let purpose = "make view \(schema).\(table.target)"
+        if isKnown, try relationKind(schema, table.target) == "v" {
+            guard isChanged else { return }
+        } else {
+            _ = try clear(schema, table, adopts: false)
+        }
+        try session.execute("SAVEPOINT millrace_view", for: purpose)
+        do {
+            try session.execute(create, for: purpose)
+        } catch let error where error.sqlstate == "42P16" {
+            // Its columns can't be appended to (someone changed it): made anew, if nothing depends on it.
+            try session.execute("ROLLBACK TO SAVEPOINT millrace_view; DROP VIEW \(name)", for: purpose)
+            try session.execute(create, for: purpose)
+        }
+        try session.execute("RELEASE SAVEPOINT millrace_view", for: purpose)
+    }
+}

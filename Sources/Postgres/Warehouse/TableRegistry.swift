@@ -1,0 +1,76 @@
+import Replication
+
+/// `_millrace.tables`: what the pipelines of this database have made.
+struct TableRegistry {
+    struct Entry {
+        var pipeline: String
+        var definition: TableDefinition
+        var layout: WarehouseLayout
+        /// It stood there before, and was told to be used.
+        var isAdopted: Bool
+    }
+
+    /// Of all pipelines.
+    private(set) var entries: [Entry]
+
+    init(_ session: Session) throws {
+        let rows = try session.query(
+            """
+            SELECT pipeline, source_schema, source_table, target, current_schema, raw_schema, live_schema, \
+            history_schema, has_current, has_raw, is_adopted, columns, key, metadata, existing, is_filtered \
+            FROM \(MetaTables.name("tables")) ORDER BY pipeline, source_schema, source_table
+            """, for: "read _millrace.tables")
+        entries = try (0..<rows.count).map { try Self.entry(rows, $0) }
+    }
+
+    private static func entry(_ rows: Rows, _ row: Int) throws -> Entry {
+        let columns = try MetaJSON.columns(rows.text(row, 11))
+        let key = try MetaJSON.names(rows.text(row, 12), of: "tables.key")
+        return Entry(
+            pipeline: rows.text(row, 0),
+            definition: TableDefinition(
+                source: TableID(schema: rows.text(row, 1), table: rows.text(row, 2)), target: rows.text(row, 3),
+                columns: columns, key: key.compactMap { name in columns.firstIndex { $0.name == name } },
+                metadata: try MetaJSON.metadata(rows.text(row, 13)),
+                existing: ExistingPolicy(rawValue: rows.text(row, 14)) ?? .error, isFiltered: rows.bool(row, 15)),
+            layout: WarehouseLayout(
+                pipeline: rows.text(row, 0), current: rows.text(row, 4), raw: rows.text(row, 5),
+                live: rows.text(row, 6), history: rows.text(row, 7), hasRaw: rows.bool(row, 9),
+                hasCurrent: rows.bool(row, 8)),
+            isAdopted: rows.bool(row, 10))
+    }
+
+    func entry(_ pipeline: String, _ source: TableID) -> Entry? {
+        entries.first { $0.pipeline == pipeline && $0.definition.source == source }
+    }
+
+    /// Writes a table's definition; what another of its rows says of its state stays.
+    mutating func write(_ entry: Entry, _ session: Session) throws {
+        entries.removeAll { $0.pipeline == entry.pipeline && $0.definition.source == entry.definition.source }
+        entries.append(entry)
+        let definition = entry.definition
+        let layout = entry.layout
+        try session.query(
+            """
+            INSERT INTO \(MetaTables.name("tables")) (pipeline, source_schema, source_table, target, current_schema, \
+            raw_schema, live_schema, history_schema, has_current, has_raw, is_adopted, columns, key, metadata, \
+            existing, is_filtered) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::boolean, $10::boolean, $11::boolean, $12::json, $13::json, \
+            $14::json, $15, $16::boolean) \
+            ON CONFLICT (pipeline, source_schema, source_table) DO UPDATE SET target = excluded.target, \
+            current_schema = excluded.current_schema, raw_schema = excluded.raw_schema, \
+            live_schema = excluded.live_schema, history_schema = excluded.history_schema, \
+            has_current = excluded.has_current, has_raw = excluded.has_raw, is_adopted = excluded.is_adopted, \
+            columns = excluded.columns, key = excluded.key, metadata = excluded.metadata, \
+            existing = excluded.existing, is_filtered = excluded.is_filtered
+            """,
+            [
+                entry.pipeline, definition.source.schema, definition.source.table, definition.target, layout.current,
+                layout.raw, layout.live, layout.history, "\(layout.hasCurrent)", "\(layout.hasRaw)",
+                "\(entry.isAdopted)", MetaJSON.text(columns: definition.columns),
+                MetaJSON.text(names: definition.key.map { definition.columns[$0].name }),
+                MetaJSON.text(metadata: definition.metadata), definition.existing.rawValue,
+                "\(definition.isFiltered)",
+            ], for: "write _millrace.tables")
+    }
+}

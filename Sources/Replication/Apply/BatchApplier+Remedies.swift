@@ -1,0 +1,81 @@
+extension BatchApplier {
+    /// How often one batch is tried before a data error that can't be pinned on rows is passed on.
+    private static var attempts_max: Int { 32 }
+
+    /// Applies a batch and deals with what one attempt may run into: a raw row that is there though the marks said
+    /// otherwise (all events are probed), and rows that the engine refuses (found by halving, put aside).
+    package static func applyWithRemedies(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64
+    ) throws -> Outcome {
+        var probeAll = false
+        var refused: [Int32: String] = [:]
+        for attempt in 1... {
+            do {
+                return try apply(
+                    batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
+                    probeAll: probeAll, refused: refused)
+            } catch let error as ReplicationError where error.kind == .duplicateRaw && !probeAll {
+                probeAll = true
+            } catch let error as ReplicationError where error.kind == .data && attempt < attempts_max {
+                guard let table = error.table, let index = batch.tables.firstIndex(where: { $0.source == table }) else {
+                    throw error
+                }
+                let suspects = batch.events.indices.map(Int32.init).filter {
+                    Int(batch.events[Int($0)].table) == index && refused[$0] == nil
+                        && batch.events[Int($0)].operation != .truncate
+                }
+                let found = try refusals(batch, index, suspects, layout, transaction, loadedAt_us)
+                guard !found.isEmpty else { throw error }
+                refused.merge(found) { old, _ in old }
+            }
+        }
+        throw ReplicationError(.invariant, "unreachable")
+    }
+
+    /// Events whose rows the engine refuses, found by trying halves in transactions that are rolled back.
+    private static func refusals(
+        _ batch: ChangeBatch, _ table: Int, _ events: [Int32], _ layout: WarehouseLayout,
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64
+    ) throws -> [Int32: String] {
+        guard let reason = try refusal(batch, table, events, layout, transaction, loadedAt_us) else { return [:] }
+        if events.count <= 1 { return events.first.map { [$0: reason] } ?? [:] }
+        let middle = events.count / 2
+        var found = try refusals(batch, table, Array(events[..<middle]), layout, transaction, loadedAt_us)
+        found.merge(try refusals(batch, table, Array(events[middle...]), layout, transaction, loadedAt_us)) { a, _ in a }
+        return found
+    }
+
+    /// Tries the events alone; the reason if the engine refuses one of their rows.
+    private static func refusal(
+        _ batch: ChangeBatch, _ table: Int, _ events: [Int32], _ layout: WarehouseLayout,
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64
+    ) throws -> String? {
+        guard !events.isEmpty else { return nil }
+        let definition = batch.tables[table]
+        try transaction.begin()
+        defer { transaction.rollback() }
+        do {
+            _ = try transaction.lock([definition.source], exclusive: false)
+            if layout.hasRaw {
+                do {
+                    try transaction.appendRaw(definition, batch, events)
+                } catch let error as ReplicationError where error.kind == .duplicateRaw {
+                    return nil
+                }
+            }
+            guard layout.hasCurrent else { return nil }
+            if definition.isKeyless {
+                let inserts = events.filter { batch.events[Int($0)].operation != .delete }
+                _ = try transaction.applyKeyless(definition, batch, inserts: inserts, ends: [], loadedAt_us: loadedAt_us)
+            } else {
+                let staged = Coalescer.coalesce(batch, table: table, events: events, floors: []).staged
+                try transaction.stage(staged, batch)
+                _ = try transaction.merge(staged, batch, patches: [], loadedAt_us: loadedAt_us)
+            }
+            return nil
+        } catch let error as ReplicationError where error.kind == .data {
+            return "the warehouse refuses a value: \(error.message)"
+        }
+    }
+}

@@ -1,0 +1,429 @@
+/// Applies one batch: drives a `WarehouseTransaction` through the steps that make rows, raw,
+/// checkpoint and ledger commit together. Holds no state between batches and touches nothing itself.
+package struct BatchApplier {
+    package struct Outcome: Sendable {
+        package var ledger: [LedgerEntry] = []
+        package var control = 0
+        /// Rows written to current.
+        package var rows = 0
+        package var quarantined = 0
+    }
+
+    package var layout: WarehouseLayout
+    /// Whether a hard truth is checked against the sum of the ledger; on, except where a test wants to see a mutant live.
+    private let batch: ChangeBatch
+    private let advances: [CheckpointAdvance]
+    private let loadedAt_us: Int64
+    private let probeAll: Bool
+    /// Events (indices) put aside because the warehouse refused their rows in an earlier attempt.
+    private let refused: [Int32: String]
+    private var record = CommitRecord()
+    private var outcome = Outcome()
+
+    /// - Parameters:
+    ///   - loadedAt_us: the agent's clock; must differ from that of every other batch of this agent.
+    ///   - probeAll: look for every event in raw, not only for those at or below the marks.
+    ///   - refused: events to quarantine, with reasons, because the engine refuses their values.
+    package static func apply(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
+        refused: [Int32: String] = [:]
+    ) throws -> Outcome {
+        var applier = BatchApplier(
+            layout: layout, batch: batch, advances: advances, loadedAt_us: loadedAt_us, probeAll: probeAll,
+            refused: refused)
+        return try applier.run(transaction)
+    }
+
+    private init(
+        layout: WarehouseLayout, batch: ChangeBatch, advances: [CheckpointAdvance], loadedAt_us: Int64,
+        probeAll: Bool, refused: [Int32: String]
+    ) {
+        self.layout = layout
+        self.batch = batch
+        self.advances = advances
+        self.loadedAt_us = loadedAt_us
+        self.probeAll = probeAll
+        self.refused = refused
+    }
+
+    private mutating func run(_ transaction: some WarehouseTransaction) throws -> Outcome {
+        try transaction.begin()
+        do {
+            let byTable = EventsByTable(batch, leavingOut: refused)
+            let tables = byTable.indices.map { batch.tables[$0].source }
+            let states = try transaction.lock(tables.sorted(), exclusive: byTable.hasTruncate)
+            let checkpoints = try transaction.assertOwned(advances)
+            let marks = Marks(checkpoints, advances)
+
+            var entries = [LedgerEntry]()
+            for table in byTable.indices {
+                entries.append(
+                    try apply(table, byTable.events[table], states[batch.tables[table].source] ?? .init(), marks, transaction))
+            }
+            quarantine(&entries)
+            try settle(entries)
+            record.control = batch.control
+            record.advances = advances
+            record.newestSourceTime_us = batch.newestSourceTime_us
+            record.loadedAt_us = loadedAt_us
+            advanceMarks()
+            try transaction.record(record)
+            try transaction.commit()
+        } catch {
+            transaction.rollback()
+            throw error
+        }
+        outcome.control = batch.control
+        return outcome
+    }
+
+    // MARK: One table
+
+    private mutating func apply(
+        _ table: Int, _ events: [Int32], _ stored: TableState, _ marks: Marks, _ transaction: some WarehouseTransaction
+    ) throws -> LedgerEntry {
+        let definition = batch.tables[table]
+        var entry = LedgerEntry(table: definition.source)
+        var state = stored
+        entry.read = table < batch.read.count ? batch.read[table] : 0
+
+        var fresh = events
+        if layout.hasRaw, let duplicates = try duplicates(definition, events, marks, transaction) {
+            entry.duplicate = duplicates.count
+            fresh = events.filter { !duplicates.contains($0) }
+        }
+        var rowEvents: [Int32] = []
+        rowEvents.reserveCapacity(fresh.count)
+        var truncates: [Int32] = []
+        for index in fresh {
+            if batch.events[Int(index)].operation == .truncate { truncates.append(index) } else { rowEvents.append(index) }
+        }
+        dropRepeated(&truncates, &entry)
+
+        if definition.isKeyless {
+            try applyKeyless(definition, rowEvents, truncates, &entry, &state, transaction)
+        } else {
+            try applyKeyed(table, definition, rowEvents, truncates, &entry, &state, transaction)
+        }
+        if state != stored { record.states[definition.source] = state }
+        return entry
+    }
+
+    private func duplicates(
+        _ definition: TableDefinition, _ events: [Int32], _ marks: Marks, _ transaction: some WarehouseTransaction
+    ) throws -> Set<Int32>? {
+        let suspects = probeAll ? events : events.filter { marks.suspects(batch.events[Int($0)], definition.source) }
+        return suspects.isEmpty ? nil : try transaction.knownEvents(definition, batch, suspects)
+    }
+
+    /// The same truncate twice in one batch.
+    private func dropRepeated(_ truncates: inout [Int32], _ entry: inout LedgerEntry) {
+        guard truncates.count > 1 else { return }
+        var seen = Set<EventID>()
+        let all = truncates
+        truncates = all.filter { seen.insert(batch.events[Int($0)].id).inserted }
+        entry.duplicate += all.count - truncates.count
+    }
+
+    private mutating func applyKeyed(
+        _ table: Int, _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32],
+        _ entry: inout LedgerEntry, _ state: inout TableState, _ transaction: some WarehouseTransaction
+    ) throws {
+        var floors = truncates.map { batch.events[Int($0)].version }
+        if !state.floor.isNone { floors.append(state.floor) }
+        floors.sort()
+        var coalesced = Coalescer.coalesce(batch, table: table, events: rowEvents, floors: floors)
+        entry.duplicate += coalesced.duplicates.count
+        entry.compacted += coalesced.compacted
+        entry.filtered += coalesced.filtered
+
+        if layout.hasRaw {
+            let repeated = Set(coalesced.duplicates)
+            let kept = repeated.isEmpty ? rowEvents : rowEvents.filter { !repeated.contains($0) }
+            try transaction.appendRaw(definition, batch, kept + truncates)
+        }
+        guard layout.hasCurrent else {
+            entry.applied += coalesced.staged.rows.count { $0.counts } + truncates.count
+            return
+        }
+        if layout.hasRaw {
+            try CarriedColumns.resolve(
+                &coalesced, batch: batch, events: rowEvents, truncates: !truncates.isEmpty, floors: floors,
+                state: &state, in: transaction)
+        }
+        lower(&coalesced.staged, under: state)
+        try write(&coalesced.staged, floors, &entry, &state, transaction)
+        try write(&coalesced.carried, floors, &entry, &state, transaction)
+        try truncate(definition, truncates, &entry, &state, transaction)
+    }
+
+    /// A row older than the table's last truncate becomes a row deleted by it.
+    private func lower(_ staged: inout StagedTable, under state: TableState) {
+        guard !state.floor.isNone else { return }
+        for index in staged.rows.indices where staged.rows[index].version < state.floor {
+            staged.rows[index].version = state.floor
+            staged.rows[index].time_us = state.floorTime_us
+            if !staged.rows[index].isDeleted, staged.rows[index].registers >= 0 {
+                // What the row knew is all that is shown of it.
+                let registers = Int(staged.rows[index].registers)
+                staged.registers[registers] = staged.registers[registers].map {
+                    ColumnRegister(own: state.floor, isKnown: $0.isKnown)
+                }
+            }
+            staged.rows[index].isDeleted = true
+        }
+    }
+
+    private mutating func write(
+        _ staged: inout StagedTable, _ floors: [Version], _ entry: inout LedgerEntry, _ state: inout TableState,
+        _ transaction: some WarehouseTransaction
+    ) throws {
+        guard !staged.rows.isEmpty else { return }
+        try transaction.stage(staged, batch)
+        let hasMasked = staged.rows.contains { $0.mode == .masked }
+        var patches: [RowPatch] = []
+        if hasMasked || state.isSparse {
+            for stored in try transaction.storedRows(staged, sparse: state.isSparse) {
+                patches.append(RowMerge.patch(row: stored.row, in: staged, onto: stored, floors: floors))
+            }
+        }
+        let answer = try transaction.merge(staged, batch, patches: patches, loadedAt_us: loadedAt_us)
+        entry.applied += answer.applied
+        entry.superseded += answer.superseded.count
+        entry.filled += answer.filled
+        outcome.rows += answer.applied + answer.filled
+        if patches.contains(where: { $0.columnVersions != nil }) || hasMasked { state.isSparse = true }
+    }
+
+    private mutating func truncate(
+        _ definition: TableDefinition, _ truncates: [Int32], _ entry: inout LedgerEntry, _ state: inout TableState,
+        _ transaction: some WarehouseTransaction
+    ) throws {
+        let ordered = truncates.sorted { batch.events[Int($0)].version < batch.events[Int($1)].version }
+        for index in ordered {
+            let event = batch.events[Int(index)]
+            outcome.rows += try transaction.truncate(
+                definition, version: event.version, time_us: event.sourceTime_us, loadedAt_us: loadedAt_us)
+            entry.applied += 1
+            if event.version > state.floor {
+                state.floor = event.version
+                state.floorTime_us = event.sourceTime_us
+            }
+            if state.isSparse, !definition.isKeyless {
+                try void(definition, below: event.version, &entry, transaction)
+            }
+        }
+    }
+
+    /// A truncate that comes late: live rows above it lose the columns whose own version lies below it.
+    private mutating func void(
+        _ definition: TableDefinition, below floor: Version, _ entry: inout LedgerEntry,
+        _ transaction: some WarehouseTransaction
+    ) throws {
+        let rows = try transaction.sparseRows(definition, above: floor)
+        guard !rows.isEmpty else { return }
+        var staged = StagedTable(
+            table: batch.tables.firstIndex { $0.source == definition.source } ?? 0, definition: definition)
+        var patches: [RowPatch] = []
+        for row in rows {
+            let stored = StoredRow(
+                row: staged.rows.count, version: row.version, isDeleted: false, columnVersions: row.columnVersions)
+            try CarriedColumns.appendKeyRow(row.key, version: row.version, to: &staged, batch: batch)
+            staged.registers.append(.init(repeating: .unseen, count: definition.columns.count))
+            staged.rows[staged.rows.count - 1].registers = Int32(staged.registers.count - 1)
+            let patch = RowMerge.patch(row: stored.row, in: staged, onto: stored, floors: [floor])
+            if patch.kind == .fill { patches.append(patch) } else { staged.rows.removeLast() }
+        }
+        guard !patches.isEmpty else { return }
+        try transaction.stage(staged, batch)
+        entry.filled += try transaction.merge(staged, batch, patches: patches, loadedAt_us: loadedAt_us).filled
+    }
+
+    private mutating func applyKeyless(
+        _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32], _ entry: inout LedgerEntry,
+        _ state: inout TableState, _ transaction: some WarehouseTransaction
+    ) throws {
+        var seen = Set<EventID>()
+        var events: [Int32] = []
+        for index in rowEvents {
+            if seen.insert(batch.events[Int(index)].id).inserted { events.append(index) } else { entry.duplicate += 1 }
+        }
+        if layout.hasRaw { try transaction.appendRaw(definition, batch, events + truncates) }
+        guard layout.hasCurrent else {
+            entry.applied += events.count + truncates.count
+            return
+        }
+        var inserts: [Int32] = []
+        var ends: [Int32] = []
+        for index in events {
+            let event = batch.events[Int(index)]
+            let filtered = !event.flags.isDisjoint(with: [.filtered, .undecided])
+            // A row older than the last truncate was deleted by it.
+            let isLive = !filtered && event.version > state.floor
+            if event.operation != .delete, isLive { inserts.append(index) }
+            if event.operation == .delete || event.operation == .update { ends.append(index) }
+            if filtered, event.operation != .update { entry.filtered += 1 }
+            if !filtered, !isLive, event.operation != .delete, event.operation != .update { entry.superseded += 1 }
+        }
+        ends.sort { batch.events[Int($0)].version < batch.events[Int($1)].version }
+        let answer = try transaction.applyKeyless(
+            definition, batch, inserts: inserts, ends: ends, loadedAt_us: loadedAt_us)
+        outcome.rows += answer.inserted + answer.ended
+
+        let inserting = Set(inserts)
+        let superseded = Set(answer.superseded)
+        let unmatched = Set(answer.unmatched)
+        let repeated = Set(answer.repeated)
+        try transaction.retract(
+            definition, batch, inserts: answer.unmatched.filter { inserting.contains($0) && !superseded.contains($0) })
+        var matched = 0
+        for index in ends {
+            if unmatched.contains(index) {
+                quarantine(index, "no live row equals the before-image of this event, and the table has no key", &entry)
+            } else if repeated.contains(index) {
+                entry.superseded += 1
+            } else {
+                matched += 1
+                entry.applied += 1
+            }
+        }
+        // Inserts proper: `applied` is what the warehouse says it inserted, less the after-images of updates.
+        let updates = ends.count { inserting.contains($0) && !superseded.contains($0) }
+        entry.applied += answer.inserted - updates
+        entry.superseded += superseded.count { batch.events[Int($0)].operation != .update }
+        guard matched == answer.ended else {
+            throw ReplicationError(
+                .invariant, "\(definition.source): the warehouse ended \(answer.ended) rows for \(matched) events")
+        }
+        try truncate(definition, truncates, &entry, &state, transaction)
+    }
+
+    // MARK: Ledger, quarantine, marks
+
+    private mutating func quarantine(_ index: Int32, _ reason: String, _ entry: inout LedgerEntry) {
+        let event = batch.events[Int(index)]
+        entry.quarantined += 1
+        outcome.quarantined += 1
+        var put = QuarantineEntry(
+            table: entry.table, partition: batch.spans[Int(event.span)].partition, offset: event.offset,
+            reason: reason, operation: event.operation)
+        if event.record >= 0, let records = batch.records {
+            let source = records.records[Int(event.record)]
+            put.key = source.key.isNull ? nil : Array(records.arena.bytes(source.key))
+            put.value = source.value.isNull ? nil : Array(records.arena.bytes(source.value))
+            put.headers = records.headersJSON(source)
+        }
+        record.quarantine.append(put)
+    }
+
+    private mutating func quarantine(_ entries: inout [LedgerEntry]) {
+        for (index, reason) in refused.sorted(by: { $0.key < $1.key }) {
+            let table = batch.tables[Int(batch.events[Int(index)].table)].source
+            let at = entries.firstIndex { $0.table == table } ?? entries.endIndex
+            if at == entries.endIndex {
+                var entry = LedgerEntry(table: table)
+                entry.read = batch.read[Int(batch.events[Int(index)].table)]
+                entries.append(entry)
+            }
+            quarantine(index, reason, &entries[at])
+        }
+        for item in batch.quarantined {
+            let at = entries.firstIndex { $0.table == item.table } ?? entries.endIndex
+            if at == entries.endIndex { entries.append(LedgerEntry(table: item.table)) }
+            entries[at].quarantined += 1
+            outcome.quarantined += 1
+        }
+        record.quarantine += batch.quarantined
+        for (table, definition) in batch.tables.enumerated() {
+            // A table all of whose records were put aside has no events, but was read.
+            if let at = entries.firstIndex(where: { $0.table == definition.source }) {
+                entries[at].read = table < batch.read.count ? batch.read[table] : 0
+            }
+        }
+        if batch.readUnknown > 0 || entries.contains(where: { $0.table == nil }) {
+            let at = entries.firstIndex { $0.table == nil } ?? entries.endIndex
+            if at == entries.endIndex { entries.append(LedgerEntry(table: nil)) }
+            entries[at].read = batch.readUnknown
+        }
+    }
+
+    private mutating func settle(_ entries: [LedgerEntry]) throws {
+        for entry in entries {
+            guard entry.addsUp else {
+                throw ReplicationError(
+                    .invariant,
+                    """
+                    the ledger of \(entry.table?.description ?? "records of unknown tables") doesn't add up: read \
+                    \(entry.read), applied \(entry.applied), superseded \(entry.superseded), duplicate \
+                    \(entry.duplicate), compacted \(entry.compacted), filtered \(entry.filtered), quarantined \
+                    \(entry.quarantined), deferred \(entry.deferred)
+                    """,
+                    remedy: "report this with the agent's log; nothing of this batch was committed", table: entry.table)
+            }
+        }
+        let read = batch.read.reduce(0, +) + batch.readUnknown
+        let told = entries.reduce(0) { $0 + $1.read }
+        guard read == told else {
+            throw ReplicationError(.invariant, "the decoder read \(read) events, the ledger accounts for \(told)")
+        }
+        record.ledger = entries.filter { $0.read > 0 }
+        outcome.ledger = record.ledger
+    }
+
+    private mutating func advanceMarks() {
+        for advance in advances {
+            let spans = Set(advance.spans.map(Int32.init))
+            var marks: [TableID: Version] = [:]
+            for event in batch.events where spans.contains(event.span) {
+                let table = batch.tables[Int(event.table)].source
+                if event.version > marks[table, default: .none] { marks[table] = event.version }
+            }
+            record.marks[advance.partition] = marks
+        }
+    }
+}
+
+/// A batch's events by table.
+private struct EventsByTable {
+    var events: [[Int32]]
+    var hasTruncate = false
+
+    init(_ batch: ChangeBatch, leavingOut refused: [Int32: String]) {
+        events = .init(repeating: [], count: batch.tables.count)
+        for index in batch.events.indices {
+            if !refused.isEmpty, refused[Int32(index)] != nil { continue }
+            if batch.events[index].operation == .truncate { hasTruncate = true }
+            events[Int(batch.events[index].table)].append(Int32(index))
+        }
+    }
+
+    /// Tables that have events.
+    var indices: [Int] { events.indices.filter { !events[$0].isEmpty } }
+}
+
+/// Which events may be in raw already: those not above the table's highest version over all
+/// partitions, and all of a partition that has no mark.
+private struct Marks {
+    private var highest: [TableID: Version] = [:]
+    private var unmarkedSpans: Set<Int32> = []
+
+    init(_ checkpoints: [Checkpoint], _ advances: [CheckpointAdvance]) {
+        for checkpoint in checkpoints {
+            for (table, version) in checkpoint.marks where version > highest[table, default: .none] {
+                highest[table] = version
+            }
+        }
+        for advance in advances
+        where checkpoints.first(where: { $0.partition == advance.partition })?.marks.isEmpty ?? true {
+            unmarkedSpans.formUnion(advance.spans.map(Int32.init))
+        }
+        // On the very first batch nothing is in raw, whatever the partition.
+        if highest.isEmpty { unmarkedSpans = [] }
+    }
+
+    func suspects(_ event: ChangeEvent, _ table: TableID) -> Bool {
+        guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
+        return event.version <= high || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
+    }
+}

@@ -1,0 +1,176 @@
+/// One transaction of a warehouse, as `BatchApplier` drives it: synchronous, called on the
+/// warehouse's own executor, one step a table and batch.
+///
+/// Contract:
+/// - Everything between `begin` and `commit` is one transaction: all of it is durable when `commit` returns, none of
+///   it after `rollback` or a crash. `commit` may fail after it took effect (a lost answer); the caller then reads the
+///   checkpoint again.
+/// - Methods throw `ReplicationError` whose kind decides what happens: `.passing` is retried, `.data` names the table
+///   whose rows the engine refuses, `.duplicateRaw` repeats the batch with every event probed, `.fenced` stops.
+/// - Row order inside a batch has no meaning; versions decide.
+/// - Values never appear in an error.
+package protocol WarehouseTransaction: AnyObject {
+    func begin() throws
+
+    /// Takes the tables' shared locks in the order given, then reads their states. A table without state has the default.
+    /// `exclusive` where the batch truncates one of them.
+    func lock(_ tables: [TableID], exclusive: Bool) throws -> [TableID: TableState]
+
+    /// Asserts that each partition's stored token and position are the ones expected and keeps them locked until the
+    /// end; throws `.fenced` otherwise. Gives all of the pipeline's checkpoints (for their marks).
+    func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint]
+
+    /// Which of `events` (indices into the batch) have their id in the table's raw already. All have `_version_seq` as
+    /// raw has it, so an index on `(_version_seq, event_id)` serves.
+    func knownEvents(_ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32]) throws -> Set<Int32>
+
+    /// Appends to raw. Throws `.duplicateRaw` if one of the ids is there already and the engine tells.
+    func appendRaw(_ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32]) throws
+
+    /// Brings rows into a staging table of the transaction; replaces what was staged for the table before.
+    func stage(_ staged: StagedTable, _ batch: ChangeBatch) throws
+
+    /// Version, flag and map of the warehouse's rows for the keys of staged rows that are masked, and, if `sparse`, of
+    /// all whose stored row has a map and a version not below the staged one. Locks them where agents share the table.
+    func storedRows(_ staged: StagedTable, sparse: Bool) throws -> [StoredRow]
+
+    /// Writes the staged rows. Rows without a patch pass if the key is new or the stored version is older; rows with one
+    /// do as it says. A masked row whose key is new is inserted with its unknown columns null and its own map.
+    func merge(_ staged: StagedTable, _ batch: ChangeBatch, patches: [RowPatch], loadedAt_us: Int64) throws -> MergeAnswer
+
+    /// Soft-deletes every row with an older version (rows already deleted too: they take the truncate's version and
+    /// time). Gives the number of rows.
+    func truncate(_ table: TableDefinition, version: Version, time_us: Int64, loadedAt_us: Int64) throws -> Int
+
+    /// Keys (JSON) with map and version of all live rows that have a map and a version above `version`.
+    func sparseRows(_ table: TableDefinition, above version: Version) throws -> [SparseRow]
+
+    /// Keyless tables: adds `inserts` (event indices; the row is named by the event's id, its image is the event's
+    /// after-image), skipping those whose name is there already (returned as `superseded`); then ends, for each of
+    /// `ends` (in version order), the oldest live row that has its `imageBefore` and an older version, unless one was
+    /// ended by that event already. Ends that found no row are returned as `unmatched`; if such an event also inserts,
+    /// the caller retracts it.
+    func applyKeyless(
+        _ table: TableDefinition, _ batch: ChangeBatch, inserts: [Int32], ends: [Int32], loadedAt_us: Int64
+    ) throws -> KeylessAnswer
+
+    /// Removes rows that this same transaction added by `applyKeyless`.
+    func retract(_ table: TableDefinition, _ batch: ChangeBatch, inserts: [Int32]) throws
+
+    /// All raw events of the keys (JSON text), in no order; and all truncates of the table if `truncates`.
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent]
+
+    /// Dependencies of moved rows on any of `oldKeys` (all of the table's where nil).
+    func moves(_ table: TableID, oldKeys: [String]?) throws -> [MoveDependency]
+    func record(_ moves: [MoveDependency]) throws
+
+    /// Writes checkpoints (with the marks given by partition), ledger, quarantine and table states.
+    func record(_ commit: CommitRecord) throws
+
+    func commit() throws
+    /// Never throws: a transaction that can't be rolled back is gone with its connection.
+    func rollback()
+}
+
+/// What the agent must know of a table inside the transaction.
+package struct TableState: Sendable, Equatable {
+    /// The newest truncate's version and time; `.none` if there was none.
+    package var floor: Version = .none
+    package var floorTime_us: Int64 = .min
+    /// Some row of current may have a map.
+    package var isSparse = false
+    /// Some row was moved with columns carried over.
+    package var hasMoves = false
+
+    package init() {}
+}
+
+package struct SparseRow: Sendable {
+    package var key: String
+    package var version: Version
+    package var columnVersions: ColumnVersions
+
+    package init(key: String, version: Version, columnVersions: ColumnVersions) {
+        self.key = key
+        self.version = version
+        self.columnVersions = columnVersions
+    }
+}
+
+package struct KeylessAnswer: Sendable {
+    package var inserted: Int
+    /// Inserts (event indices) that were there already.
+    package var superseded: [Int32]
+    /// Ends (event indices) that ended a row now.
+    package var ended: Int
+    /// Ends that had been carried out before.
+    package var repeated: [Int32]
+    package var unmatched: [Int32]
+
+    package init(inserted: Int, superseded: [Int32], ended: Int, repeated: [Int32], unmatched: [Int32]) {
+        self.inserted = inserted
+        self.superseded = superseded
+        self.ended = ended
+        self.repeated = repeated
+        self.unmatched = unmatched
+    }
+}
+
+/// One row of the raw layer, as text.
+package struct RawEvent: Sendable {
+    package var id: EventID
+    package var operation: Operation
+    package var version: Version
+    /// JSON object; nil for truncates and keyless tables.
+    package var key: String?
+    /// The other key of a key change.
+    package var otherKey: String?
+    package var before: String?
+    package var after: String?
+    package var unchanged: [String]
+
+    package init(
+        id: EventID, operation: Operation, version: Version, key: String?, otherKey: String? = nil,
+        before: String? = nil, after: String? = nil, unchanged: [String] = []
+    ) {
+        self.id = id
+        self.operation = operation
+        self.version = version
+        self.key = key
+        self.otherKey = otherKey
+        self.before = before
+        self.after = after
+        self.unchanged = unchanged
+    }
+}
+
+/// The row `newKey`, made by a key change at `create`, has columns that come from `oldKey` as it was
+/// below the delete half. Kept for the late window, so that a later fill of the donor reaches it.
+package struct MoveDependency: Hashable, Sendable {
+    package var table: TableID
+    package var newKey: String
+    package var oldKey: String
+    package var create: Version
+
+    package init(table: TableID, newKey: String, oldKey: String, create: Version) {
+        self.table = table
+        self.newKey = newKey
+        self.oldKey = oldKey
+        self.create = create
+    }
+}
+
+/// Everything beside rows that one commit writes.
+package struct CommitRecord: Sendable {
+    package var ledger: [LedgerEntry] = []
+    package var control = 0
+    package var quarantine: [QuarantineEntry] = []
+    package var states: [TableID: TableState] = [:]
+    package var advances: [CheckpointAdvance] = []
+    /// New highest versions, by partition of `advances`.
+    package var marks: [TopicPartition: [TableID: Version]] = [:]
+    package var newestSourceTime_us = Int64.min
+    package var loadedAt_us: Int64 = 0
+
+    package init() {}
+}

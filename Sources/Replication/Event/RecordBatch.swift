@@ -1,0 +1,125 @@
+/// Records as a broker or an event file gave them, not yet decoded: the unit between a source and
+/// its decoder.
+///
+/// Keys, values and header parts lie in `arena`; a null key or value is `ByteRange.null`, which
+/// differs from an empty one.
+///
+/// `@unchecked Sendable`: one owner at a time, handed on whole.
+package final class RecordBatch: @unchecked Sendable {
+    package let arena: ByteArena
+    package private(set) var records: [Record] = []
+    package private(set) var headers: [Header] = []
+    /// The partitions read from, with where reading began and ended. A record names its partition by
+    /// its index here. A partition may be listed without records: its position moved all the same
+    /// (transaction markers, compaction, the end of the partition).
+    package private(set) var spans: [PartitionSpan] = []
+
+    package init(capacity: Int = 1 << 16) {
+        arena = ByteArena(capacity: capacity)
+    }
+
+    package struct Record: Sendable {
+        /// Index into `spans`.
+        package var span: Int32
+        package var offset: Int64
+        /// The record's own timestamp in ms since 1970, -1 where there is none.
+        package var timestamp_ms: Int64
+        package var key: ByteRange
+        package var value: ByteRange
+        /// Indices into `headers`.
+        package var headers: Range<Int32>
+    }
+
+    package struct Header: Sendable {
+        package var name: ByteRange
+        package var value: ByteRange
+    }
+
+    /// `start` is the consumer's position before the first record of this batch, `end` behind the
+    /// last: what the checkpoint must be before, and is after, this batch.
+    package struct PartitionSpan: Sendable, Equatable {
+        package var partition: TopicPartition
+        package var start: Int64
+        package var end: Int64
+
+        package init(partition: TopicPartition, start: Int64, end: Int64) {
+            self.partition = partition
+            self.start = start
+            self.end = end
+        }
+    }
+
+    package var isEmpty: Bool { records.isEmpty && !spans.contains { $0.end != $0.start } }
+    /// Bytes of keys, values and headers.
+    package var bytes: Int { arena.count }
+
+    /// The index of `partition` in `spans`, made with `start` if it wasn't there.
+    package func span(of partition: TopicPartition, startingAt start: @autoclosure () -> Int64) -> Int32 {
+        if let index = spans.firstIndex(where: { $0.partition == partition }) { return Int32(index) }
+        let start = start()
+        spans.append(PartitionSpan(partition: partition, start: start, end: start))
+        return Int32(spans.count - 1)
+    }
+
+    /// Moves a span's end: the position behind what was read.
+    package func advance(span: Int32, to end: Int64) {
+        if end > spans[Int(span)].end { spans[Int(span)].end = end }
+    }
+
+    package func append(
+        span: Int32, offset: Int64, timestamp_ms: Int64 = -1,
+        key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+    ) {
+        let first = Int32(headers.count)
+        records.append(
+            Record(
+                span: span, offset: offset, timestamp_ms: timestamp_ms,
+                key: key.map { arena.append($0) } ?? .null,
+                value: value.map { arena.append($0) } ?? .null,
+                headers: first..<first
+            )
+        )
+    }
+
+    /// Adds a header to the record appended last. Connect's own context headers carry nothing that
+    /// replication needs; the caller leaves out what begins with `__debezium.context.`.
+    package func appendHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?) {
+        headers.append(Header(name: arena.append(name), value: value.map { arena.append($0) } ?? .null))
+        let last = records.count - 1
+        records[last].headers = records[last].headers.lowerBound..<Int32(headers.count)
+    }
+
+    /// A record's headers as `[["name","value"]…]`, nil if it has none; for quarantine.
+    package func headersJSON(_ record: Record) -> String? {
+        guard !record.headers.isEmpty else { return nil }
+        let pairs = record.headers.map { index in
+            let header = headers[Int(index)]
+            let value = header.value.isNull ? "null" : JSONText.quoted(arena.string(header.value))
+            return "[\(JSONText.quoted(arena.string(header.name))),\(value)]"
+        }
+        return "[\(pairs.joined(separator: ","))]"
+    }
+
+    package func removeAll() {
+        arena.removeAll()
+        records.removeAll(keepingCapacity: true)
+        headers.removeAll(keepingCapacity: true)
+        spans.removeAll()
+    }
+}
+
+package struct TopicPartition: Hashable, Sendable, Comparable, CustomStringConvertible {
+    package var topic: String
+    package var partition: Int32
+
+    package init(topic: String, partition: Int32) {
+        self.topic = topic
+        self.partition = partition
+    }
+
+    package var description: String { "\(topic):\(partition)" }
+
+    package static func < (a: TopicPartition, b: TopicPartition) -> Bool {
+        (a.topic, a.partition) < (b.topic, b.partition)
+    }
+}

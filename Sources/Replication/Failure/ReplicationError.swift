@@ -1,0 +1,36 @@
+/// A failure with its remedy. Names table, position and column, never cell values or secrets.
+package struct ReplicationError: Error, Sendable, CustomStringConvertible {
+    package enum Kind: Sendable, Equatable {
+        /// Passes by itself: retried with backoff and jitter.
+        case passing
+        /// Another agent owns the partition or the file now.
+        case fenced
+        /// The warehouse refuses a value of `table`.
+        case data
+        /// A raw row is there already though the probe didn't say so: retried once with every event probed.
+        case duplicateRaw
+        /// Unreachable, permission, missing parts: exit 3.
+        case environment
+        /// The pipeline file and the world contradict each other: exit 2.
+        case configuration
+        /// A broken promise of our own: the ledger doesn't add up, an impossible state. Exit 1.
+        case invariant
+        /// Anything else that doesn't pass by itself. Exit 1.
+        case permanent
+    }
+
+    package var kind: Kind
+    package var message: String
+    /// The command or change that mends it.
+    package var remedy: String?
+    package var table: TableID?
+
+    package init(_ kind: Kind, _ message: String, remedy: String? = nil, table: TableID? = nil) {
+        self.kind = kind
+        self.message = message
+        self.remedy = remedy
+        self.table = table
+    }
+
+    package var description: String { message }
+}

@@ -1,0 +1,110 @@
+/// A column's type, in Postgres' terms: what a source tells and a warehouse maps to its own.
+package indirect enum ColumnType: Hashable, Sendable {
+    case boolean
+    case smallint
+    case integer
+    case bigint
+    case real
+    case double
+    /// Unconstrained where precision is nil.
+    case numeric(precision: Int?, scale: Int)
+    case text
+    case bytea
+    case uuid
+    case date
+    case time
+    case timetz
+    /// Fractional digits as declared (0...6); they decide Debezium's unit.
+    case timestamp(digits: Int)
+    case timestamptz
+    case interval
+    case json
+    case jsonb
+    case array(ColumnType)
+    /// Any other type, by Postgres' name for it; travels in Postgres' text form.
+    case other(String)
+    /// Nobody told: the value is kept as the JSON that carried it.
+    case unknown
+
+    /// Reads Postgres' (`format_type`) and common SQL names: `numeric(12,2)`, `timestamp(3) without time zone`,
+    /// `int[]`, `varchar(20)`. Nil for an empty name.
+    package init?(sql: String) {
+        let name = sql.split(whereSeparator: \.isWhitespace).joined(separator: " ").lowercased()
+        guard !name.isEmpty else { return nil }
+        if name.hasSuffix("[]") {
+            guard let element = ColumnType(sql: String(name.dropLast(2))) else { return nil }
+            // Postgres doesn't tell dimensions apart: int[] and int[][] are one type.
+            self = if case .array = element { element } else { .array(element) }
+            return
+        }
+        var base = name
+        var modifiers: [Int] = []
+        if let open = name.firstIndex(of: "("), let close = name[open...].firstIndex(of: ")") {
+            let inside = name[name.index(after: open)..<close].split(separator: ",")
+            modifiers = inside.compactMap { Int($0.filter { !$0.isWhitespace }) }
+            guard modifiers.count == inside.count else {
+                self = .other(sql)
+                return
+            }
+            base = (name[..<open] + name[name.index(after: close)...])
+                .split(separator: " ").joined(separator: " ")
+        }
+        switch base {
+        case "boolean", "bool": self = .boolean
+        case "smallint", "int2", "smallserial": self = .smallint
+        case "integer", "int", "int4", "serial": self = .integer
+        case "bigint", "int8", "bigserial": self = .bigint
+        case "real", "float4": self = .real
+        case "double precision", "float8", "double", "float": self = .double
+        case "numeric", "decimal":
+            self = .numeric(precision: modifiers.first, scale: modifiers.count > 1 ? modifiers[1] : 0)
+        case "text", "string": self = .text
+        case "bytea", "blob", "binary", "varbinary": self = .bytea
+        case "uuid": self = .uuid
+        case "date": self = .date
+        case "time", "time without time zone": self = .time
+        case "timetz", "time with time zone": self = .timetz
+        case "timestamp", "timestamp without time zone", "datetime":
+            self = .timestamp(digits: modifiers.first ?? 6)
+        case "timestamptz", "timestamp with time zone": self = .timestamptz
+        case "interval": self = .interval
+        case "json": self = .json
+        case "jsonb": self = .jsonb
+        case "varchar" where modifiers.isEmpty, "character varying" where modifiers.isEmpty: self = .text
+        default: self = .other(sql)
+        }
+    }
+
+    /// Postgres' name of it.
+    package var sql: String {
+        switch self {
+        case .boolean: "boolean"
+        case .smallint: "smallint"
+        case .integer: "integer"
+        case .bigint: "bigint"
+        case .real: "real"
+        case .double: "double precision"
+        case .numeric(nil, _): "numeric"
+        case .numeric(let precision?, let scale): "numeric(\(precision),\(scale))"
+        case .text: "text"
+        case .bytea: "bytea"
+        case .uuid: "uuid"
+        case .date: "date"
+        case .time: "time"
+        case .timetz: "timetz"
+        case .timestamp(let digits): digits == 6 ? "timestamp" : "timestamp(\(digits))"
+        case .timestamptz: "timestamptz"
+        case .interval: "interval"
+        case .json: "json"
+        case .jsonb: "jsonb"
+        case .array(let element): element.sql + "[]"
+        case .other(let name): name
+        case .unknown: "unknown"
+        }
+    }
+
+    /// Reads what `sql` gave, and so what `_millrace.tables` stores.
+    package init(stored: String) {
+        self = stored == "unknown" ? .unknown : ColumnType(sql: stored) ?? .unknown
+    }
+}

@@ -1,0 +1,124 @@
+/// Where records come from: Kafka, or an event file.
+///
+/// Contract:
+/// - Nothing is handed out before the runner said where to begin (`begin`), and that comes from the warehouse's
+///   checkpoint, never from the source's own memory.
+/// - Records of one partition come in order; every batch continues where the previous one of that partition ended.
+/// - `confirm` is called after the batch is durable and is only news for others (lag tools): losing it loses nothing.
+/// - Errors that pass by themselves are dealt with inside; what is thrown is final.
+package protocol RecordSource: Sendable {
+    /// `kafka` or `file`.
+    nonisolated var kind: String { get }
+
+    /// The next thing that happened; returns `.idle` after a while if nothing did.
+    func next() async throws -> SourceStep
+
+    /// Begins reading partitions that a step called `.assigned`, at the checkpoints that were claimed for them. Those that
+    /// can't be continued (a lost slot) are given back with the reason, and aren't read.
+    func begin(_ claims: [Checkpoint]) async throws -> [LostPartition]
+
+    /// Lets go of partitions after `.revoked`, once nothing of them is in flight.
+    func release(_ partitions: [TopicPartition]) async throws
+
+    /// Tells the source what is durable.
+    func confirm(_ positions: [TopicPartition: Int64]) async
+
+    /// Ends at this moment, for `--until-end`, whoever owns the partitions; nil where the end shows itself by `.end`.
+    func endPositions() async throws -> [TopicPartition: Int64]?
+
+    /// Where reading stands, per partition; not what is durable.
+    func readPositions() async -> [TopicPartition: Int64]
+
+    /// Records not read yet per partition, as far as known.
+    func lag() async -> [TopicPartition: Int64]
+
+    /// Makes a waiting `next` return soon; from any thread.
+    nonisolated func wake()
+    func close() async
+}
+
+package enum SourceStep: Sendable {
+    case assigned([TopicPartition])
+    /// `lost`: somebody else may have them already; nothing of them may be committed any more (fencing sees to it).
+    case revoked([TopicPartition], lost: Bool)
+    case records(SourceRecords)
+    case lost(LostPartition)
+    case idle
+    /// A finite source is through.
+    case end
+}
+
+/// Records with what the checkpoint must say before and after them.
+package struct SourceRecords: Sendable {
+    package var batch: RecordBatch
+    package var advances: [SourceAdvance]
+    /// Records that weren't even records (lines of a file that aren't JSON): quarantined, counted as read.
+    package var malformed: [QuarantineEntry]
+
+    package init(batch: RecordBatch, advances: [SourceAdvance], malformed: [QuarantineEntry] = []) {
+        self.batch = batch
+        self.advances = advances
+        self.malformed = malformed
+    }
+}
+
+package struct SourceAdvance: Sendable {
+    /// What the checkpoint is kept for: a topic's partition, or a file.
+    package var partition: TopicPartition
+    package var from: Int64
+    package var to: Int64
+    package var lastOffset: Int64?
+    package var lastHash: String?
+    /// The record batch's spans that it stands for.
+    package var spans: [Int]
+
+    package init(
+        partition: TopicPartition, from: Int64, to: Int64, lastOffset: Int64? = nil, lastHash: String? = nil,
+        spans: [Int]
+    ) {
+        self.partition = partition
+        self.from = from
+        self.to = to
+        self.lastOffset = lastOffset
+        self.lastHash = lastHash
+        self.spans = spans
+    }
+}
+
+/// A partition whose checkpoint lies outside what the source still has, or that isn't the one we read before.
+package struct LostPartition: Sendable, Equatable {
+    package var partition: TopicPartition
+    package var reason: String
+    /// The ways out.
+    package var remedy: String
+
+    package init(partition: TopicPartition, reason: String, remedy: String) {
+        self.partition = partition
+        self.reason = reason
+        self.remedy = remedy
+    }
+}
+
+extension RecordBatch {
+    /// A fingerprint of a record's key and value, to recognise it when it is read again.
+    package func fingerprint(_ record: Record) -> String {
+        var hash = Hash128()
+        hash.add(record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : arena.bytes(record.key))
+        hash.add(record.value.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : arena.bytes(record.value))
+        hash.add(record.key.isNull ? 1 : 0, record.value.isNull ? 1 : 0)
+        return hash.finish().text
+    }
+
+    package static func fingerprint(key: [UInt8]?, value: [UInt8]?) -> String {
+        let batch = RecordBatch(capacity: 64)
+        func append(_ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?) {
+            batch.append(span: 0, offset: 0, key: key, value: value)
+        }
+        (key ?? []).withUnsafeBytes { keyBytes in
+            (value ?? []).withUnsafeBytes { valueBytes in
+                append(key == nil ? nil : keyBytes, value == nil ? nil : valueBytes)
+            }
+        }
+        return batch.fingerprint(batch.records[0])
+    }
+}

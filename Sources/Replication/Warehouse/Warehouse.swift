@@ -1,0 +1,129 @@
+/// Where replicated tables live. An actor of its own owns the engine's handle; its methods are called by the runner
+/// one after the other (one writer), and by status and query commands in between.
+///
+/// - Durability: what `apply` returned from is durable, whole: rows, raw, checkpoint and ledger in one transaction.
+/// - Duplicates: applying the same events again changes nothing but the ledger.
+/// - Errors: `ReplicationError`; `.passing` ones leave the warehouse usable again by itself (it reconnects on the next
+///   call). After a passing error of `apply` the caller asks `checkpoints` whether the commit took effect.
+package protocol Warehouse: Sendable {
+    /// `duckdb`, `postgres` or `memory`.
+    nonisolated var engine: String { get }
+
+    /// Connects, and makes or migrates `_millrace` in one transaction; refuses a newer one (`.environment`).
+    /// With `readOnly` nothing is written: a missing `_millrace` then means that nothing was replicated yet.
+    func open(readOnly: Bool) async throws
+    func close() async
+
+    /// The pipeline's tables as they were made: columns in order with types, from `_millrace.tables`.
+    func knownTables() async throws -> [TableDefinition]
+
+    /// Columns of a table that stands in the place of `definition` and isn't ours; nil if there is none. For
+    /// `existing: adopt` and for `check`.
+    func foreignTable(at definition: TableDefinition) async throws -> [Column]?
+
+    /// Makes what is missing, in one transaction: schemas, current, raw, views; adds columns that a known table lacks.
+    /// Idempotent. A table in our place that we didn't make is `.configuration` unless its policy says adopt (missing
+    /// columns of ours are added) or replace (it is renamed aside, never dropped).
+    func ensure(_ tables: [TableDefinition]) async throws
+
+    /// Raises the token of each partition in the transaction that reads its position.
+    func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint]
+
+    /// All checkpoints of the pipeline.
+    func checkpoints() async throws -> [Checkpoint]
+
+    /// Sets positions on purpose (nil takes a partition's checkpoint away), raising tokens, so that a running agent is
+    /// fenced. Marks stay, so that what is read again is known as such.
+    func set(positions: [TopicPartition: Int64?]) async throws
+
+    /// Applies a batch in one transaction.
+    func apply(_ batch: ChangeBatch, advancing advances: [CheckpointAdvance]) async throws -> BatchApplier.Outcome
+
+    /// Lifetime sums per table (nil: unknown tables), and control records.
+    func ledger() async throws -> (tables: [LedgerEntry], control: Int)
+
+    /// Live rows, deleted rows and incomplete rows of a table's current.
+    func counts(_ table: TableDefinition) async throws -> TableCounts
+
+    func quarantine() async throws -> [QuarantinedRecord]
+    /// Marks entries as replayed or discarded; they stay on record.
+    func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws
+
+    /// Runs one read-only statement. More rows than `rows_max` is an error that says so.
+    func query(_ sql: String, rows_max: Int) async throws -> QueryResult
+
+    /// Takes away what `_millrace` has of the pipeline, and with `tables` its schemas' tables and views too.
+    func drop(tables: Bool) async throws
+
+    /// Findings of `check` about this side: permissions, versions, foreign tables.
+    func preflight() async -> [Finding]
+
+    /// Stops a statement that runs now; from any thread.
+    nonisolated func interrupt()
+}
+
+package struct TableCounts: Sendable, Equatable {
+    package var live: Int
+    package var deleted: Int
+    /// Live rows with a column whose value never arrived.
+    package var incomplete: Int
+
+    package init(live: Int, deleted: Int, incomplete: Int) {
+        self.live = live
+        self.deleted = deleted
+        self.incomplete = incomplete
+    }
+}
+
+package struct QuarantinedRecord: Sendable {
+    package enum State: String, Sendable { case waiting, replayed, discarded }
+
+    package var id: Int64
+    package var entry: QuarantineEntry
+    package var state: State
+    /// µs since 1970.
+    package var loadedAt_us: Int64
+
+    package init(id: Int64, entry: QuarantineEntry, state: State, loadedAt_us: Int64) {
+        self.id = id
+        self.entry = entry
+        self.state = state
+        self.loadedAt_us = loadedAt_us
+    }
+}
+
+/// The answer to a query: cells as text, with what they are in JSON.
+package struct QueryResult: Sendable {
+    package enum CellKind: Sendable {
+        /// Quoted in JSON.
+        case text
+        /// Numbers, booleans and JSON: stand as they are.
+        case literal
+    }
+
+    package var columns: [(name: String, kind: CellKind)]
+    package var rows: [[String?]]
+
+    package init(columns: [(name: String, kind: CellKind)], rows: [[String?]]) {
+        self.columns = columns
+        self.rows = rows
+    }
+}
+
+/// One finding of `check`.
+package struct Finding: Sendable, Equatable {
+    package enum Level: String, Sendable { case ok, warning, error }
+
+    package var level: Level
+    /// What was looked at: `warehouse`, `source`, `public.orders`.
+    package var subject: String
+    package var message: String
+    package var remedy: String?
+
+    package init(_ level: Level, _ subject: String, _ message: String, remedy: String? = nil) {
+        self.level = level
+        self.subject = subject
+        self.message = message
+        self.remedy = remedy
+    }
+}

@@ -1,0 +1,55 @@
+package import Replication
+
+/// One row of current as the in-memory warehouse has it.
+package struct MemoryRow: Sendable, Equatable {
+    /// JSON text per column name; a missing name is null that nobody knows.
+    package var values: [String: String]
+    package var key: String
+    package var version: Version
+    package var isDeleted: Bool
+    package var deletedAt_us: Int64?
+    package var sourceUpdatedAt_us: Int64?
+    package var loadedAt_us: Int64
+    package var columnVersions: ColumnVersions = .init()
+    package var rowID: EventID?
+    package var rowImage: EventID?
+    package var endedBy: EventID?
+}
+
+/// All that the in-memory warehouse holds: a value, so that a transaction is a copy.
+package struct MemoryTables: Sendable {
+    package var definitions: [TableID: TableDefinition] = [:]
+    package var current: [TableID: [String: MemoryRow]] = [:]
+    package var raw: [TableID: [RawEvent]] = [:]
+    package var rawIDs: [TableID: Set<EventID>] = [:]
+    package var states: [TableID: TableState] = [:]
+    package var checkpoints: [TopicPartition: Checkpoint] = [:]
+    package var ledger: [LedgerEntry] = []
+    package var control = 0
+    package var quarantine: [QuarantinedRecord] = []
+    package var moves: Set<MoveDependency> = []
+
+    package init() {}
+
+    /// Live rows of a table as `column: JSON`, in key order; what analysts see.
+    package func live(_ table: TableID) -> [[String: String]] {
+        (current[table] ?? [:]).values.filter { !$0.isDeleted }
+            .sorted { ($0.key, $0.rowID?.text ?? "") < ($1.key, $1.rowID?.text ?? "") }
+            .map { row in
+                var all: [String: String] = [:]
+                for column in definitions[table]?.columns ?? [] { all[column.name] = row.values[column.name] ?? "null" }
+                return all
+            }
+    }
+
+    /// Everything that must converge whatever the order of arrival: live rows whole (with the sparse map), and of the
+    /// deleted ones key, version and time.
+    package func convergent(_ table: TableID) -> [String] {
+        let columns = definitions[table]?.columns ?? []
+        return (current[table] ?? [:]).values.map { row in
+            if row.isDeleted { return "\(row.key) deleted \(row.version) \(row.deletedAt_us ?? 0)" }
+            let cells = columns.map { "\($0.name)=\(row.values[$0.name] ?? "null")" }.joined(separator: " ")
+            return "\(row.key) \(row.version) \(row.columnVersions.json) \(cells)"
+        }.sorted()
+    }
+}

@@ -1,0 +1,324 @@
+package import Replication
+
+/// The reference implementation of `WarehouseTransaction`: plain loops over values, slow and obvious.
+package final class MemoryTransaction: WarehouseTransaction {
+    /// Guards that a test may take out, to see that something fails without them.
+    package enum Guard: String, CaseIterable, Sendable {
+        case versionTest, duplicateProbe, truncateFloor, columnVersions, moves
+    }
+
+    package var without: Set<Guard> = []
+    /// What `commit` made durable.
+    package private(set) var committed: MemoryTables
+    private var working = MemoryTables()
+    /// The staged rows' keys, in the form in which equal keys are equal.
+    private var groups: [String] = []
+    /// Asked at every step by its name; throws what a test wants to go wrong there.
+    package var fault: ((String) throws -> Void)?
+
+    package init(_ tables: MemoryTables = .init()) { committed = tables }
+
+    private func step(_ name: String) throws { try fault?(name) }
+
+    package func begin() throws {
+        try step("begin")
+        working = committed
+    }
+
+    package func lock(_ tables: [TableID], exclusive: Bool) throws -> [TableID: TableState] {
+        try step("lock")
+        var states = working.states.filter { tables.contains($0.key) }
+        if without.contains(.truncateFloor) { for table in states.keys { states[table]?.floor = .none } }
+        return states
+    }
+
+    package func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint] {
+        try step("assertOwned")
+        for advance in advances {
+            let stored = working.checkpoints[advance.partition]
+            guard stored?.token == advance.token, stored?.position == advance.from else {
+                throw ReplicationError(.fenced, "\(advance.partition): another agent has claimed it")
+            }
+        }
+        return Array(working.checkpoints.values)
+    }
+
+    package func knownEvents(_ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32]) throws -> Set<Int32> {
+        try step("knownEvents")
+        guard !without.contains(.duplicateProbe) else { return [] }
+        let ids = working.rawIDs[table.source] ?? []
+        return Set(events.filter { ids.contains(batch.events[Int($0)].id) })
+    }
+
+    package func appendRaw(_ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32]) throws {
+        try step("appendRaw")
+        for index in events {
+            let event = batch.events[Int(index)]
+            let isNew = working.rawIDs[table.source, default: []].insert(event.id).inserted
+            guard isNew || without.contains(.duplicateProbe) else {
+                throw ReplicationError(.duplicateRaw, "\(table.source): an event is in raw already", table: table.source)
+            }
+            var unchanged: [String] = []
+            if event.after >= 0 {
+                for (column, definition) in table.columns.enumerated()
+                where batch.field(event.after, column, width: event.width).kind == .unchanged {
+                    unchanged.append(definition.name)
+                }
+            }
+            working.raw[table.source, default: []].append(
+                RawEvent(
+                    id: event.id, operation: event.operation, version: event.version,
+                    key: event.key.isNull ? nil : batch.arena.string(event.key),
+                    otherKey: event.otherKey.isNull ? nil : batch.arena.string(event.otherKey),
+                    before: object(table, batch, event.before, event.width),
+                    after: object(table, batch, event.after, event.width), unchanged: unchanged))
+        }
+    }
+
+    private func object(_ table: TableDefinition, _ batch: ChangeBatch, _ image: Int32, _ width: Int32) -> String? {
+        guard image >= 0 else { return nil }
+        var parts: [String] = []
+        for (column, definition) in table.columns.enumerated() {
+            let field = batch.field(image, column, width: width)
+            if field.isKnown { parts.append(JSONText.quoted(definition.name) + ":" + json(field, definition.type, batch)) }
+        }
+        return "{" + parts.joined(separator: ",") + "}"
+    }
+
+    private func json(_ field: Field, _ type: ColumnType, _ batch: ChangeBatch) -> String {
+        let sink = ByteArena()
+        FieldText.appendJSON(field, type, from: batch.arena, to: sink)
+        return sink.string(ByteRange(offset: 0, length: sink.count))
+    }
+
+    // MARK: Keyed tables
+
+    package func stage(_ staged: StagedTable, _ batch: ChangeBatch) throws {
+        try step("stage")
+        groups = staged.rows.map { group($0, staged.definition, batch) }
+    }
+
+    private func group(_ row: StagedRow, _ table: TableDefinition, _ batch: ChangeBatch) -> String {
+        let sink = ByteArena()
+        let range = KeyTemplate(table).appendGroup(from: batch.arena, to: sink) {
+            batch.field(row.image, $0, width: row.width)
+        }
+        return sink.string(range)
+    }
+
+    package func storedRows(_ staged: StagedTable, sparse: Bool) throws -> [StoredRow] {
+        try step("storedRows")
+        guard !without.contains(.columnVersions) else { return [] }
+        let rows = working.current[staged.definition.source] ?? [:]
+        var found: [StoredRow] = []
+        for (index, row) in staged.rows.enumerated() {
+            guard let stored = rows[groups[index]] else { continue }
+            let isReached = sparse && !stored.columnVersions.isEmpty && stored.version >= row.version
+            guard row.mode == .masked || isReached else { continue }
+            found.append(
+                StoredRow(
+                    row: index, version: stored.version, isDeleted: stored.isDeleted,
+                    columnVersions: stored.columnVersions))
+        }
+        return found
+    }
+
+    package func merge(
+        _ staged: StagedTable, _ batch: ChangeBatch, patches: [RowPatch], loadedAt_us: Int64
+    ) throws -> MergeAnswer {
+        try step("merge")
+        let table = staged.definition
+        var rows = working.current[table.source] ?? [:]
+        var answer = MergeAnswer(applied: 0, superseded: [], filled: 0)
+        let patched = Dictionary(uniqueKeysWithValues: patches.map { ($0.row, $0) })
+        for (index, row) in staged.rows.enumerated() {
+            let stored = rows[groups[index]]
+            let patch = patched[index]
+            var passes = patch.map { $0.kind == .advance } ?? (stored.map { $0.version < row.version } ?? true)
+            if without.contains(.versionTest), patch == nil { passes = true }
+            if row.counts {
+                if passes { answer.applied += 1 } else { answer.superseded.append(index) }
+            }
+            guard passes || patch?.kind == .fill else { continue }
+            var next =
+                stored
+                ?? MemoryRow(
+                    values: [:], key: keyText(row, table, batch), version: row.version, isDeleted: row.isDeleted,
+                    loadedAt_us: loadedAt_us)
+            for (column, definition) in table.columns.enumerated() {
+                let field = batch.field(row.image, column, width: row.width)
+                let take = patch?.take[column] ?? defaultTake(row, staged, column, field, isNew: stored == nil)
+                if take == RowPatch.null { next.values[definition.name] = nil }
+                if take == RowPatch.fromStage {
+                    next.values[definition.name] = field.isKnown ? json(field, definition.type, batch) : nil
+                }
+            }
+            next.loadedAt_us = loadedAt_us
+            if passes {
+                next.version = row.version
+                next.isDeleted = row.isDeleted
+                next.deletedAt_us = row.isDeleted ? row.time_us : nil
+                next.sourceUpdatedAt_us = row.time_us
+                next.key = keyText(row, table, batch)
+            } else {
+                answer.filled += 1
+            }
+            next.columnVersions =
+                patch != nil
+                ? patch?.columnVersions.flatMap(ColumnVersions.init(json:)) ?? .init() : staged.columnVersions(row)
+            rows[groups[index]] = next
+        }
+        working.current[table.source] = rows
+        return answer
+    }
+
+    private func defaultTake(
+        _ row: StagedRow, _ staged: StagedTable, _ column: Int, _ field: Field, isNew: Bool
+    ) -> UInt8 {
+        if staged.definition.key.contains(column) || row.mode == .full { return RowPatch.fromStage }
+        if row.mode == .keep { return isNew ? RowPatch.null : RowPatch.fromStored }
+        return field.isKnown ? RowPatch.fromStage : (isNew || !row.isDeleted ? RowPatch.null : RowPatch.fromStored)
+    }
+
+    private func keyText(_ row: StagedRow, _ table: TableDefinition, _ batch: ChangeBatch) -> String {
+        let parts = table.key.map { column in
+            JSONText.quoted(table.columns[column].name) + ":"
+                + json(batch.field(row.image, column, width: row.width), table.columns[column].type, batch)
+        }
+        return "{" + parts.joined(separator: ",") + "}"
+    }
+
+    package func truncate(
+        _ table: TableDefinition, version: Version, time_us: Int64, loadedAt_us: Int64
+    ) throws -> Int {
+        try step("truncate")
+        var changed = 0
+        for (key, var row) in working.current[table.source] ?? [:] where row.version < version {
+            row.version = version
+            row.isDeleted = true
+            row.deletedAt_us = time_us
+            row.sourceUpdatedAt_us = time_us
+            row.loadedAt_us = loadedAt_us
+            row.columnVersions = .init()
+            working.current[table.source]?[key] = row
+            changed += 1
+        }
+        return changed
+    }
+
+    package func sparseRows(_ table: TableDefinition, above version: Version) throws -> [SparseRow] {
+        try step("sparseRows")
+        return (working.current[table.source] ?? [:]).values
+            .filter { !$0.isDeleted && !$0.columnVersions.isEmpty && $0.version > version }
+            .map { SparseRow(key: $0.key, version: $0.version, columnVersions: $0.columnVersions) }
+    }
+
+    // MARK: Keyless tables
+
+    package func applyKeyless(
+        _ table: TableDefinition, _ batch: ChangeBatch, inserts: [Int32], ends: [Int32], loadedAt_us: Int64
+    ) throws -> KeylessAnswer {
+        try step("applyKeyless")
+        var rows = working.current[table.source] ?? [:]
+        var answer = KeylessAnswer(inserted: 0, superseded: [], ended: 0, repeated: [], unmatched: [])
+        for index in inserts {
+            let event = batch.events[Int(index)]
+            guard rows[event.id.text] == nil else {
+                answer.superseded.append(index)
+                continue
+            }
+            var values: [String: String] = [:]
+            for (column, definition) in table.columns.enumerated() {
+                let field = batch.field(event.after, column, width: event.width)
+                if field.isKnown { values[definition.name] = json(field, definition.type, batch) }
+            }
+            rows[event.id.text] = MemoryRow(
+                values: values, key: "", version: event.version, isDeleted: false,
+                sourceUpdatedAt_us: event.sourceTime_us, loadedAt_us: loadedAt_us, rowID: event.id,
+                rowImage: event.imageAfter)
+            answer.inserted += 1
+        }
+        for index in ends {
+            let event = batch.events[Int(index)]
+            if rows.values.contains(where: { $0.endedBy == event.id }) {
+                answer.repeated.append(index)
+                continue
+            }
+            let oldest = rows.filter {
+                !$0.value.isDeleted && $0.value.rowImage == event.imageBefore && $0.value.version < event.version
+            }.min { ($0.value.version, $0.key) < ($1.value.version, $1.key) }
+            guard let oldest else {
+                answer.unmatched.append(index)
+                continue
+            }
+            rows[oldest.key]?.isDeleted = true
+            rows[oldest.key]?.version = event.version
+            rows[oldest.key]?.deletedAt_us = event.sourceTime_us
+            rows[oldest.key]?.sourceUpdatedAt_us = event.sourceTime_us
+            rows[oldest.key]?.loadedAt_us = loadedAt_us
+            rows[oldest.key]?.endedBy = event.id
+            answer.ended += 1
+        }
+        working.current[table.source] = rows
+        return answer
+    }
+
+    package func retract(_ table: TableDefinition, _ batch: ChangeBatch, inserts: [Int32]) throws {
+        try step("retract")
+        for index in inserts { working.current[table.source]?[batch.events[Int(index)].id.text] = nil }
+    }
+
+    // MARK: Raw, moves, the commit
+
+    package func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+        try step("rawEvents")
+        let wanted = Set(keys)
+        return (working.raw[table.source] ?? []).filter { event in
+            event.key.map { wanted.contains($0) } ?? (truncates && event.operation == .truncate)
+        }
+    }
+
+    package func moves(_ table: TableID, oldKeys: [String]?) throws -> [MoveDependency] {
+        try step("moves")
+        guard !without.contains(.moves) else { return [] }
+        return working.moves.filter { $0.table == table && (oldKeys?.contains($0.oldKey) ?? true) }
+    }
+
+    package func record(_ moves: [MoveDependency]) throws {
+        try step("recordMoves")
+        working.moves.formUnion(moves)
+    }
+
+    package func record(_ commit: CommitRecord) throws {
+        try step("record")
+        working.ledger += commit.ledger
+        working.control += commit.control
+        for entry in commit.quarantine {
+            working.quarantine.append(
+                QuarantinedRecord(
+                    id: Int64(working.quarantine.count + 1), entry: entry, state: .waiting,
+                    loadedAt_us: commit.loadedAt_us))
+        }
+        working.states.merge(commit.states) { $1 }
+        for advance in commit.advances {
+            var checkpoint = working.checkpoints[advance.partition] ?? Checkpoint(partition: advance.partition)
+            checkpoint.position = advance.to
+            checkpoint.lastOffset = advance.lastOffset ?? checkpoint.lastOffset
+            checkpoint.lastHash = advance.lastHash ?? checkpoint.lastHash
+            checkpoint.decoderState = advance.decoderState ?? checkpoint.decoderState
+            checkpoint.marks.merge(commit.marks[advance.partition] ?? [:]) { max($0, $1) }
+            working.checkpoints[advance.partition] = checkpoint
+        }
+    }
+
+    package func commit() throws {
+        try step("commit")
+        committed = working
+        try step("committed")
+    }
+
+    package func rollback() { working = committed }
+
+    /// Changes what is durable outside a batch: claims, definitions, settings of positions.
+    package func amend(_ change: (inout MemoryTables) -> Void) { change(&committed) }
+}

@@ -1,0 +1,103 @@
+package import Replication
+
+/// A warehouse in memory: what every other one is held against.
+package actor MemoryWarehouse: Warehouse {
+    package nonisolated let engine = "memory"
+    private let layout: WarehouseLayout
+    private let transaction: MemoryTransaction
+    private var clock_us: Int64 = 1_000_000
+
+    package init(layout: WarehouseLayout, tables: MemoryTables = .init()) {
+        self.layout = layout
+        transaction = MemoryTransaction(tables)
+    }
+
+    package var tables: MemoryTables { transaction.committed }
+
+    /// Scripts faults by step name, see `MemoryTransaction.fault`.
+    package func setFault(_ fault: (@Sendable (String) throws -> Void)?) { transaction.fault = fault }
+
+    package func open(readOnly: Bool) async throws {}
+    package func close() async {}
+
+    package func knownTables() async throws -> [TableDefinition] {
+        transaction.committed.definitions.values.sorted { $0.source < $1.source }
+    }
+
+    package func foreignTable(at definition: TableDefinition) async throws -> [Column]? { nil }
+
+    package func ensure(_ tables: [TableDefinition]) async throws {
+        transaction.amend { all in
+            for table in tables { all.definitions[table.source] = table }
+        }
+    }
+
+    package func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {
+        transaction.amend { all in
+            for partition in partitions {
+                all.checkpoints[partition, default: Checkpoint(partition: partition)].token += 1
+            }
+        }
+        return partitions.compactMap { transaction.committed.checkpoints[$0] }
+    }
+
+    package func checkpoints() async throws -> [Checkpoint] {
+        transaction.committed.checkpoints.values.sorted { $0.partition < $1.partition }
+    }
+
+    package func set(positions: [TopicPartition: Int64?]) async throws {
+        transaction.amend { all in
+            for (partition, position) in positions {
+                all.checkpoints[partition, default: Checkpoint(partition: partition)].token += 1
+                all.checkpoints[partition]?.position = position
+                all.checkpoints[partition]?.lastOffset = nil
+                all.checkpoints[partition]?.lastHash = nil
+            }
+        }
+    }
+
+    package func apply(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]
+    ) async throws -> BatchApplier.Outcome {
+        clock_us += 1
+        return try BatchApplier.applyWithRemedies(
+            batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: clock_us)
+    }
+
+    package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {
+        var sums: [TableID?: LedgerEntry] = [:]
+        for entry in transaction.committed.ledger { sums[entry.table, default: .init(table: entry.table)] += entry }
+        return (sums.values.sorted { ($0.table?.description ?? "") < ($1.table?.description ?? "") },
+            transaction.committed.control)
+    }
+
+    package func counts(_ table: TableDefinition) async throws -> TableCounts {
+        let rows = (transaction.committed.current[table.source] ?? [:]).values
+        return TableCounts(
+            live: rows.count { !$0.isDeleted }, deleted: rows.count { $0.isDeleted },
+            incomplete: rows.count { !$0.isDeleted && $0.columnVersions.isIncomplete })
+    }
+
+    package func quarantine() async throws -> [QuarantinedRecord] { transaction.committed.quarantine }
+
+    package func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {
+        transaction.amend { all in
+            for index in all.quarantine.indices where ids.contains(all.quarantine[index].id) {
+                all.quarantine[index].state = state
+            }
+        }
+    }
+
+    package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
+        throw ReplicationError(.permanent, "the in-memory warehouse has no SQL")
+    }
+
+    package func drop(tables: Bool) async throws {
+        transaction.amend { all in
+            if tables { all = .init() } else { all.checkpoints = [:] }
+        }
+    }
+
+    package func preflight() async -> [Finding] { [Finding(.ok, "warehouse", "in memory")] }
+    package nonisolated func interrupt() {}
+}

@@ -1,0 +1,45 @@
+import Foundation
+import Testing
+
+@testable import DuckDB
+
+@Suite struct LibraryTests {
+    @Test func isFoundAndLoadedOnce() throws {
+        let first = try DuckDBLibrary.load()
+        #expect(first.version.hasPrefix("v"))
+        // A process has one library, whatever is asked for later.
+        #expect(try DuckDBLibrary.load(configured: "/nowhere/libduckdb.so") == first)
+    }
+
+    private func candidates(configured: String? = nil, environment: String? = nil) -> [String] {
+        DuckDBLibrary.Places(
+            configured: configured, environment: environment, executable: "/nowhere/app/bin/millrace",
+            workingDirectory: "/nowhere/work"
+        ).candidates
+    }
+
+    @Test func setPathsAreTakenAtTheirWord() {
+        #expect(candidates(configured: "/a/b.so", environment: "/c/d.so") == ["/a/b.so"])
+        #expect(candidates(environment: "/c/d.so") == ["/c/d.so"])
+        #expect(candidates(configured: "lib/b.so") == ["/nowhere/work/lib/b.so"])
+        #expect(candidates(configured: "", environment: "").count > 1)
+    }
+
+    @Test func aFolderMeansTheLibraryInIt() throws {
+        let folder = try TemporaryFolder()
+        #expect(candidates(configured: folder.url.path) == [folder.path(DuckDBLibrary.fileName)])
+    }
+
+    @Test func placesAreLookedAtInOrder() {
+        let name = DuckDBLibrary.fileName
+        #expect(
+            candidates() == [
+                "/nowhere/app/bin/\(name)",
+                "/nowhere/app/bin/third-party/duckdb/\(name)", "/nowhere/app/third-party/duckdb/\(name)",
+                "/nowhere/third-party/duckdb/\(name)", "/third-party/duckdb/\(name)",
+                "/nowhere/work/third-party/duckdb/\(name)",
+                name,
+            ]
+        )
+    }
+}

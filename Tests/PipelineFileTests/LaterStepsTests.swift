@@ -1,0 +1,73 @@
+import PipelineFile
+import Testing
+
+@Suite struct LaterStepsTests {
+    @Test(arguments: [
+        ("schema_changes: { additive: plan }", "6: schema_changes.additive"),
+        ("schema_changes: { breaking: apply }", "6: schema_changes.breaking"),
+        ("schema_changes: { deprecate_after: 31d }", "6: schema_changes.deprecate_after"),
+        ("sweeps:\n  full: 0 3 * * *", "7: sweeps.full"),
+        ("sweeps: { late: { after: 1h } }", "6: sweeps.late.after"),
+        ("sweeps: { late: { lookback: soon } }", "6: sweeps.late.lookback"),
+        ("sweeps: { repair: true }", "6: sweeps.repair"),
+        ("alerts: [{ webhook: ${ALERT_URL} }]", "6: alerts"),
+        ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage"),
+        ("layers: { raw_retention: 30d }", "6: layers.raw_retention"),
+        ("tables:\n  - source: a.b\n    allowed_lateness: 1h", "8: tables[0].allowed_lateness"),
+        ("tables: [{ source: a.b, quality: [{ expect: not_null }] }]", "6: tables[0].quality"),
+        ("tables: [{ source: a.b, quality_suite: x.json }]", "6: tables[0].quality_suite"),
+        ("tables: [{ source: a.b, freshness: { max_staleness: 15m } }]", "6: tables[0].freshness"),
+    ])
+    func refused(extra: String, place: String) {
+        let found = problems(minimal(extra))
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix(place + ": ") == true, "\(found)")
+        #expect(found.first?.hasSuffix("is not built yet (not yet)") == true, "\(found)")
+    }
+
+    @Test(arguments: [
+        "schema_changes: { additive: apply }", "schema_changes: { deprecate_after: 720h }", "schema_changes: {}",
+        "sweeps: { late: { lookback: 1d } }", "sweeps:", "alerts: []", "alerts:", "lineage: {}",
+        "tables: [{ source: a.b, quality: [], freshness: }]", "layers: { raw_retention: forever }",
+    ])
+    func defaultsAccepted(extra: String) {
+        #expect(problems(minimal(extra)).isEmpty)
+    }
+
+    @Test(arguments: ["flattened", "cloudevents", "avro", "json_schema", "protobuf"])
+    func formats(format: String) {
+        let text =
+            "pipeline: p\nsource: { kafka: { brokers: b, topics: [t], format: \(format) } }\nwarehouse: { duckdb: {} }"
+        #expect(problems(text) == ["2: source.kafka.format: \(format) is not built yet (not yet)"])
+    }
+
+    @Test func sourcesAndWarehouses() {
+        #expect(
+            problems("pipeline: p\nsource: { postgres: { url: postgres://h/d } }\nwarehouse: { duckdb: {} }") == [
+                "2: source.postgres: reading Postgres directly is not built yet (not yet)"
+            ])
+        #expect(
+            problems("pipeline: p\nsource: { file: { path: f } }\nwarehouse: { clickhouse: { url: http://h } }") == [
+                "3: warehouse.clickhouse: writing to ClickHouse is not built yet (not yet)"
+            ])
+        #expect(
+            problems(
+                """
+                pipeline: p
+                source:
+                  kafka:
+                    brokers: b
+                    topics: [t]
+                    catalog: mysql://u:hush@h/d
+                    schema_registry: { url: http://r }
+                warehouse: { duckdb: {} }
+                """) == [
+                    "6: source.kafka.catalog: a catalog in mysql is not built yet (not yet)",
+                    "7: source.kafka.schema_registry: a schema registry is not built yet (not yet)",
+                ])
+    }
+
+    @Test func unknownKeysInsideLaterStepsAreStillUnknown() {
+        #expect(problems(minimal("sweeps: { ful: never }")) == ["6: sweeps.ful: there is no such key"])
+    }
+}
