@@ -3,6 +3,8 @@ import PackageDescription
 
 let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
+    // Dynamic exclusivity checks cost 2-4 times on the arena's hot paths; debug builds, which the tests run, keep them.
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 
 let package = Package(
@@ -35,6 +37,7 @@ let package = Package(
 
         // Swift.
         .target(name: "SerialQueue", swiftSettings: strict),
+        .target(name: "CrashPoint", swiftSettings: strict),
         .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: strict),
         .target(name: "Replication", dependencies: ["JSON"], swiftSettings: strict),
         .target(name: "Debezium", dependencies: ["Replication", "JSON"], swiftSettings: strict),
@@ -49,19 +52,19 @@ let package = Package(
         ),
         .target(
             name: "Postgres",
-            dependencies: ["Replication", "SerialQueue", "CLibPQ", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["Replication", "SerialQueue", "CrashPoint", "CLibPQ", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
         .target(
             name: "DuckDB",
-            dependencies: ["Replication", "SerialQueue", "CDuckDB", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["Replication", "SerialQueue", "CrashPoint", "CDuckDB", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
         .target(
             name: "Agent",
             dependencies: [
                 "Replication", "Debezium", "EventFile", "Kafka", "Postgres", "DuckDB", "JSON", "PipelineFile",
-                "SerialQueue",
+                "SerialQueue", "CrashPoint",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -76,6 +79,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "ThrowawayPostgres", dependencies: ["SerialQueue"], swiftSettings: strict),
+        .executableTarget(name: "throwaway-postgres", dependencies: ["ThrowawayPostgres"], swiftSettings: strict),
         .target(name: "ReplicationTestKit", dependencies: ["Replication"], swiftSettings: strict),
         .executableTarget(
             name: "millrace",
@@ -101,6 +105,30 @@ let package = Package(
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "ThrowawayPostgres"], swiftSettings: strict),
         .testTarget(name: "DuckDBTests", dependencies: ["DuckDB"], swiftSettings: strict),
+        .testTarget(
+            name: "DuckDBWarehouseTests", dependencies: ["DuckDB", "Replication", "ReplicationTestKit", "JSON"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "PostgresWarehouseTests",
+            dependencies: ["Postgres", "Replication", "ReplicationTestKit", "ThrowawayPostgres", "JSON"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ConformanceTests",
+            dependencies: ["Replication", "ReplicationTestKit", "DuckDB", "Postgres", "ThrowawayPostgres"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "Agent", "PipelineFile", "Debezium", "Kafka", "DuckDB", "Postgres", "Replication", "ReplicationTestKit",
+                "ThrowawayPostgres", "JSON", "SerialQueue",
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "CrashTests",
+            dependencies: [
+                "millrace", "CrashPoint", "ReplicationTestKit", "ThrowawayPostgres", "JSON", "Kafka",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -34,18 +34,21 @@ uint32_t scan_literal(const uint8_t *p, const uint8_t *end, const char *word, si
         ? CSIMDJSON_OK : CSIMDJSON_BAD_LITERAL;
 }
 
-// The plain character of a two-character escape, or 0.
-uint8_t escaped_character(uint8_t c) {
-    switch (c) {
-    case '"': case '\\': case '/': return c;
-    case 'b': return '\b';
-    case 'f': return '\f';
-    case 'n': return '\n';
-    case 'r': return '\r';
-    case 't': return '\t';
-    default: return 0;
+// The plain character of a two-character escape, by its second character; 0 for what is none.
+struct EscapedCharacters {
+    uint8_t plain[256] = {};
+    constexpr EscapedCharacters() {
+        plain['"'] = '"';
+        plain['\\'] = '\\';
+        plain['/'] = '/';
+        plain['b'] = '\b';
+        plain['f'] = '\f';
+        plain['n'] = '\n';
+        plain['r'] = '\r';
+        plain['t'] = '\t';
     }
-}
+};
+constexpr EscapedCharacters escaped_characters;
 
 size_t write_utf8(uint32_t code, uint8_t *out) {
     if (code < 0x80) {
@@ -99,7 +102,9 @@ uint32_t scan_other_scalar(const uint8_t *p, const uint8_t *end, uint8_t &kind) 
     }
 }
 
-bool escapes_are_valid(const uint8_t *p, const uint8_t *end) {
+bool csimdjson_escapes_are_valid(const void *content, size_t length) {
+    auto p = static_cast<const uint8_t *>(content);
+    const uint8_t *end = p + length;
     for (;;) {
         while (end - p >= 8) {
             uint64_t marks = bytes_equal(load8(p), '\\');
@@ -112,12 +117,11 @@ bool escapes_are_valid(const uint8_t *p, const uint8_t *end) {
         while (p < end && *p != '\\') p++;
         if (p == end) return true;
         if (end - p < 2) return false;
-        if (p[1] == 'u') {
-            if (end - p < 6 || hex4(p + 2) < 0) return false;
-            p += 6;
-        } else {
-            if (!escaped_character(p[1])) return false;
+        if (escaped_characters.plain[p[1]]) {
             p += 2;
+        } else {
+            if (p[1] != 'u' || end - p < 6 || hex4(p + 2) < 0) return false;
+            p += 6;
         }
     }
 }
@@ -142,16 +146,14 @@ ptrdiff_t csimdjson_unescape(const void *source, size_t length, void *destinatio
         while (p < end && *p != '\\') *out++ = *p++;
         if (p == end) return out - start;
         if (end - p < 2) return -1;
-        if (p[1] == 'u') {
-            uint32_t code;
-            p = read_unicode_escape(p, end, code);
-            if (!p) return -1;
-            out += write_utf8(code, out);
-        } else {
-            uint8_t c = escaped_character(p[1]);
-            if (!c) return -1;
+        if (uint8_t c = escaped_characters.plain[p[1]]) {
             *out++ = c;
             p += 2;
+        } else {
+            uint32_t code;
+            p = p[1] == 'u' ? read_unicode_escape(p, end, code) : nullptr;
+            if (!p) return -1;
+            out += write_utf8(code, out);
         }
     }
 }

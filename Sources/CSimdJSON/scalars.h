@@ -59,7 +59,6 @@ inline bool all_digits(const uint8_t *p, size_t length) {
 }
 
 uint32_t scan_other_scalar(const uint8_t *p, const uint8_t *end, uint8_t &kind);
-bool escapes_are_valid(const uint8_t *p, const uint8_t *end);
 
 /// Checks a number or literal of `length` > 0 bytes and says what it is.
 inline uint32_t scan_scalar(const uint8_t *p, uint32_t length, uint8_t &kind) {

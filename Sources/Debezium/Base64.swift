@@ -61,7 +61,8 @@ enum Base64 {
             held += 6
             if held >= 8 {
                 held -= 8
-                out.storeBytes(of: UInt8(truncatingIfNeeded: bits >> UInt32(held)), toByteOffset: length, as: UInt8.self)
+                out.storeBytes(
+                    of: UInt8(truncatingIfNeeded: bits >> UInt32(held)), toByteOffset: length, as: UInt8.self)
                 length += 1
             }
         }

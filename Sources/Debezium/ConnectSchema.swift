@@ -37,8 +37,8 @@ final class SchemaCache {
     private let modes: EncodingModes
     private var byHash: [EventID: ConnectSchema?] = [:]
     private var bySkipped: [UInt32: ConnectSchema] = [:]
-    private var lastID: UInt32 = 0
-    private var last: ConnectSchema?
+    @exclusivity(unchecked) private var lastID: UInt32 = 0
+    @exclusivity(unchecked) private var last: ConnectSchema?
     private var made = 0
     /// For bytes that are followed by less than the parser wants.
     private let text = ByteArena(capacity: 4096)

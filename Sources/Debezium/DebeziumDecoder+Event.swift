@@ -16,6 +16,7 @@ extension DebeziumDecoder {
             operation: c.operation, table: Int32(c.state.index), version: version, id: id, offset: c.record.offset,
             sourceTime_us: c.source.time_us(c.tape))
         event.span = c.record.span
+        event.record = recordIndex
         if c.source.transactionID >= 0 { event.transaction = c.tape.int64(Int(c.source.transactionID)) ?? -1 }
         if position.leansOnRead { event.flags.insert(.alwaysProbe) }
 
@@ -113,7 +114,7 @@ extension DebeziumDecoder {
             event.imageAfter = try imageHash(state, after)
             if readsBefore { event.imageBefore = try imageHash(state, before) }
         }
-        if let filter = state.choice?.filter { judge(filter, state, &event) }
+        if let filter = state.filter { judge(filter, state, &event) }
         event.after = after.append(to: batch)
         if readsBefore { event.before = before.append(to: batch) }
     }

@@ -24,6 +24,9 @@ import Replication
 /// - Reads of tables without a key are named by their offset.
 /// - Debezium's JSON keeps no array's second dimension, no varbit's leading zeros and no months of a numeric interval.
 package final class DebeziumDecoder {
+    /// Plans of schemas that no event has any more are only let go all at once.
+    private static let details_max = 100_000
+
     let configuration: DecoderConfiguration
     let values: ValueDecoder
     private let valueParser: JSONParser
@@ -34,23 +37,26 @@ package final class DebeziumDecoder {
     let headerSchemas: SchemaCache
     let placeholder: Placeholder
 
-    private var tables: [TableID: TableState] = [:]
-    private var memories: [TopicPartition: PartitionMemory] = [:]
+    @exclusivity(unchecked) private var tables: [TableID: TableState] = [:]
+    @exclusivity(unchecked) private var memories: [TopicPartition: PartitionMemory] = [:]
     private let known: [TableID: TableDefinition]
 
     // The batch and record in hand.
-    var records = RecordBatch(capacity: 64)
-    var batch = ChangeBatch(capacity: 64)
-    private var batchNumber = 0
-    private var states: [TableState] = []
-    private var spans: [Span] = []
+    /// Of the record, in `records`.
+    var recordIndex: Int32 = -1
+    @exclusivity(unchecked) var records = RecordBatch(capacity: 64)
+    @exclusivity(unchecked) var batch = ChangeBatch(capacity: 64)
+    private var fieldsPerRecord = 8
+    @exclusivity(unchecked) private var batchNumber = 0
+    @exclusivity(unchecked) private var states: [TableState] = []
+    @exclusivity(unchecked) private var spans: [Span] = []
     let after = ImageBuffer()
     let before = ImageBuffer()
     let keyImage = ImageBuffer()
     let otherKeyImage = ImageBuffer()
-    var keyColumns = ContiguousArray<Int>()
+    @exclusivity(unchecked) var keyColumns = ContiguousArray<Int>()
     let filterText = ByteArena(capacity: 256)
-    var filterRanges: [ByteRange] = []
+    @exclusivity(unchecked) var filterRanges: [ByteRange] = []
 
     private struct Span {
         var memory: PartitionMemory
@@ -85,23 +91,37 @@ package final class DebeziumDecoder {
         return unreadable.sorted()
     }
 
-    /// Decodes all records, in order.
+    /// Decodes all records, in order. It remembers them: to decode records again that it had before (a batch whose
+    /// commit failed), `restore` the state of the checkpoint first.
+    ///
+    /// A table that shows no more than its name in a batch (a truncate, events in quarantine) can have a definition
+    /// without columns; it says nothing of its key then.
     package func decode(_ records: RecordBatch) -> ChangeBatch {
         begin(records)
         let all = records.records
-        batch.events.reserveCapacity(all.count)
-        for record in all { decode(record) }
+        batch.records = records
+        for (index, record) in all.enumerated() {
+            recordIndex = Int32(index)
+            decode(record)
+        }
         return finish()
     }
 
     private func begin(_ records: RecordBatch) {
         self.records = records
         batch = ChangeBatch(capacity: max(records.bytes / 4, 4096))
+        batch.events.reserveCapacity(records.records.count)
+        // About as many fields to an event as in the last batch.
+        batch.fields.reserveCapacity(records.records.count * fieldsPerRecord)
         batch.spans = records.spans
         batch.recordBytes = records.bytes
         values.arena = batch.arena
         batchNumber += 1
         states.removeAll(keepingCapacity: true)
+        if values.details.count > Self.details_max {
+            values.details.removeAll()
+            for table in tables.values { table.forgetPlans() }
+        }
         spans = records.spans.map { span in
             let memory = memories[span.partition] ?? PartitionMemory()
             memories[span.partition] = memory
@@ -117,6 +137,7 @@ package final class DebeziumDecoder {
             if let state = span.memory.takeState() { batch.decoderState[index] = state }
         }
         let done = batch
+        fieldsPerRecord = records.records.isEmpty ? 8 : done.fields.count / records.records.count + 1
         batch = ChangeBatch(capacity: 64)
         records = RecordBatch(capacity: 64)
         values.arena = batch.arena
@@ -196,13 +217,18 @@ package final class DebeziumDecoder {
             return quarantine(record, nil, nil, "source names no table")
         }
         memory.note(state)
-        guard state.choice != nil else {
+        guard state.isChosen else {
+            batch.control += 1
+            return
+        }
+        let known = Operation(rawValue: letter)
+        if let known, !configuration.operations.contains(known) {
             batch.control += 1
             return
         }
         use(state)
         batch.read[state.index] += 1
-        guard let operation = Operation(rawValue: letter) else {
+        guard let operation = known else {
             return quarantine(record, state, nil, "op is none of c, u, d, t and r")
         }
         let fields = batch.fields.count
@@ -267,7 +293,7 @@ package final class DebeziumDecoder {
 
     /// Gives the table its index in the batch.
     @inline(__always)
-    private func use(_ state: TableState) {
+    func use(_ state: TableState) {
         guard state.batch != batchNumber else { return }
         state.batch = batchNumber
         state.index = states.count
@@ -275,59 +301,6 @@ package final class DebeziumDecoder {
         batch.tables.append(state.definition)
         batch.read.append(0)
     }
-
-    // MARK: - Quarantine
-
-    /// A record that can't be read far enough to tell its table. The topic's only table so far is taken for its.
-    private func unread(_ record: RecordBatch.Record, _ memory: PartitionMemory, _ reason: String) {
-        guard let state = memory.onlyTable else {
-            batch.readUnknown += 1
-            return quarantine(record, nil, nil, reason)
-        }
-        guard state.choice != nil else {
-            batch.control += 1
-            return
-        }
-        use(state)
-        batch.read[state.index] += 1
-        quarantine(record, state, nil, reason)
-    }
-
-    private func quarantine(
-        _ record: RecordBatch.Record, _ state: TableState?, _ operation: Operation?, _ reason: String
-    ) {
-        var entry = QuarantineEntry(
-            table: state?.id, partition: records.spans[Int(record.span)].partition, offset: record.offset,
-            reason: state.map { "\($0.id): \(reason)" } ?? reason, operation: operation)
-        if !configuration.withholdsBytes(state?.id) {
-            if !record.key.isNull { entry.key = Array(records.arena.bytes(record.key)) }
-            entry.value = Array(records.arena.bytes(record.value))
-            entry.headers = headers(of: record)
-        }
-        batch.quarantined.append(entry)
-    }
-
-    private func headers(of record: RecordBatch.Record) -> String? {
-        guard !record.headers.isEmpty else { return nil }
-        let writer = JSONWriter(capacity: 256)
-        writer.beginArray()
-        for index in record.headers {
-            let header = records.headers[Int(index)]
-            writer.beginArray()
-            writer.string(records.arena.string(header.name))
-            if header.value.isNull { writer.null() } else { writer.string(records.arena.string(header.value)) }
-            writer.endArray()
-        }
-        writer.endArray()
-        return writer.string
-    }
-}
-
-/// Why an event goes to quarantine.
-struct Trouble: Error {
-    var reason: String
-
-    init(_ reason: String) { self.reason = reason }
 }
 
 /// One change event while it is decoded.

@@ -16,6 +16,8 @@ package struct DecoderConfiguration: Sendable {
     package var keyEquality = KeyEquality.postgres
     /// The epoch of a record. It rises with the offset, and never changes for a record.
     package var epoch: @Sendable (TopicPartition, Int64) -> Int64 = { _, _ in 0 }
+    /// Events with another op than these are control records (`source.snapshot: never` or `only`).
+    package var operations: Set<Operation> = [.create, .update, .delete, .truncate, .read]
     /// The connector's `unavailable.value.placeholder`.
     package var placeholder = "__debezium_unavailable_value"
     /// How the connector writes values, for what an event without a schema doesn't say.

@@ -22,7 +22,11 @@ struct Envelope {
             members += 1
             switch tape.rawKey(i).count {
             case 2:
-                if tape.key(i, equals: "op") { operation = Int32(i) } else if tape.key(i, equals: "id") { id = Int32(i) }
+                if tape.key(i, equals: "op") {
+                    operation = Int32(i)
+                } else if tape.key(i, equals: "id") {
+                    id = Int32(i)
+                }
             case 3: if tape.key(i, equals: "ddl") { ddl = Int32(i) }
             case 5:
                 if tape.key(i, equals: "after") { after = Int32(i) }

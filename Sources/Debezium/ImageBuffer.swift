@@ -2,9 +2,9 @@ import Replication
 
 /// The fields of one image while it is decoded, by column.
 final class ImageBuffer {
-    private var base: UnsafeMutablePointer<Field>
+    @exclusivity(unchecked) private var base: UnsafeMutablePointer<Field>
     private var capacity = 64
-    private(set) var count = 0
+    @exclusivity(unchecked) private(set) var count = 0
 
     init() {
         base = .allocate(capacity: 64)

@@ -9,14 +9,14 @@ final class PartitionMemory {
     private static let reads_max = 64
 
     /// Positions of snapshot reads, each with the offset of the first record that had it; offsets ascend.
-    private var reads: [(offset: Int64, lsn: Int64)] = []
+    @exclusivity(unchecked) private var reads: [(offset: Int64, lsn: Int64)] = []
     /// The position at which the last record without a key stood, and how often each image was seen there.
     private var runPosition = EventID.zero
     private var run: [EventID: Int64] = [:]
     private(set) var hasChanged = false
 
     // Not stored: a hint for records that can't be read.
-    private(set) var table: TableState?
+    @exclusivity(unchecked) private(set) var table: TableState?
     private(set) var hasSeveralTables = false
 
     init() {}

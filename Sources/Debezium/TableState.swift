@@ -8,6 +8,9 @@
 import Replication
 
 /// A source table as the decoder knows it: its definition, and where its columns stand in the events.
+///
+/// Here as elsewhere in the decoder, what is touched for each event is `@exclusivity(unchecked)`: it has one owner,
+/// and the checks cost a tenth of the time.
 final class TableState {
     /// A name that appeared in an event: a column, or an excluded one.
     struct Slot {
@@ -21,6 +24,10 @@ final class TableState {
     let id: TableID
     /// Nil: the table isn't replicated.
     let choice: TableChoice?
+    // Of the choice, for each event.
+    let isChosen: Bool
+    let hasChosenKey: Bool
+    let filter: (any RowFilter)?
     /// `source.schema` (or `db`) and `source.table` as they stand in the JSON.
     let rawSchema: [UInt8]
     let rawTable: [UInt8]
@@ -29,35 +36,35 @@ final class TableState {
     let identity: ReplicaIdentity?
     let connector: Connector
 
-    private(set) var definition: TableDefinition
+    @exclusivity(unchecked) private(set) var definition: TableDefinition
     /// Whether it is settled which columns are the key, or that there is none.
-    private(set) var isKeyKnown: Bool
-    private(set) var keyTemplate: KeyTemplate?
-    private(set) var imageTemplate: ImageTemplate?
+    @exclusivity(unchecked) private(set) var isKeyKnown: Bool
+    @exclusivity(unchecked) private(set) var keyTemplate: KeyTemplate?
+    @exclusivity(unchecked) private(set) var imageTemplate: ImageTemplate?
     private let equality: KeyEquality
 
-    private(set) var slots = ContiguousArray<Slot>()
+    @exclusivity(unchecked) private(set) var slots = ContiguousArray<Slot>()
     let names = ByteArena(capacity: 256)
     private var slotsByName: [String: Int] = [:]
     /// The slot of the n-th member of the last image.
-    private var order = ContiguousArray<Int32>()
-    private var isKey = ContiguousArray<Bool>()
+    @exclusivity(unchecked) private var order = ContiguousArray<Int32>()
+    @exclusivity(unchecked) private var isKey = ContiguousArray<Bool>()
     /// By slot, for events of the schema `plansOf` (0: without one).
-    private(set) var plans = ContiguousArray<ColumnPlan>()
-    private var plansOf = 0
+    @exclusivity(unchecked) private(set) var plans = ContiguousArray<ColumnPlan>()
+    @exclusivity(unchecked) private var plansOf = 0
     private var otherPlans: [Int: ContiguousArray<ColumnPlan>] = [:]
     private static let schemas_max = 256
     private var filterIndices: [Int] = []
     private var filterWidth = -1
-    private var keyOrder = ContiguousArray<Int32>()
+    @exclusivity(unchecked) private var keyOrder = ContiguousArray<Int32>()
     private var keyPlans: [Int: ContiguousArray<ColumnPlan>] = [:]
 
     /// Of the current batch.
-    var batch = 0
-    var index = 0
+    @exclusivity(unchecked) var batch = 0
+    @exclusivity(unchecked) var index = 0
 
     /// As it was before the event in hand, once that changes it.
-    private var saved: (definition: TableDefinition, slots: Int, isKeyKnown: Bool)?
+    @exclusivity(unchecked) private var saved: (definition: TableDefinition, slots: Int, isKeyKnown: Bool)?
 
     init(
         id: TableID, choice: TableChoice?, rawSchema: UnsafeRawBufferPointer, rawTable: UnsafeRawBufferPointer,
@@ -65,6 +72,9 @@ final class TableState {
     ) {
         self.id = id
         self.choice = choice
+        isChosen = choice != nil
+        hasChosenKey = choice?.key != nil
+        filter = choice?.filter
         self.rawSchema = Array(rawSchema)
         self.rawTable = Array(rawTable)
         self.identity = identity ?? (connector.isMySQLFamily ? .full : nil)
@@ -74,9 +84,8 @@ final class TableState {
         seed.add(id.schema)
         seed.add(id.table)
         self.seed = seed
-        definition =
-            known
-            ?? TableDefinition(source: id, target: choice?.target ?? "", columns: [], key: [])
+        definition = known ?? TableDefinition(source: id, target: choice?.target ?? "", columns: [], key: [])
+        Self.drop(choice?.excluded ?? [], from: &definition)
         if let choice {
             definition.target = choice.target
             definition.metadata = choice.metadata
@@ -89,10 +98,21 @@ final class TableState {
         for (column, known) in definition.columns.enumerated() {
             if let type = choice?.types[known.name] { definition.columns[column].type = type }
             if choice?.hashed.contains(known.name) == true { definition.columns[column].type = .text }
-            appendSlot(known.name, column: Int32(column))
+            appendSlot(known.name, column: choice?.excluded.contains(known.name) == true ? -1 : Int32(column))
         }
         for name in choice?.excluded.sorted() ?? [] where slotsByName[name] == nil { appendSlot(name, column: -1) }
+        isKey = ContiguousArray(definition.columns.map(\.isKey))
         if isKeyKnown { makeTemplates() }
+    }
+
+    /// Columns that were replicated once and are excluded now. The key's can't be: their events go to quarantine.
+    private static func drop(_ excluded: Set<String>, from definition: inout TableDefinition) {
+        let kept = definition.columns.indices.filter {
+            definition.key.contains($0) || !excluded.contains(definition.columns[$0].name)
+        }
+        guard kept.count < definition.columns.count else { return }
+        definition.key = definition.key.compactMap { kept.firstIndex(of: $0) }
+        definition.columns = kept.map { definition.columns[$0] }
     }
 
     func slot(named name: String) -> Int? { slotsByName[name] }
@@ -132,6 +152,12 @@ final class TableState {
         plansOf = number
     }
 
+    func forgetPlans() {
+        otherPlans.removeAll()
+        keyPlans.removeAll()
+        plans = ContiguousArray(repeating: ColumnPlan(), count: slots.count)
+    }
+
     func setPlan(_ plan: ColumnPlan, at slot: Int) { plans[slot] = plan }
 
     func name(of slot: Int) -> UnsafeRawBufferPointer {
@@ -143,7 +169,6 @@ final class TableState {
         slotsByName[name] = slots.count
         slots.append(Slot(offset: Int32(range.offset), length: Int32(range.length), column: column))
         plans.append(ColumnPlan())
-        if column >= 0 { isKey.append(definition.columns[Int(column)].isKey) }
     }
 
     // MARK: - The record's key
@@ -188,6 +213,7 @@ final class TableState {
     func addColumn(_ column: Column) -> Int {
         save()
         definition.columns.append(column)
+        isKey.append(column.isKey)
         appendSlot(column.name, column: Int32(definition.columns.count - 1))
         if isKeyKnown, definition.isKeyless { imageTemplate = ImageTemplate(columns: definition.columns) }
         return slots.count - 1
@@ -230,13 +256,11 @@ final class TableState {
             slotsByName[name] = nil
             slots.removeLast()
         }
+        // All these name slots that are gone.
         order.removeAll()
-        // Plans and details name slots that are gone.
-        otherPlans.removeAll()
-        keyPlans.removeAll()
         keyOrder.removeAll()
         filterWidth = -1
-        plans = ContiguousArray(repeating: ColumnPlan(), count: slots.count)
+        forgetPlans()
         isKey = ContiguousArray(definition.columns.map(\.isKey))
         if isKeyKnown {
             makeTemplates()

@@ -140,7 +140,9 @@ extension ValueDecoder {
 
     /// What has no digits, in the words of each mode.
     private func special(_ raw: UnsafeRawBufferPointer, _ plan: ColumnPlan) throws(Misfit) -> Field? {
-        guard let first = raw.first, first == 0x4E || first == 0x50 || first == 0x49 || first == 0x2D else { return nil }
+        guard let first = raw.first, first == 0x4E || first == 0x50 || first == 0x49 || first == 0x2D else {
+            return nil
+        }
         func matches(_ word: StaticString) -> Bool {
             raw.elementsEqual(UnsafeRawBufferPointer(word))
         }

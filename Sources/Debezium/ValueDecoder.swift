@@ -5,11 +5,11 @@ import Replication
 ///
 /// Text, bytes and JSON go to `arena`, the batch's; `scratch` holds what lasts no longer than one value.
 final class ValueDecoder {
-    var arena: ByteArena
+    @exclusivity(unchecked) var arena: ByteArena
     let scratch = ByteArena(capacity: 4096)
     /// One array element at a time.
     let elements = ByteArena(capacity: 256)
-    var details: [PlanDetail] = []
+    @exclusivity(unchecked) var details: [PlanDetail] = []
     let hash: @Sendable (UnsafeRawBufferPointer, ByteArena) -> ByteRange
     /// For the documents inside of strings that hstore is.
     let inner: JSONParser

@@ -1,9 +1,9 @@
 import Replication
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// The spans of one batch by topic and partition. Neighbouring records mostly are of the same, for which

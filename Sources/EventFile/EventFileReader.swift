@@ -33,6 +33,9 @@ package final class EventFileReader {
     private var failure: EventFileError?
     private var spans = BatchSpans()
 
+    /// Bytes held for lines, besides what the batch holds.
+    package var buffered_bytes: Int { lines.capacity + eventLine.buffered_bytes }
+
     /// What one `read` gave, besides the records in the batch.
     package struct Read: Sendable {
         /// The lines consumed, counted from 0: behind `upperBound` reading continues.
@@ -77,17 +80,16 @@ package final class EventFileReader {
         {
             guard let next = try nextLine(isFirst: line == start) else { break }
             if isBlank(next.bytes) { continue }
-            let reason =
-                next.isTooLong ? .tooLong(limit_bytes: line_bytes_max) : eventLine.read(next.bytes)
-            if let reason {
+            do throws(MalformedLine.Reason) {
+                if next.isTooLong { throw .tooLong(limit_bytes: line_bytes_max) }
+                append(try eventLine.read(next.bytes), to: batch)
+                records += 1
+            } catch {
                 let raw = next.bytes.prefix(MalformedLine.raw_bytes_max)
                 malformed.append(
-                    MalformedLine(line: line, offset_bytes: next.offset, reason: reason, raw: Array(raw))
+                    MalformedLine(line: line, offset_bytes: next.offset, reason: error, raw: Array(raw))
                 )
                 malformed_bytes += raw.count
-            } else {
-                append(to: batch)
-                records += 1
             }
         }
         return Read(lines: start..<line, malformed: malformed, isAtEnd: isAtEnd)
@@ -125,17 +127,15 @@ package final class EventFileReader {
         }
     }
 
-    private func append(to batch: RecordBatch) {
-        guard let topic = eventLine.bytes(eventLine.topic) else { return }
-        let offset = eventLine.offset ?? Int64(line - 1)
-        let span = spans.index(of: topic, eventLine.partition, in: batch, startingAt: offset)
+    private func append(_ record: EventLine.Record, to batch: RecordBatch) {
+        let offset = record.offset ?? Int64(line - 1)
+        let span = spans.index(of: eventLine.bytes(record.topic), record.partition, in: batch, startingAt: offset)
         batch.append(
-            span: span, offset: offset, timestamp_ms: eventLine.timestamp_ms,
-            key: eventLine.bytes(eventLine.key), value: eventLine.bytes(eventLine.value)
+            span: span, offset: offset, timestamp_ms: record.timestamp_ms,
+            key: record.key.map(eventLine.bytes), value: record.value.map(eventLine.bytes)
         )
         for header in eventLine.headers {
-            guard let name = eventLine.bytes(header.name) else { continue }
-            batch.appendHeader(name: name, value: eventLine.bytes(header.value))
+            batch.appendHeader(name: eventLine.bytes(header.name), value: header.value.map(eventLine.bytes))
         }
         batch.advance(span: span, to: offset + 1)
     }

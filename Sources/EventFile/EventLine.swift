@@ -1,156 +1,157 @@
 import JSON
 import Replication
 
-/// Takes an event file's lines apart. What a line says is kept until the next one: its topic, key, value
-/// and headers as plain bytes in a buffer of its own, so that a line found wrong late leaves no trace in
-/// the batch.
+/// Takes an event file's lines apart. What a line says is kept until the next one, as plain bytes in a
+/// buffer of its own, so that a line found wrong late leaves no trace in the batch.
 final class EventLine {
+    /// Its texts are named by where they lie, for `bytes`; its headers are in `headers`.
+    struct Record {
+        var topic = ByteRange.null
+        var partition: Int32 = 0
+        var offset: Int64?
+        var timestamp_ms: Int64 = -1
+        var key: ByteRange?
+        var value: ByteRange?
+    }
+
+    private(set) var headers: [(name: ByteRange, value: ByteRange?)] = []
     private let parser: JSONParser
     private let plain = ByteArena()
 
-    private(set) var topic = ByteRange.null
-    private(set) var partition: Int32 = 0
-    private(set) var offset: Int64?
-    private(set) var timestamp_ms: Int64 = -1
-    private(set) var key = ByteRange.null
-    private(set) var value = ByteRange.null
-    private(set) var headers: [(name: ByteRange, value: ByteRange)] = []
-
-    private enum Text { case plain, base64 }
-
     init() throws(JSONError) {
-        parser = try JSONParser()
+        // Values are JSON in JSON, so one escape after another: unescaping checks them.
+        parser = try JSONParser(checksEscapes: false)
     }
 
-    func bytes(_ range: ByteRange) -> UnsafeRawBufferPointer? {
-        range.isNull ? nil : plain.bytes(range)
-    }
+    var buffered_bytes: Int { plain.allocated }
 
-    /// Reads a line that has `JSONParser.padding` readable bytes behind it; nil if it is a record, else
-    /// what is wrong with it.
-    func read(_ line: UnsafeRawBufferPointer) -> MalformedLine.Reason? {
-        reset(capacity: line.count)
+    /// Valid until the next line is read.
+    func bytes(_ range: ByteRange) -> UnsafeRawBufferPointer { plain.bytes(range) }
+
+    /// Reads a line that has `JSONParser.padding` readable bytes behind it. Unknown members are passed
+    /// over, so that files of other tools' making can be read.
+    func read(_ line: UnsafeRawBufferPointer) throws(MalformedLine.Reason) -> Record {
+        plain.removeAll(keepingCapacity: plain.allocated <= 4 << 20)
+        plain.reserve(line.count)
+        if !headers.isEmpty { headers.removeAll(keepingCapacity: true) }
+
         let tape: JSONTape
         do {
             tape = try parser.parse(line)
         } catch {
-            return .notJSON(error)
+            throw .notJSON(error)
         }
-        guard tape.kind(tape.root) == .object else { return .notAnObject }
+        guard tape.kind(tape.root) == .object else { throw .notAnObject }
+        var record = Record()
         for member in tape.children(tape.root) {
-            if let wrong = read(tape, member) { return wrong }
+            if tape.isNull(member) || tape.isKeyEscaped(member) { try checkEscapes(tape, member) }
+            if tape.isNull(member) { continue }
+            if tape.key(member, equals: "value") {
+                guard record.value == nil else { throw .ambiguous(key: "value") }
+                record.value = try text(tape, member, "value", wanted: "a string or null")
+            } else if tape.key(member, equals: "key") {
+                guard record.key == nil else { throw .ambiguous(key: "key") }
+                record.key = try text(tape, member, "key", wanted: "a string or null")
+            } else if tape.key(member, equals: "topic") {
+                record.topic = try text(tape, member, "topic", wanted: "a string")
+            } else if tape.key(member, equals: "headers") {
+                try readHeaders(tape, member)
+            } else if tape.key(member, equals: "value_b64") {
+                guard record.value == nil else { throw .ambiguous(key: "value") }
+                record.value = try base64(tape, member, "value_b64")
+            } else if tape.key(member, equals: "key_b64") {
+                guard record.key == nil else { throw .ambiguous(key: "key") }
+                record.key = try base64(tape, member, "key_b64")
+            } else {
+                try readNumber(tape, member, into: &record)
+            }
         }
-        return topic.isNull || topic.length == 0 ? .noTopic : nil
+        guard record.topic.length > 0 else { throw .noTopic }
+        return record
     }
 
-    private func reset(capacity: Int) {
-        plain.removeAll(keepingCapacity: plain.allocated <= 4 << 20)
-        plain.reserve(capacity)
-        topic = .null
-        partition = 0
-        offset = nil
-        timestamp_ms = -1
-        key = .null
-        value = .null
-        headers.removeAll(keepingCapacity: true)
-    }
-
-    /// Unknown members are passed over, so that files of other tools' making can be read.
-    private func read(_ tape: JSONTape, _ member: Int) -> MalformedLine.Reason? {
-        if tape.key(member, equals: "value") { return text(tape, member, .plain, "value", &value) }
-        if tape.key(member, equals: "key") { return text(tape, member, .plain, "key", &key) }
-        if tape.key(member, equals: "topic") { return readTopic(tape, member) }
-        if tape.key(member, equals: "headers") { return readHeaders(tape, member) }
+    private func readNumber(
+        _ tape: JSONTape, _ member: Int, into record: inout Record
+    ) throws(MalformedLine.Reason) {
+        let number = tape.int64(member)
         if tape.key(member, equals: "partition") {
-            if tape.isNull(member) { return nil }
-            guard let number = tape.int64(member), let partition = Int32(exactly: number), partition >= 0 else {
-                return .wrongType(key: "partition", wanted: "a number from 0 to \(Int32.max), or null")
+            guard let number, let partition = Int32(exactly: number), partition >= 0 else {
+                throw .wrongType(key: "partition", wanted: "a number from 0 to \(Int32.max), or null")
             }
-            self.partition = partition
+            record.partition = partition
         } else if tape.key(member, equals: "offset") {
-            if tape.isNull(member) { return nil }
             // The position behind it must fit too.
-            guard let number = tape.int64(member), number >= 0, number < Int64.max else {
-                return .wrongType(key: "offset", wanted: "a number from 0 on, or null")
+            guard let number, number >= 0, number < Int64.max else {
+                throw .wrongType(key: "offset", wanted: "a number from 0 on, or null")
             }
-            offset = number
+            record.offset = number
         } else if tape.key(member, equals: "timestamp") {
-            if tape.isNull(member) { return nil }
-            guard let number = tape.int64(member), number >= -1 else {
-                return .wrongType(key: "timestamp", wanted: "milliseconds since 1970, or null")
+            guard let number, number >= -1 else {
+                throw .wrongType(key: "timestamp", wanted: "milliseconds since 1970, or null")
             }
-            timestamp_ms = number
-        } else if tape.key(member, equals: "key_b64") {
-            return text(tape, member, .base64, "key", &key)
-        } else if tape.key(member, equals: "value_b64") {
-            return text(tape, member, .base64, "value", &value)
+            record.timestamp_ms = number
+        } else {
+            try checkEscapes(tape, member)
         }
-        return nil
     }
 
-    private func readTopic(_ tape: JSONTape, _ member: Int) -> MalformedLine.Reason? {
-        if tape.isNull(member) { return .noTopic }
-        guard tape.kind(member) == .string else { return .wrongType(key: "topic", wanted: "a string") }
-        return unescape(tape, member, "topic", &topic)
+    /// What is passed over must be JSON all the same.
+    private func checkEscapes(_ tape: JSONTape, _ i: Int) throws(MalformedLine.Reason) {
+        guard tape.escapesAreValid(i) else {
+            throw .notJSON(JSONError(reason: .badString, offset: tape.offset(i)))
+        }
     }
 
-    /// A key's or value's bytes, in the form that the member's name says; null leaves what the other form
-    /// may have given.
-    private func text(
-        _ tape: JSONTape, _ member: Int, _ form: Text, _ name: String, _ into: inout ByteRange
-    ) -> MalformedLine.Reason? {
-        if tape.isNull(member) { return nil }
-        if !into.isNull { return .ambiguous(key: name) }
-        if form == .plain { return unescape(tape, member, name, &into) }
-        guard tape.kind(member) == .string else { return .wrongType(key: name + "_b64", wanted: "a string or null") }
-        // Escapes in base64 (`\/`) are legal JSON: they are taken away first, to a place of their own.
-        var escaped = ByteRange.null
-        if let wrong = unescape(tape, member, name + "_b64", &escaped) { return wrong }
-        let room = plain.appendUninitialized(escaped.length / 4 * 3 + 3)
-        let length = plain.mutableBytes(room).baseAddress.flatMap { Base64.decode(plain.bytes(escaped), into: $0) }
-        guard let length else { return .badBase64(key: name + "_b64") }
-        into = ByteRange(offset: room.offset, length: length)
-        plain.truncate(to: room.offset + length)
-        return nil
-    }
-
-    private func readHeaders(_ tape: JSONTape, _ member: Int) -> MalformedLine.Reason? {
-        let wrong = MalformedLine.Reason.wrongType(key: "headers", wanted: "a list of [name, value] pairs of text")
-        if tape.isNull(member) { return nil }
-        guard tape.kind(member) == .array else { return wrong }
+    private func readHeaders(_ tape: JSONTape, _ member: Int) throws(MalformedLine.Reason) {
+        let wanted = "a list of [name, value] pairs of text"
+        guard tape.kind(member) == .array else { throw .wrongType(key: "headers", wanted: wanted) }
         for pair in tape.children(member) {
-            guard tape.kind(pair) == .array, tape.childCount(pair) == 2 else { return wrong }
-            let name = pair + 1
-            guard tape.kind(name) == .string else { return wrong }
-            // Connect's own context carries nothing that replication needs.
-            if tape.rawValue(name).starts(with: UnsafeRawBufferPointer("__debezium.context.")) { continue }
-            var header = (name: ByteRange.null, value: ByteRange.null)
-            if let wrong = unescape(tape, name, "headers", &header.name) { return wrong }
-            let value = tape.next(name)
-            if !tape.isNull(value) {
-                guard tape.kind(value) == .string else { return wrong }
-                if let wrong = unescape(tape, value, "headers", &header.value) { return wrong }
+            guard tape.kind(pair) == .array, tape.childCount(pair) == 2 else {
+                throw .wrongType(key: "headers", wanted: wanted)
             }
-            headers.append(header)
+            let name = pair + 1
+            let value = tape.next(name)
+            // Connect's own context carries nothing that replication needs.
+            if tape.rawValue(name).starts(with: UnsafeRawBufferPointer("__debezium.context.")) {
+                try checkEscapes(tape, pair)
+                continue
+            }
+            headers.append(
+                (
+                    name: try text(tape, name, "headers", wanted: wanted),
+                    value: tape.isNull(value) ? nil : try text(tape, value, "headers", wanted: wanted)
+                )
+            )
         }
-        return nil
     }
 
     /// A string's UTF-8, appended to `plain`.
-    private func unescape(
-        _ tape: JSONTape, _ i: Int, _ name: String, _ into: inout ByteRange
-    ) -> MalformedLine.Reason? {
-        guard tape.kind(i) == .string else { return .wrongType(key: name, wanted: "a string or null") }
+    private func text(
+        _ tape: JSONTape, _ i: Int, _ name: String, wanted: String
+    ) throws(MalformedLine.Reason) -> ByteRange {
+        guard tape.kind(i) == .string else { throw .wrongType(key: name, wanted: wanted) }
         let raw = tape.rawValue(i)
-        guard tape.isEscaped(i) else {
-            into = plain.append(raw)
-            return nil
-        }
+        guard tape.isEscaped(i) else { return plain.append(raw) }
         let room = plain.appendUninitialized(raw.count)
-        let length = plain.mutableBytes(room).baseAddress.flatMap { JSONString.unescape(raw, into: $0) }
-        guard let length else { return .loneSurrogate(key: name) }
-        into = ByteRange(offset: room.offset, length: length)
+        guard let start = plain.mutableBytes(room).baseAddress, let length = JSONString.unescape(raw, into: start)
+        else {
+            try checkEscapes(tape, i)
+            throw .loneSurrogate(key: name)
+        }
         plain.truncate(to: room.offset + length)
-        return nil
+        return ByteRange(offset: room.offset, length: length)
+    }
+
+    private func base64(
+        _ tape: JSONTape, _ i: Int, _ name: String
+    ) throws(MalformedLine.Reason) -> ByteRange {
+        // Escapes (`\/`) are legal in it: they are taken away first.
+        let digits = try text(tape, i, name, wanted: "a string or null")
+        let room = plain.appendUninitialized(digits.length / 4 * 3 + 1)
+        guard let start = plain.mutableBytes(room).baseAddress,
+            let length = Base64.decode(plain.bytes(digits), into: start)
+        else { throw .badBase64(key: name) }
+        plain.truncate(to: room.offset + length)
+        return ByteRange(offset: room.offset, length: length)
     }
 }

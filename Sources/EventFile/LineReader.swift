@@ -1,9 +1,9 @@
 import JSON
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// A file's lines, one after another, in a buffer of its own: memory is bounded by the longest line, and
@@ -22,7 +22,7 @@ final class LineReader {
     private let source: (UnsafeMutableRawBufferPointer) throws(EventFileError) -> Int
     private let line_bytes_max: Int
     private var base: UnsafeMutableRawPointer
-    private var capacity: Int
+    private(set) var capacity: Int
     /// What is in the buffer and not yet handed out: `from..<to`.
     private var from = 0
     private var to = 0

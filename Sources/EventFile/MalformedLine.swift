@@ -12,7 +12,7 @@ package struct MalformedLine: Sendable {
 
     package static let raw_bytes_max = 1 << 20
 
-    package enum Reason: Sendable, Equatable, CustomStringConvertible {
+    package enum Reason: Error, Equatable, CustomStringConvertible {
         case notJSON(JSONError)
         case notAnObject
         case noTopic

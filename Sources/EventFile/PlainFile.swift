@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// An open regular file.
@@ -55,9 +55,9 @@ final class PlainFile {
     func read(into room: UnsafeMutableRawBufferPointer) throws(EventFileError) -> Int {
         while true {
             #if canImport(Glibc)
-            let got = Glibc.read(descriptor.number, room.baseAddress, room.count)
+                let got = Glibc.read(descriptor.number, room.baseAddress, room.count)
             #else
-            let got = Darwin.read(descriptor.number, room.baseAddress, room.count)
+                let got = Darwin.read(descriptor.number, room.baseAddress, room.count)
             #endif
             if got >= 0 { return got }
             if errno != EINTR { throw Self.readFailed(path, errno) }

@@ -17,9 +17,10 @@ public enum JSONKind: UInt8, Sendable {
 /// Public, as its parts are, though the package is all that uses it: the compiler inlines across modules
 /// what is `@inlinable` in public types, and nothing in `package` ones.
 ///
-/// A view: it holds neither the document nor the parser, and is valid until the parser's next parse and
-/// as long as the document's bytes stay. Indices must come from the tape itself; they aren't checked.
-/// Nothing here allocates but what returns a `String`.
+/// A view: it holds neither the document nor the parser, and is valid until the parser's next parse, as
+/// long as the parser lives (keep it in a property, not in a temporary) and the document's bytes stay.
+/// Indices must come from the tape itself; they aren't checked. Nothing here allocates but what returns a
+/// `String`.
 public struct JSONTape {
     @usableFromInline let base: UnsafeRawPointer
     @usableFromInline let tokens: UnsafePointer<csimdjson_token>
@@ -133,6 +134,18 @@ public struct JSONTape {
     /// A member's key; nil for what is no member, or for half a surrogate pair.
     package func key(_ i: Int) -> String? {
         tokens[i].key_offset == CSIMDJSON_NO_KEY ? nil : text(rawKey(i), escaped: isKeyEscaped(i))
+    }
+
+    /// Whether all strings and keys from token `i` up to `next(i)` have only JSON's escapes: for what
+    /// isn't unescaped, where the parser didn't check.
+    package func escapesAreValid(_ i: Int) -> Bool {
+        for token in i..<next(i) where tokens[token].flags != 0 {
+            let value = rawValue(token)
+            let key = rawKey(token)
+            if isEscaped(token), !csimdjson_escapes_are_valid(value.baseAddress, value.count) { return false }
+            if isKeyEscaped(token), !csimdjson_escapes_are_valid(key.baseAddress, key.count) { return false }
+        }
+        return true
     }
 
     private func text(_ raw: UnsafeRawBufferPointer, escaped: Bool) -> String? {

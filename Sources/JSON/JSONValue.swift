@@ -48,14 +48,7 @@ extension JSONValue {
     }
 
     package init(parsing bytes: some Collection<UInt8>) throws(JSONError) {
-        let parser = try JSONParser()
-        let length = bytes.count
-        let padded = UnsafeMutableRawBufferPointer.allocate(byteCount: length + JSONParser.padding, alignment: 16)
-        defer { padded.deallocate() }
-        padded.initializeMemory(as: UInt8.self, repeating: 0)
-        padded.copyBytes(from: bytes)
-        let tape = try parser.parse(UnsafeRawBufferPointer(rebasing: padded[..<length]))
-        self = try JSONValue(tape, tape.root)
+        self = try JSONParser.withTape(of: bytes) { (tape) throws(JSONError) in try JSONValue(tape, tape.root) }
     }
 
     /// The value of one token of a tape.
@@ -134,13 +127,13 @@ extension JSONValue: Equatable {
     }
 }
 
+// Not by `nil`: in an optional context that would be `.null` where the absence of a value is meant.
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
-    ExpressibleByNilLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+    ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
     package init(stringLiteral value: String) { self = .string(value) }
     package init(integerLiteral value: Int64) { self = .number(String(value)) }
     package init(booleanLiteral value: Bool) { self = .bool(value) }
-    package init(nilLiteral: ()) { self = .null }
     package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
     package init(dictionaryLiteral elements: (String, JSONValue)...) {
         self = .object(elements.map { ($0.0, $0.1) })

@@ -182,10 +182,10 @@ extension JSONWriter {
     /// A finite number in the shortest form that reads back; null for the others, which JSON can't hold.
     package func member(_ name: String, _ value: Double?) {
         key(name)
-        if let value { number(value) } else { null() }
+        if let value { double(value) } else { null() }
     }
 
-    package func number(_ value: Double) {
+    package func double(_ value: Double) {
         guard value.isFinite else { return null() }
         var text = value.description
         text.withUTF8 { raw(UnsafeRawBufferPointer($0)) }

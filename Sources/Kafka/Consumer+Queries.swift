@@ -42,7 +42,9 @@ extension Consumer {
         defer { reader.destroy() }
         let list = PartitionList(partitions)
         let code = rd_kafka_committed(reader.rk, list.pointer, Int32(timeout_ms))
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "asking for the offsets of group \(group)") }
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            throw KafkaError(code, "asking for the offsets of group \(group)")
+        }
         if let error = list.firstError("asking for group \(group)'s offset of") { throw error }
         return list.entries.reduce(into: [:]) { found, entry in
             if entry.offset >= 0 { found[entry.partition] = entry.offset }

@@ -13,7 +13,8 @@ import Synchronization
 /// - no lookup by time, no topic administration, no TLS or SASL, no compaction, no retention by time; records
 ///   of aborted transactions are visible; only clients made of librdkafka;
 /// - a client that asks for a topic which isn't there gets it, with 4 partitions;
-/// - a fetch waits `fetch.wait.max.ms` (500) also where nothing hinders an answer: let clients set 10.
+/// - a fetch at the end of a partition waits the whole `fetch.wait.max.ms` (500), also where a record comes
+///   meanwhile: let clients set 10.
 ///
 /// `@unchecked Sendable`: the mock cluster's functions may be called from any thread; the pointers never change.
 package final class MockBroker: @unchecked Sendable {

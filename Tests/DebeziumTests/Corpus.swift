@@ -121,7 +121,7 @@ enum Corpus {
 
     /// `time(0)` to `time(3)` are in milliseconds, which `ColumnType.time` can't say.
     static func columnType(_ sql: String) -> ColumnType {
-        sql.hasPrefix("time(") && sql.hasSuffix("without time zone") ? .other(sql) : ColumnType(sql: sql) ?? .unknown
+        sql.hasPrefix("time(") && sql.hasSuffix("without time zone") ? .other(sql) : ColumnType(stored: sql)
     }
 
     static func configuration(_ name: String, typed: Bool = true) throws -> DecoderConfiguration {
@@ -227,7 +227,9 @@ struct Fold {
 
     private mutating func apply(_ event: FlatEvent) {
         guard event.operation != .truncate else {
-            rows[event.table] = rows[event.table]?.mapValues { Row(version: $0.version, isDeleted: true, values: $0.values) }
+            rows[event.table] = rows[event.table]?.mapValues {
+                Row(version: $0.version, isDeleted: true, values: $0.values)
+            }
             return
         }
         let key = event.key ?? event.id.text

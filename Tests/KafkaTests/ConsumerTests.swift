@@ -170,7 +170,8 @@ import Testing
     @Test func keysChooseThePartitionAsJavaDoes() async throws {
         let broker = try MockBroker(topics: ["t": 3])
         try await produce(
-            broker, ["21", "foobar", "a-little-bit-long-string"].map {
+            broker,
+            ["21", "foobar", "a-little-bit-long-string"].map {
                 OutgoingRecord(topic: "t", key: Array($0.utf8), value: Array("x".utf8))
             }
         )
@@ -179,8 +180,29 @@ import Testing
         try await follow([follower], until: "all records") { follower.seen.count == 3 }
         let places = Dictionary(uniqueKeysWithValues: follower.seen.map { ($0.key ?? "", $0.partition.partition) })
         // Kafka's own test values of murmur2, made positive, modulo 3.
-        let hashes: [String: Int32] = ["21": -973_932_308, "foobar": -790_332_482, "a-little-bit-long-string": -985_981_536]
+        let hashes: [String: Int32] = [
+            "21": -973_932_308, "foobar": -790_332_482, "a-little-bit-long-string": -985_981_536,
+        ]
         for (key, hash) in hashes { #expect(places[key] == (hash & 0x7fff_ffff) % 3) }
         await follower.consumer.close()
+    }
+}
+
+@Suite struct FillingTests {
+    /// Transaction markers and compacted records at a partition's end, which the mock cluster never has.
+    @Test func positionsMoveWithoutRecords() {
+        let state = Assignment.State(TopicPartition(topic: "t", partition: 3), position: 10)
+        var filling = Filling(number: 1)
+        #expect(!filling.hasBegun)
+        filling.advance(state, to: 14)
+        state.position = 14
+        #expect(filling.hasBegun && !filling.batch.isEmpty && filling.batch.records.isEmpty)
+        filling.advance(state, to: 15)
+        state.position = 15
+        #expect(filling.batch.spans.map(\.start) == [10] && filling.batch.spans.map(\.end) == [15])
+        // The next batch begins where this one ended.
+        var next = Filling(number: 2)
+        next.advance(state, to: 16)
+        #expect(next.batch.spans.map(\.start) == [15] && next.batch.spans.map(\.end) == [16])
     }
 }

@@ -34,7 +34,9 @@ func produce(_ broker: MockBroker, _ records: [OutgoingRecord], _ properties: [S
 }
 
 func numbered(_ topic: String, _ numbers: Range<Int>, partition: Int32? = 0) -> [OutgoingRecord] {
-    numbers.map { OutgoingRecord(topic: topic, partition: partition, key: Array("k\($0)".utf8), value: Array("v\($0)".utf8)) }
+    numbers.map {
+        OutgoingRecord(topic: topic, partition: partition, key: Array("k\($0)".utf8), value: Array("v\($0)".utf8))
+    }
 }
 
 /// A record as tests compare it.

@@ -1,11 +1,11 @@
 import Crypto
-package import Debezium
+import Debezium
 import DuckDB
 import Foundation
-package import Logging
-package import PipelineFile
+import Logging
+import PipelineFile
 import Postgres
-package import Replication
+import Replication
 
 /// Makes the parts of a pipeline from its file.
 package struct PipelineSetup: Sendable {
@@ -62,7 +62,7 @@ package struct PipelineSetup: Sendable {
                 return range
             })
         configuration.knownTables = known
-        configuration.equality = if case .duckdb = pipeline.warehouse.engine { .duckdb } else { .postgres }
+        configuration.keyEquality = if case .duckdb = pipeline.warehouse.engine { .duckdb } else { .postgres }
         let withholdsAny = withholdsAny
         configuration.withholdsBytes = { table in
             guard let table else { return withholdsAny }

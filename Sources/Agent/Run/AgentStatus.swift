@@ -1,4 +1,4 @@
-package import Replication
+import Replication
 import Synchronization
 
 /// What the running agent knows of itself, for status, metrics and the summary; from any thread.
@@ -67,10 +67,11 @@ package final class AgentStatus: Sendable {
                     all.unknown += entry
                     continue
                 }
-                all.tables[table, default: TableStatus(definition: definition, ledger: .init(table: table))].ledger += entry
-                all.tables[table]?.definition = definition
-                all.tables[table]?.newestSourceTime_us = max(
-                    all.tables[table]?.newestSourceTime_us ?? .min, newestSourceTime_us)
+                var known = all.tables[table] ?? TableStatus(definition: definition, ledger: .init(table: table))
+                known.ledger += entry
+                known.definition = definition
+                known.newestSourceTime_us = max(known.newestSourceTime_us, newestSourceTime_us)
+                all.tables[table] = known
             }
             if all.quarantined > 0, all.state == .ok { all.state = .degraded }
         }

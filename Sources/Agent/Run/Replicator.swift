@@ -1,8 +1,8 @@
-package import Debezium
+import Debezium
 import Dispatch
 import Foundation
-package import Logging
-package import Replication
+import Logging
+import Replication
 import SerialQueue
 
 /// The runner: pulls records, decodes them and has the warehouse apply them, one batch filling while one

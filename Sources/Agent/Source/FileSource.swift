@@ -1,7 +1,7 @@
 import EventFile
 import Foundation
 import PipelineFile
-package import Replication
+import Replication
 import SerialQueue
 
 /// An event file as a `RecordSource`. Its checkpoint is kept for the file as a whole: the number of lines read.

@@ -1,7 +1,7 @@
 import Kafka
 import Logging
 import PipelineFile
-package import Replication
+import Replication
 
 /// Kafka as a `RecordSource`: what is read begins where the warehouse's checkpoint says, is verified
 /// against what was read last, and never falls back to an offset that nobody chose.

@@ -84,10 +84,14 @@ void csimdjson_parser_free(csimdjson_parser *parser);
 /// Members of the top-level object of this name aren't walked where they are containers.
 /// False when there is no memory or there are too many (8) of them.
 bool csimdjson_parser_skip(csimdjson_parser *parser, const void *key, size_t length);
+/// Escapes aren't checked while parsing: the caller checks those of every string it doesn't unescape.
+void csimdjson_parser_leave_escapes(csimdjson_parser *parser);
 /// Returns result->error.
 uint32_t csimdjson_parse(
     csimdjson_parser *parser, const void *document, size_t length, csimdjson_result *result);
 
+/// Whether a string's content has only JSON's escapes. Half a surrogate pair is one.
+bool csimdjson_escapes_are_valid(const void *content, size_t length);
 /// Writes the UTF-8 of an escaped string's content to `destination`, which has room for `length`
 /// bytes and doesn't overlap. Returns the bytes written; -1 for a wrong escape or a lone surrogate.
 ptrdiff_t csimdjson_unescape(const void *source, size_t length, void *destination);

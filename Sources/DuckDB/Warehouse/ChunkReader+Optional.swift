@@ -4,6 +4,10 @@ import Replication
 extension ChunkReader {
     func text(_ column: Int, _ row: Int) -> String? { isNull(column, row) ? nil : string(column, row) }
     func integer(_ column: Int, _ row: Int) -> Int64? { isNull(column, row) ? nil : int64(column, row) }
+    /// NULL as 0.
+    func count(_ column: Int, _ row: Int) -> Int { Int(integer(column, row) ?? 0) }
+    func blob(_ column: Int, _ row: Int) -> [UInt8]? { isNull(column, row) ? nil : Array(bytes(column, row)) }
+    /// NULL as false.
     func flag(_ column: Int, _ row: Int) -> Bool { !isNull(column, row) && bool(column, row) }
 
     /// Three columns from `column` on; `.none` where the first is NULL.

@@ -121,8 +121,7 @@ struct ColumnForm: Sendable {
         case .list:
             guard let element else { return "NULL" }
             if element.kind == .json {
-                let text = marked ? ExactNumbers.unmarkedJSON("CAST(\(json) AS VARCHAR)") : "CAST(\(json) AS VARCHAR)"
-                return "CAST(CAST(\(text) AS JSON) AS JSON[])"
+                return "[\(element.typed(json: "item", marked: marked)) FOR item IN CAST(\(json) AS JSON[])]"
             }
             let item = marked ? ExactNumbers.unmarkedText("item") : "item"
             return "[\(element.typed(text: item)) FOR item IN CAST(\(json) AS VARCHAR[])]"

@@ -1,29 +1,31 @@
 import Replication
 
 extension DuckDBTransaction {
-    /// What becomes of a row of current that a staged row meets.
+    /// What becomes of a row of current that a staged row meets. All but the last put a new row in its place: an
+    /// UPDATE would have the engine write whole columns of each row group anew that has such a row.
     private enum Verdict: UInt8 {
         /// All of it from the stage.
         case replace = 0
-        /// A delete: the key from the stage, the other values as they are.
-        case keep = 1
         /// As the patch says, with the staged version.
-        case patch = 2
+        case patch = 1
         /// As the patch says, with the stored version.
-        case fill = 3
+        case fill = 2
+        /// A delete: flags, times and version are new, the values stay.
+        case mark = 3
         case skip = 4
     }
 
     private struct Tally {
         var replaced = 0
-        /// Kept, patched and filled.
+        /// Patched and filled.
         var mixed = 0
         var filled = 0
+        var marked = 0
         var skipped = 0
         var superseded: [Int] = []
         /// Rows that pass without an event of their own.
         var uncounted = 0
-        var written: Int { replaced + mixed }
+        var renewed: Int { replaced + mixed + marked }
     }
 
     func merge(
@@ -37,40 +39,41 @@ extension DuckDBTransaction {
             let tally = try judge(found, staged, patches, purpose)
             // Rows that meet none, and those that replace one, come from the stage alone. The inserts come first,
             // as they read values of rows that go: those are known by their row ids.
-            let plain = staged.rows.count - tally.mixed - tally.skipped
+            let others = tally.mixed + tally.marked + tally.skipped
+            let plain = staged.rows.count - others
             var inserted = 0
             if plain > 0 {
-                let others = tally.mixed + tally.skipped > 0
-                inserted = try session.execute(
-                    insertPlain(stage, loadedAt_us, leavingOut: others), purpose: purpose)
+                inserted = try run(insertPlain(stage, leavingOut: others > 0), [.int64(loadedAt_us)], purpose)
             }
-            if tally.mixed > 0 {
-                inserted += try session.execute(insertMixed(stage, loadedAt_us), purpose: purpose)
-            }
-            var deleted = 0
-            if tally.written > 0 {
-                deleted = try session.execute(
+            if tally.mixed > 0 { inserted += try run(insertMixed(stage), [.int64(loadedAt_us)], purpose) }
+            if tally.marked > 0 { inserted += try run(insertMarked(stage.sql), [.int64(loadedAt_us)], purpose) }
+            var removed = 0
+            if tally.renewed > 0 {
+                removed = try run(
                     """
                     DELETE FROM \(stage.sql.current) WHERE rowid IN \
                     (SELECT rid FROM \(StagingTables.verdicts) WHERE kind < \(Verdict.skip.rawValue))
-                    """, purpose: purpose)
+                    """, [], purpose)
             }
-            if !found.ords.isEmpty {
-                try session.execute("DELETE FROM \(StagingTables.verdicts)", purpose: purpose)
-            }
-            try session.execute("DELETE FROM \(stage.table)", purpose: purpose)
-            guard inserted == plain + tally.mixed, deleted == tally.written else {
+            if !found.ords.isEmpty { _ = try run("DELETE FROM \(StagingTables.verdicts)", [], purpose) }
+            _ = try run("DELETE FROM \(stage.table)", [], purpose)
+            let due = plain + tally.mixed + tally.marked
+            guard inserted == due, removed == tally.renewed else {
                 throw ReplicationError(
                     .invariant,
                     """
-                    \(staged.definition.source): the engine wrote \(inserted) rows and removed \(deleted) where \
-                    \(plain + tally.mixed) and \(tally.written) were due
+                    \(staged.definition.source): the engine wrote \(inserted) rows and removed \(removed) where \(due) \
+                    and \(tally.renewed) were due
                     """, table: staged.definition.source)
             }
-            // Rows of no event that were new pass too.
+            // Rows of no event that pass are no event's.
             return MergeAnswer(
                 applied: inserted - tally.filled - tally.uncounted, superseded: tally.superseded, filled: tally.filled)
         }
+    }
+
+    private func run(_ sql: String, _ parameters: [Parameter], _ purpose: String) throws -> Int {
+        try staging.statements.execute(sql, parameters, purpose: purpose)
     }
 
     /// Compares versions and writes the verdicts where the engine can join them.
@@ -89,8 +92,10 @@ extension DuckDBTransaction {
             session, into: .temporary(StagingTables.verdicts),
             [
                 .init("ord", .int32), .init("rid", .int64), .init("kind", .uint8), .init("take", .varchar),
-                .init("map", .varchar),
+                .init("map", .varchar), .init("time", .timestamptz), .init("epoch", .int64), .init("commit", .int64),
+                .init("seq", .int64),
             ], purpose: purpose)
+        let markKey = Self.keyIsExact(staged.definition) ? nil : Self.takingKey(staged.definition)
         var seen = [Bool](repeating: false, count: staged.rows.count)
         for index in found.ords.indices {
             let ord = Int(found.ords[index])
@@ -98,10 +103,17 @@ extension DuckDBTransaction {
             guard !seen[ord] else { throw severalRows(staged.definition) }
             seen[ord] = true
             let patch = patchOf[ord].map { patches[$0] }
-            let verdict = Self.verdict(row, patch, stored: found.versions[index])
+            var verdict = Self.verdict(row, patch, stored: found.versions[index])
+            if verdict == .mark, markKey != nil { verdict = .patch }
             switch verdict {
             case .replace: tally.replaced += 1
-            case .keep, .patch: tally.mixed += 1
+            case .patch: tally.mixed += 1
+            case .mark:
+                tally.marked += 1
+                if row.time_us != .min { appender.set(5, int64: row.time_us) }
+                appender.set(6, int64: row.version.epoch)
+                appender.set(7, int64: row.version.commit)
+                appender.set(8, int64: row.version.seq)
             case .fill:
                 tally.mixed += 1
                 tally.filled += 1
@@ -113,9 +125,9 @@ extension DuckDBTransaction {
             appender.set(0, int32: found.ords[index])
             appender.set(1, int64: found.rowIDs[index])
             appender.set(2, uint8: verdict.rawValue)
-            if let patch, verdict == .patch || verdict == .fill {
-                try patch.take.withUnsafeBytes { try appender.set(3, utf8: $0) }
-                if let map = patch.columnVersions { try appender.set(4, string: map) }
+            if verdict == .patch || verdict == .fill, let take = patch?.take ?? markKey {
+                try take.withUnsafeBytes { try appender.set(3, utf8: $0) }
+                if let map = patch?.columnVersions { try appender.set(4, string: map) }
             }
             try appender.endRow()
         }
@@ -133,7 +145,21 @@ extension DuckDBTransaction {
             }
         }
         guard stored < row.version else { return .skip }
-        return row.mode == .keep ? .keep : .replace
+        return row.mode == .keep ? .mark : .replace
+    }
+
+    /// Whether equal keys are the same keys; `0.0` and `-0.0` are equal, and so are a month and 30 days.
+    private static func keyIsExact(_ definition: TableDefinition) -> Bool {
+        definition.key.allSatisfy { index in
+            switch ColumnForm(definition.columns[index]).kind {
+            case .float, .double, .interval, .list, .map: false
+            default: true
+            }
+        }
+    }
+
+    private static func takingKey(_ definition: TableDefinition) -> [UInt8] {
+        definition.columns.indices.map { definition.key.contains($0) ? RowPatch.fromStage : RowPatch.fromStored }
     }
 
     /// Only in a table that we didn't make.
@@ -152,10 +178,10 @@ extension DuckDBTransaction {
     // MARK: Statements
 
     /// In the order of `currentColumns`, for the tables that have a key.
-    private func insertPlain(_ stage: StagingTables.Stage, _ loadedAt_us: Int64, leavingOut: Bool) -> String {
+    private func insertPlain(_ stage: StagingTables.Stage, leavingOut: Bool) -> String {
         let sql = stage.sql
         let values = sql.forms.enumerated().map { $0.element.converted("s.c\($0.offset)") } + [
-            "s.s_deleted", "CASE WHEN s.s_deleted THEN s.s_time END", "s.s_time", TableSQL.moment(loadedAt_us),
+            "s.s_deleted", "CASE WHEN s.s_deleted THEN s.s_time END", "s.s_time", Self.loadedAt,
             "s.s_epoch", "s.s_commit", "s.s_seq", "s.s_map",
         ]
         let others =
@@ -171,7 +197,7 @@ extension DuckDBTransaction {
     }
 
     /// Rows of which some values come from the stored one.
-    private func insertMixed(_ stage: StagingTables.Stage, _ loadedAt_us: Int64) -> String {
+    private func insertMixed(_ stage: StagingTables.Stage) -> String {
         let sql = stage.sql
         let isFill = "v.kind = \(Verdict.fill.rawValue)"
         let key = Set(sql.definition.key)
@@ -184,16 +210,14 @@ extension DuckDBTransaction {
             } else {
                 values.append(
                     """
-                    CASE WHEN v.kind = \(Verdict.keep.rawValue) THEN \(stored) \
-                    WHEN substr(v.take, \(index + 1), 1) = '1' THEN \(new) \
+                    CASE WHEN substr(v.take, \(index + 1), 1) = '1' THEN \(new) \
                     WHEN substr(v.take, \(index + 1), 1) = '0' THEN \(stored) END
                     """)
             }
         }
         let metadata: [(stored: String, new: String)] = [
             (sql.isDeleted, "s.s_deleted"), (sql.deletedAt, "CASE WHEN s.s_deleted THEN s.s_time END"),
-            (sql.updatedAt, "s.s_time"), (sql.loadedAt, TableSQL.moment(loadedAt_us)),
-            (TableSQL.epoch, "s.s_epoch"), (TableSQL.commit, "s.s_commit"), (TableSQL.seq, "s.s_seq"),
+            (sql.updatedAt, "s.s_time"), (sql.loadedAt, Self.loadedAt), (TableSQL.epoch, "s.s_epoch"), (TableSQL.commit, "s.s_commit"), (TableSQL.seq, "s.s_seq"),
         ]
         values += metadata.map { "CASE WHEN \(isFill) THEN o.\($0.stored) ELSE \($0.new) END" }
         values.append("v.map")
@@ -201,9 +225,24 @@ extension DuckDBTransaction {
             INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
             FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \
             JOIN \(stage.table) s ON s.s_ord = v.ord \
-            WHERE v.kind IN (\(Verdict.keep.rawValue), \(Verdict.patch.rawValue), \(Verdict.fill.rawValue))
+            WHERE v.kind IN (\(Verdict.patch.rawValue), \(Verdict.fill.rawValue))
             """
     }
+
+    /// Rows that are deleted, with the values they have.
+    private func insertMarked(_ sql: TableSQL) -> String {
+        let values = sql.definition.columns.indices.map { "o.\(sql.column($0))" } + [
+            "true", "v.time", "v.time", Self.loadedAt, "v.epoch", "v.commit", "v.seq", "NULL",
+        ]
+        return """
+            INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
+            FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \
+            WHERE v.kind = \(Verdict.mark.rawValue)
+            """
+    }
+
+    /// A parameter, so that a statement's text stays the same from batch to batch.
+    static let loadedAt = "make_timestamptz(?::BIGINT)"
 
     func columnList(_ sql: TableSQL) -> String {
         sql.currentColumns.map { SQLName.quoted($0.name) }.joined(separator: ", ")
@@ -278,7 +317,9 @@ private struct KeyText {
                 continue
             }
             switch form.kind {
-            case .bool, .int16, .int32, .int64, .decimal, .json, .list: text += value
+            case .bool, .int16, .int32, .int64, .json, .list: text += value
+            // One that is all fraction comes without the 0 before its point.
+            case .decimal: text += value.replacing(#/^(-?)\./#) { "\($0.output.1)0." }
             case .date, .timestamp, .timestamptz: text += JSONText.quoted(EraText.postgres(value))
             default: text += JSONText.quoted(value)
             }

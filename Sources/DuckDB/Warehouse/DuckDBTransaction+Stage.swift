@@ -100,7 +100,7 @@ extension DuckDBTransaction {
                 "t.\(sql.column($0)) \(equals) \(sql.forms[$0].converted("s.c\($0)"))"
             }
             let more = whole ? ", t.\(sql.isDeleted), t.\(TableSQL.map)" : ""
-            try session.forEachChunk(
+            try staging.statements.forEachChunk(
                 """
                 SELECT s.s_ord, t.rowid, t.\(TableSQL.epoch), t.\(TableSQL.commit), t.\(TableSQL.seq)\(more) \
                 FROM \(stage.table) s JOIN \(sql.current) t ON \(keys.joined(separator: " AND "))

@@ -51,7 +51,7 @@ final class DuckDBTransaction: WarehouseTransaction {
     func lock(_ tables: [TableID], exclusive: Bool) throws -> [TableID: TableState] {
         try ReplicationError.translating {
             var states: [TableID: TableState] = [:]
-            try session.forEachChunk(
+            try staging.statements.forEachChunk(
                 """
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, floor_time, is_sparse, \
                 has_moves FROM \(MetaTables.name("tables")) WHERE pipeline = ?
@@ -72,7 +72,7 @@ final class DuckDBTransaction: WarehouseTransaction {
     }
 
     func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint] {
-        checkpoints = try ReplicationError.translating { try MetaTables.checkpoints(session, layout.pipeline) }
+        checkpoints = try ReplicationError.translating { try MetaTables.checkpoints(staging.statements, layout.pipeline) }
         for advance in advances {
             let stored = checkpoints.first { $0.partition == advance.partition }
             guard let stored, stored.token == advance.token, stored.position == advance.from else {
@@ -117,7 +117,7 @@ final class DuckDBTransaction: WarehouseTransaction {
             }
             written.append(checkpoint)
         }
-        try MetaTables.update(session, layout.pipeline, written, updatedAt_us: commit.loadedAt_us)
+        try MetaTables.update(staging.statements, layout.pipeline, written, updatedAt_us: commit.loadedAt_us)
     }
 
     private func writeLedger(_ commit: CommitRecord) throws {
@@ -134,12 +134,13 @@ final class DuckDBTransaction: WarehouseTransaction {
                 entry.quarantined, entry.deferred, entry.filled, entry.table == nil ? commit.control : 0,
             ]
             parameters += [
-                .text(layout.pipeline), (entry.table?.schema).parameter, (entry.table?.table).parameter, .text(range),
+                .text(layout.pipeline), .int64(commit.loadedAt_us), (entry.table?.schema).parameter,
+                (entry.table?.table).parameter, .text(range),
             ]
-            let numbers = counts.map(String.init).joined(separator: ", ")
-            rows.append("(?, \(commit.loadedAt_us), ?, ?, ?, \(numbers), make_timestamptz(\(commit.loadedAt_us)))")
+            parameters += counts.map { .int64(Int64($0)) } + [.int64(commit.loadedAt_us)]
+            rows.append("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, make_timestamptz(?::BIGINT))")
         }
-        try session.execute(
+        try staging.statements.execute(
             """
             INSERT INTO \(MetaTables.name("ledger")) (pipeline, batch, source_schema, source_table, source_range, \
             read, applied, superseded, duplicate, compacted, filtered, quarantined, deferred, filled, control, \

@@ -61,17 +61,16 @@ extension DuckDBWarehouse {
             ) { chunk in
                 for row in 0..<chunk.rowCount {
                     var entry = LedgerEntry(table: chunk.table(0, row))
-                    func count(_ index: Int) -> Int { Int(chunk.integer(2 + index, row) ?? 0) }
-                    entry.read = count(0)
-                    entry.applied = count(1)
-                    entry.superseded = count(2)
-                    entry.duplicate = count(3)
-                    entry.compacted = count(4)
-                    entry.filtered = count(5)
-                    entry.quarantined = count(6)
-                    entry.deferred = count(7)
-                    entry.filled = count(8)
-                    control += count(9)
+                    entry.read = chunk.count(2, row)
+                    entry.applied = chunk.count(3, row)
+                    entry.superseded = chunk.count(4, row)
+                    entry.duplicate = chunk.count(5, row)
+                    entry.compacted = chunk.count(6, row)
+                    entry.filtered = chunk.count(7, row)
+                    entry.quarantined = chunk.count(8, row)
+                    entry.deferred = chunk.count(9, row)
+                    entry.filled = chunk.count(10, row)
+                    control += chunk.count(11, row)
                     // Control records alone make a row without a table.
                     if entry.table != nil || entry.read > 0 { entries.append(entry) }
                 }
@@ -93,13 +92,10 @@ extension DuckDBWarehouse {
                 """, [.text(layout.pipeline)], purpose: "reading the quarantine"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
-                    func bytes(_ column: Int) -> [UInt8]? {
-                        chunk.isNull(column, row) ? nil : Array(chunk.bytes(column, row))
-                    }
                     let entry = QuarantineEntry(
                         table: chunk.table(1, row),
                         partition: TopicPartition(topic: chunk.string(3, row), partition: chunk.int32(4, row)),
-                        offset: chunk.int64(5, row), reason: chunk.string(6, row), key: bytes(8), value: bytes(9),
+                        offset: chunk.int64(5, row), reason: chunk.string(6, row), key: chunk.blob(8, row), value: chunk.blob(9, row),
                         headers: chunk.text(10, row), operation: chunk.text(7, row).flatMap(Operation.init(letter:)))
                     records.append(
                         QuarantinedRecord(

@@ -14,6 +14,7 @@ extension DuckDBWarehouse {
         }
         findings += folder()
         findings += file()
+        findings += fileName()
         return findings
     }
 
@@ -39,6 +40,23 @@ extension DuckDBWarehouse {
             ]
         }
         return []
+    }
+
+    /// Other programs call the database after its file, and can't say `shop.orders` if a schema is called so too.
+    private func fileName() -> [Finding] {
+        let name = SQLName.folded(URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent)
+        let schemas = [layout.current, layout.raw, layout.live, layout.history]
+        guard path != Database.inMemory, let schema = schemas.first(where: { SQLName.folded($0) == name }) else {
+            return []
+        }
+        return [
+            Finding(
+                .warning, "warehouse",
+                """
+                the file is called like the schema \(schema): programs other than millrace have to say \
+                \(schema).\(schema).TABLE, and can't use the views
+                """, remedy: "give warehouse.duckdb.path another name, as \(schema)_warehouse.duckdb")
+        ]
     }
 
     private func file() -> [Finding] {

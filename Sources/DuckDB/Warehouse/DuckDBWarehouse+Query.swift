@@ -51,7 +51,7 @@ extension DuckDBWarehouse {
 
     /// How a column's cells become text.
     private enum Cell {
-        case text, literal, float, nested, blob
+        case text, literal, fraction, float, nested, blob
 
         init(_ type: String) {
             switch type {
@@ -61,8 +61,8 @@ extension DuckDBWarehouse {
             case "FLOAT", "DOUBLE": self = .float
             case "BLOB": self = .blob
             default:
-                if type.hasPrefix("DECIMAL(") {
-                    self = type.hasSuffix("]") ? .nested : .literal
+                if type.hasPrefix("DECIMAL("), !type.hasSuffix("]") {
+                    self = .fraction
                 } else if type.hasSuffix("]") || type.hasPrefix("STRUCT(") || type.hasPrefix("MAP(") {
                     self = .nested
                 } else {
@@ -74,16 +74,21 @@ extension DuckDBWarehouse {
         var kind: Replication.QueryResult.CellKind {
             switch self {
             case .text, .blob: .text
-            case .literal, .float, .nested: .literal
+            case .literal, .fraction, .float, .nested: .literal
             }
         }
 
         func text(of value: String) -> String {
             switch self {
             case .text, .literal: "CAST(\(value) AS VARCHAR)"
+            // A DECIMAL that is all fraction has no 0 before its point, which JSON wants.
+            case .fraction: "regexp_replace(CAST(\(value) AS VARCHAR), '^(-?)[.]', '\\10.')"
             // JSON has no such numbers: they stand quoted.
             case .float:
-                "CASE WHEN isfinite(\(value)) THEN CAST(\(value) AS VARCHAR) ELSE '\"' || CAST(\(value) AS VARCHAR) || '\"' END"
+                """
+                CASE WHEN isfinite(\(value)) THEN CAST(\(value) AS VARCHAR) \
+                ELSE '"' || CAST(\(value) AS VARCHAR) || '"' END
+                """
             case .nested: "CAST(to_json(\(value)) AS VARCHAR)"
             case .blob: "'\\x' || lower(hex(\(value)))"
             }

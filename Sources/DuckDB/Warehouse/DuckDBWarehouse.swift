@@ -18,9 +18,21 @@ package actor DuckDBWarehouse: Warehouse {
     private let threads: Int?
     private let interrupter = Interrupter()
 
-    private struct Opened {
+    /// A session whose default is an attached file.
+    struct FileSession {
         let session: Session
+        let claim: FileClaim?
+
+        func close() {
+            session.close()
+            session.database.close()
+        }
+    }
+
+    private struct Opened {
+        let file: FileSession
         let staging: StagingTables
+        var session: Session { file.session }
     }
     private var opened: Opened?
     private var isReadOnly = false
@@ -64,18 +76,17 @@ package actor DuckDBWarehouse: Warehouse {
     package nonisolated func interrupt() { interrupter.interrupt() }
 
     private func disconnect() {
-        if let opened {
-            opened.session.close()
-            opened.session.database.close()
-        }
+        opened?.staging.statements.removeAll()
+        opened?.file.close()
         opened = nil
         isBroken = false
     }
 
     private func connect() throws {
         do {
-            let session = try Self.connect(
-                path, memoryLimit, library, threads, isReadOnly: isReadOnly, interrupter: interrupter)
+            let file = try Self.connect(
+                path, memoryLimit, library, threads, isReadOnly: isReadOnly, interrupter: interrupter, layout: layout)
+            let session = file.session
             do {
                 if isReadOnly {
                     try MetaTables.refuseNewer(try MetaTables.version(session))
@@ -85,11 +96,10 @@ package actor DuckDBWarehouse: Warehouse {
                     try MetaTables.rollUpLedger(session)
                 }
             } catch {
-                session.close()
-                session.database.close()
+                file.close()
                 throw error
             }
-            opened = Opened(session: session, staging: StagingTables())
+            opened = Opened(file: file, staging: StagingTables(session))
         } catch let error as DuckDBError {
             // What keeps the file from being opened doesn't pass by itself.
             let failure = ReplicationError(error)
@@ -98,17 +108,30 @@ package actor DuckDBWarehouse: Warehouse {
         }
     }
 
-    /// Read-only and without a file there is nothing to open: an empty database in memory answers then.
+    /// The file is attached to a database in memory under a name of ours. Opened by itself it would be called after
+    /// the file, and with `shop.duckdb` and a schema `shop` nobody could say `shop.orders`: the engine can't tell then
+    /// which of both is meant.
+    ///
+    /// Read-only and without a file there is nothing to attach: an empty database answers then.
     static func connect(
         _ path: String, _ memoryLimit: String?, _ library: String?, _ threads: Int?, isReadOnly: Bool,
-        interrupter: Interrupter
-    ) throws -> Session {
-        let isAbsent = isReadOnly && path != Database.inMemory && !FileManager.default.fileExists(atPath: path)
-        let options = Database.Options(
-            memoryLimit: memoryLimit, threads: threads, isReadOnly: isReadOnly && !isAbsent && path != Database.inMemory)
-        let database = try Database(path: isAbsent ? Database.inMemory : path, options: options, library: library)
+        interrupter: Interrupter, layout: WarehouseLayout
+    ) throws -> FileSession {
+        let isFile = path != Database.inMemory
+        let isAbsent = isReadOnly && isFile && !FileManager.default.fileExists(atPath: path)
+        let claim = isFile && !isAbsent ? try FileClaim(path) : nil
+        let database = try Database(
+            options: Database.Options(memoryLimit: memoryLimit, threads: threads), library: library)
         do {
             let session = try Session(database, interrupter: interrupter)
+            let name = catalogName(layout)
+            let target = isFile && !isAbsent ? path : Database.inMemory
+            // Row groups that a usual batch fills are written to the file at its commit, once, instead of to the log
+            // and then to the file.
+            let options = isReadOnly && isFile && !isAbsent ? "READ_ONLY" : "ROW_GROUP_SIZE 20480"
+            try session.run(
+                "ATTACH \(SQLName.literal(target)) AS \(SQLName.quoted(name)) (\(options)); USE \(SQLName.quoted(name))",
+                purpose: "opening \(path)")
             // Users' SQL runs in this session: it shall reach no other file. The log is folded into the file when it
             // has grown this far, which costs as much as the writing did.
             try session.run(
@@ -118,14 +141,21 @@ package actor DuckDBWarehouse: Warehouse {
                 SET enable_external_access = false;
                 SET lock_configuration = true;
                 """, purpose: "configuring the session")
-            return session
+            return FileSession(session: session, claim: claim)
         } catch {
             database.close()
             throw error
         }
     }
 
-    static let checkpointThreshold = "256MiB"
+    private static func catalogName(_ layout: WarehouseLayout) -> String {
+        let schemas = [layout.current, layout.raw, layout.live, layout.history].map(SQLName.folded)
+        var name = "_database"
+        while schemas.contains(name) { name += "_" }
+        return name
+    }
+
+    static let checkpointThreshold = "64MiB"
 
     // MARK: The session
 
@@ -176,13 +206,10 @@ package actor DuckDBWarehouse: Warehouse {
 
     /// The version of `_millrace` in a file that isn't open here.
     func peek() throws -> Int? {
-        let session = try Self.connect(
-            path, memoryLimit, library, threads, isReadOnly: true, interrupter: Interrupter())
-        defer {
-            session.close()
-            session.database.close()
-        }
-        return try MetaTables.version(session)
+        let file = try Self.connect(
+            path, memoryLimit, library, threads, isReadOnly: true, interrupter: Interrupter(), layout: layout)
+        defer { file.close() }
+        return try MetaTables.version(file.session)
     }
 
     /// Whether there is a `_millrace` to read; without one nothing was replicated yet.

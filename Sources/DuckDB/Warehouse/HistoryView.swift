@@ -5,8 +5,8 @@ extension TableSQL {
     /// time, made from raw's events in version order.
     ///
     /// A column that an event didn't send has the last value known of the row since it was last deleted; one that a
-    /// key change carried over is NULL until the row's next full event, as its value lies under another key. Rows
-    /// that a `where` keeps out of current are here all the same.
+    /// key change carried over is NULL until the row's next full event, as its value lies under another key. A
+    /// float's negative zero shows as 0. Rows that a `where` keeps out of current are here all the same.
     var createHistory: String {
         "CREATE OR REPLACE VIEW \(history) AS \(definition.isKeyless ? keylessHistory : keyedHistory)"
     }

@@ -2,9 +2,9 @@ import Replication
 
 extension MetaTables {
     /// All checkpoints of a pipeline.
-    static func checkpoints(_ session: Session, _ pipeline: String) throws -> [Checkpoint] {
+    static func checkpoints(_ runner: some StatementRunner, _ pipeline: String) throws -> [Checkpoint] {
         var checkpoints: [Checkpoint] = []
-        try session.forEachChunk(
+        try runner.forEachChunk(
             """
             SELECT topic, partition, position, token, last_offset, last_hash, decoder_state, marks, source_time \
             FROM \(name("checkpoints")) WHERE pipeline = ? ORDER BY topic, partition
@@ -25,7 +25,8 @@ extension MetaTables {
 
     /// Writes the given checkpoints over the stored ones of the same partitions; the rows must be there.
     static func update(
-        _ session: Session, _ pipeline: String, _ checkpoints: [Checkpoint], owner: String? = nil, updatedAt_us: Int64
+        _ runner: some StatementRunner, _ pipeline: String, _ checkpoints: [Checkpoint], owner: String? = nil,
+        updatedAt_us: Int64
     ) throws {
         // In pieces, so that a statement's parameters stay few.
         var rest = checkpoints[...]
@@ -45,16 +46,17 @@ extension MetaTables {
                 ]
             }
             let setOwner = owner == nil ? "" : "owner = ?, "
-            let changed = try session.execute(
+            let changed = try runner.execute(
                 """
                 UPDATE \(name("checkpoints")) AS c SET \(setOwner)position = v.position, token = v.token, \
                 last_offset = v.last_offset, last_hash = v.last_hash, decoder_state = v.decoder_state, \
                 marks = v.marks, source_time = make_timestamptz(v.source_time), \
-                updated_at = make_timestamptz(\(updatedAt_us)) \
+                updated_at = make_timestamptz(?::BIGINT) \
                 FROM (VALUES \(some.map { _ in row }.joined(separator: ", "))) AS v(topic, partition, position, token, \
                 last_offset, last_hash, decoder_state, marks, source_time) \
                 WHERE c.pipeline = ? AND c.topic = v.topic AND c.partition = v.partition
-                """, (owner.map { [.text($0)] } ?? []) + parameters + [.text(pipeline)], purpose: "writing checkpoints")
+                """, (owner.map { [.text($0)] } ?? []) + [.int64(updatedAt_us)] + parameters + [.text(pipeline)],
+                purpose: "writing checkpoints")
             guard changed == some.count else {
                 throw ReplicationError(
                     .invariant, "\(changed) checkpoints were written where \(some.count) should be")

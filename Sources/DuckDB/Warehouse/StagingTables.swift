@@ -15,7 +15,8 @@ final class StagingTables {
     static let moves = "millrace_moves"
 
     static let script = """
-        CREATE TEMP TABLE \(verdicts) (ord INTEGER, rid BIGINT, kind UTINYINT, take VARCHAR, map VARCHAR);
+        CREATE TEMP TABLE \(verdicts) (ord INTEGER, rid BIGINT, kind UTINYINT, take VARCHAR, map VARCHAR,
+            time TIMESTAMP WITH TIME ZONE, epoch BIGINT, commit BIGINT, seq BIGINT);
         CREATE TEMP TABLE \(probes) (item INTEGER, id UUID, image UUID);
         CREATE TEMP TABLE \(endings) (id UUID, ended_by UUID, time TIMESTAMP WITH TIME ZONE,
             epoch BIGINT, commit BIGINT, seq BIGINT);
@@ -50,9 +51,12 @@ final class StagingTables {
         }
     }
 
+    let statements: StatementCache
     private var stages: [TableID: Stage] = [:]
     private var madeInTransaction: [Stage] = []
     private var count = 0
+
+    init(_ session: Session) { statements = StatementCache(session) }
 
     /// The staging table for a definition, made if it isn't there.
     func stage(_ definition: TableDefinition, _ layout: WarehouseLayout, _ session: Session) throws -> Stage {
@@ -76,6 +80,7 @@ final class StagingTables {
         if let known = stages[definition.source] {
             if known.sql.definition == definition { return known }
             // It got columns, and so another staging table.
+            statements.removeAll()
             if known.isMade {
                 try session.run("DROP TABLE IF EXISTS \(known.table)", purpose: known.sql.purpose("staging rows of"))
             }

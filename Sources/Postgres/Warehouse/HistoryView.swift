@@ -90,7 +90,7 @@ extension TableSQL {
                                     AND (\(Self.versionColumns("t"))) < (step.e, step.c, step.s))
                             AND (r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name)
                                 OR r.\(Self.seq) & 1 = 1 AND r.other_key IS NOT NULL)
-                        ORDER BY \(Self.versionColumns("r")) DESC LIMIT 1
+                        ORDER BY r.\(Self.epoch) DESC, r.\(Self.commit) DESC, r.\(Self.seq) DESC LIMIT 1
                     ) AS below
                     WHERE NOT step.is_found
                 )

@@ -10,8 +10,12 @@ enum MetaTables {
 
     /// The version that the database's `_millrace` has; nil if it has none.
     static func version(_ session: Session) throws -> Int? {
+        // From the catalog's rows: name lookups may miss what another session has just made.
         let found = try session.scalar(
-            "SELECT to_regclass('\(name("meta"))') IS NOT NULL", for: "look for _millrace")
+            """
+            SELECT count(*) > 0 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+            WHERE n.nspname = '\(WarehouseSchema.metaSchema)' AND c.relname = 'meta'
+            """, for: "look for _millrace")
         guard found == "t" else { return nil }
         return try session.scalar("SELECT max(version) FROM \(name("meta"))", for: "look for _millrace").flatMap(Int.init)
     }
@@ -32,9 +36,8 @@ enum MetaTables {
             let found = try version(session)
             try refuseNewer(found)
             guard found == nil else { return }
-            if try session.scalar(
-                "SELECT to_regnamespace('\(schema)') IS NULL", for: "make _millrace") == "t"
-            {
+            let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = '\(WarehouseSchema.metaSchema)'"
+            if try session.scalar(schemas, for: "make _millrace") == "0" {
                 try session.execute("CREATE SCHEMA \(schema)", for: "make _millrace")
             }
             try session.execute(script, for: "make _millrace")
@@ -62,7 +65,7 @@ enum MetaTables {
             loaded_at timestamptz NOT NULL);
         CREATE INDEX ON \(name("quarantine")) (pipeline, id);
         CREATE TABLE \(name("tables")) (
-            pipeline text, source_schema text, source_table text, target text NOT NULL, current_schema text NOT NULL,
+            pipeline text, source_schema text, source_table text, target text NOT NULL, "current_schema" text NOT NULL,
             raw_schema text NOT NULL, live_schema text NOT NULL, history_schema text NOT NULL,
             has_current boolean NOT NULL, has_raw boolean NOT NULL, is_adopted boolean NOT NULL,
             columns json NOT NULL, key json NOT NULL, metadata json NOT NULL, existing text NOT NULL,

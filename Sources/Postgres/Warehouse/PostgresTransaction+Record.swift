@@ -30,7 +30,7 @@ extension PostgresTransaction {
     func record(_ moves: [MoveDependency]) throws {
         guard !moves.isEmpty else { return }
         try translating {
-            try session.query(
+            _ = try session.query(
                 """
                 INSERT INTO \(MetaTables.name("moves")) AS m (pipeline, source_schema, source_table, new_key, old_key, \
                 create_epoch, create_commit, create_seq) \

@@ -1,3 +1,4 @@
+import CrashPoint
 import Replication
 
 /// The transactions of one connection: rows are brought by COPY into temporary tables and merged from there by one
@@ -19,6 +20,8 @@ final class PostgresTransaction: WarehouseTransaction {
     /// The first number of what `stage` staged last, by table.
     var stagedAt: [TableID: Int32] = [:]
 
+    /// `loaded_at` of what is appended to raw. Set before each batch.
+    var loadedAt_us: Int64 = 0
     /// As they were read by `assertOwned`.
     var checkpoints: [TopicPartition: Checkpoint] = [:]
 
@@ -39,7 +42,7 @@ final class PostgresTransaction: WarehouseTransaction {
     func begin() throws {
         try translating {
             // Staged rows find theirs by the key's index: a join by hash would read all of current for a small batch.
-            try session.execute(
+            _ = try session.execute(
                 """
                 BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
                 SET LOCAL work_mem = '64MB'
@@ -52,6 +55,7 @@ final class PostgresTransaction: WarehouseTransaction {
     }
 
     func commit() throws {
+        CrashPoint.commit.reach()
         try translating {
             let tag = try session.query("COMMIT", for: "commit a batch").commandTag
             // The server answers COMMIT of a failed transaction with a friendly ROLLBACK.

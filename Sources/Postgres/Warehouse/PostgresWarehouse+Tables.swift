@@ -1,4 +1,5 @@
-package import Replication
+import CrashPoint
+import Replication
 
 extension PostgresWarehouse {
     package func knownTables() async throws -> [TableDefinition] {
@@ -56,6 +57,7 @@ extension PostgresWarehouse {
                         throw failure
                     }
                 }
+                CrashPoint.ddl.reach()
             }
         }
     }

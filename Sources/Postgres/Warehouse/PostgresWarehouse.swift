@@ -1,5 +1,5 @@
-package import Replication
 import Glibc
+import Replication
 import SerialQueue
 import Synchronization
 
@@ -10,7 +10,7 @@ package actor PostgresWarehouse: Warehouse {
     package nonisolated let engine = "postgres"
     let layout: WarehouseLayout
     private let url: String
-    private var isReadOnly = false
+    private(set) var isReading = false
     private var connection: PostgresTransaction?
     private var lastLoadedAt_us: Int64 = 0
     private nonisolated let interrupter = Interrupter()
@@ -28,7 +28,7 @@ package actor PostgresWarehouse: Warehouse {
 
     package func open(readOnly: Bool) async throws {
         close()
-        isReadOnly = readOnly
+        isReading = readOnly
         try work { session in
             if readOnly { try MetaTables.refuseNewer(try MetaTables.version(session)) } else { try MetaTables.migrate(session) }
         }
@@ -42,8 +42,10 @@ package actor PostgresWarehouse: Warehouse {
     package func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]
     ) async throws -> BatchApplier.Outcome {
-        try BatchApplier.applyWithRemedies(
-            batch, advancing: advances, layout: layout, in: try connected(), loadedAt_us: nextLoadedAt_us())
+        let transaction = try connected()
+        transaction.loadedAt_us = nextLoadedAt_us()
+        return try BatchApplier.applyWithRemedies(
+            batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us)
     }
 
     package nonisolated func interrupt() {
@@ -61,7 +63,7 @@ package actor PostgresWarehouse: Warehouse {
         var settings = ConnectionSettings(url: url)
         // Statements are many and alike: compiling them costs more than it saves. Staged rows stay in memory.
         settings.serverSettings += [("lock_timeout", "30s"), ("temp_buffers", "64MB"), ("jit", "off")]
-        if isReadOnly { settings.serverSettings.append(("default_transaction_read_only", "on")) }
+        if isReading { settings.serverSettings.append(("default_transaction_read_only", "on")) }
         let made = try ReplicationError.translating {
             let session = try Session(settings, interrupter: interrupter)
             return PostgresTransaction(session, layout, try session.facts())

@@ -42,7 +42,7 @@ struct TableAdoption {
         try run(sql.currentIndexes)
     }
 
-    private func run(_ statement: String) throws(PostgresError) {
+    private func run(_ statement: String) throws {
         try session.execute(statement, for: sql.purpose("adopt"))
     }
 
@@ -76,7 +76,7 @@ struct TableAdoption {
         if let found, found != "0" { return }
         do {
             try run("CREATE UNIQUE INDEX ON \(sql.current) (\(sql.keyColumns.joined(separator: ", ")))")
-        } catch let error where error.sqlstate == "23505" {
+        } catch let error as PostgresError where error.sqlstate == "23505" {
             throw ReplicationError(
                 .configuration, "\(sql.definition.source): \(sql.current) has several rows with one key",
                 remedy: "make them single before it is adopted, or set existing: replace for it in tables:",

@@ -50,7 +50,7 @@ struct TableMaker {
         }
         if layout.hasRaw {
             try makeSchema(layout.raw)
-            if known?.layout.hasRaw != true || (try relationKind(layout.raw, definition.target)) == nil {
+            if try known?.layout.hasRaw != true || relationKind(layout.raw, definition.target) == nil {
                 _ = try clear(layout.raw, definition, adopts: false)
                 try session.execute(sql.createRaw, for: sql.purpose("make the raw table of"))
             }
@@ -230,7 +230,8 @@ struct TableMaker {
         try session.execute("SAVEPOINT millrace_view", for: purpose)
         do {
             try session.execute(create, for: purpose)
-        } catch let error where error.sqlstate == "42P16" {
+        } catch {
+            guard error.sqlstate == "42P16" else { throw error }
             // Its columns can't be appended to (someone changed it): made anew, if nothing depends on it.
             try session.execute("ROLLBACK TO SAVEPOINT millrace_view; DROP VIEW \(name)", for: purpose)
             try session.execute(create, for: purpose)

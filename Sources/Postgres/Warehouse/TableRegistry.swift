@@ -16,7 +16,7 @@ struct TableRegistry {
     init(_ session: Session) throws {
         let rows = try session.query(
             """
-            SELECT pipeline, source_schema, source_table, target, current_schema, raw_schema, live_schema, \
+            SELECT pipeline, source_schema, source_table, target, "current_schema", raw_schema, live_schema, \
             history_schema, has_current, has_raw, is_adopted, columns, key, metadata, existing, is_filtered \
             FROM \(MetaTables.name("tables")) ORDER BY pipeline, source_schema, source_table
             """, for: "read _millrace.tables")
@@ -50,15 +50,15 @@ struct TableRegistry {
         entries.append(entry)
         let definition = entry.definition
         let layout = entry.layout
-        try session.query(
+        _ = try session.query(
             """
-            INSERT INTO \(MetaTables.name("tables")) (pipeline, source_schema, source_table, target, current_schema, \
+            INSERT INTO \(MetaTables.name("tables")) (pipeline, source_schema, source_table, target, "current_schema", \
             raw_schema, live_schema, history_schema, has_current, has_raw, is_adopted, columns, key, metadata, \
             existing, is_filtered) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::boolean, $10::boolean, $11::boolean, $12::json, $13::json, \
             $14::json, $15, $16::boolean) \
             ON CONFLICT (pipeline, source_schema, source_table) DO UPDATE SET target = excluded.target, \
-            current_schema = excluded.current_schema, raw_schema = excluded.raw_schema, \
+            "current_schema" = excluded."current_schema", raw_schema = excluded.raw_schema, \
             live_schema = excluded.live_schema, history_schema = excluded.history_schema, \
             has_current = excluded.has_current, has_raw = excluded.has_raw, is_adopted = excluded.is_adopted, \
             columns = excluded.columns, key = excluded.key, metadata = excluded.metadata, \

@@ -103,9 +103,9 @@ struct TypeNames {
                     AND t.typname !~ '^reg' AND has_type_privilege(t.oid, 'USAGE')
                     """, [candidate], for: "look for a type")
                 if rows.count == 1, let found = rows.string(0, 0) { return found + modifiers }
-            } catch let error where error.sqlstate?.hasPrefix("42") ?? false {
+            } catch {
                 // Older servers complain of what they can't read as a type.
-                continue
+                guard error.sqlstate?.hasPrefix("42") ?? false else { throw error }
             }
         }
         return nil
@@ -113,9 +113,11 @@ struct TypeNames {
 
     /// `varchar(20)` → `varchar`, `(20)`; nil for what can't be a type's name.
     private static func split(_ name: String) -> (base: String, modifiers: String)? {
-        guard let match = name.wholeMatch(of: #/([A-Za-z_"][\w ."$]*?) *(\([0-9, ]+\))? *([A-Za-z ]*)/#) else { return nil }
-        let base = String(match.output.1) + (match.output.3.isEmpty ? "" : " \(match.output.3)")
-        return (base, match.output.2.map(String.init) ?? "")
+        guard let match = name.wholeMatch(of: #/([A-Za-z_"][\w ."$]*?) *(?:(\([0-9, ]+\)) *([A-Za-z ]*))?/#) else {
+            return nil
+        }
+        let tail = match.output.3.map { $0.isEmpty ? "" : " \($0)" } ?? ""
+        return (match.output.1 + tail, match.output.2.map(String.init) ?? "")
     }
 
     /// Whether an index can hold it.
@@ -123,7 +125,8 @@ struct TypeNames {
         do {
             _ = try session.query("SELECT NULL::\(type) ORDER BY 1", for: "look at a type's order")
             return true
-        } catch let error where error.sqlstate?.hasPrefix("42") ?? false {
+        } catch {
+            guard error.sqlstate?.hasPrefix("42") ?? false else { throw error }
             return false
         }
     }

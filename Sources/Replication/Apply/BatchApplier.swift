@@ -7,6 +7,8 @@ package struct BatchApplier {
         /// Rows written to current.
         package var rows = 0
         package var quarantined = 0
+
+        package init() {}
     }
 
     package var layout: WarehouseLayout

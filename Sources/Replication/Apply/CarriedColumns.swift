@@ -154,11 +154,10 @@ enum CarriedColumns {
     }
 
     private static func decode(_ json: String, _ column: Column, _ batch: ChangeBatch) throws -> Field {
-        let document = ByteArena(capacity: json.utf8.count)
-        let range = document.append(json)
-        guard let parser = try? JSONParser(), let tape = try? parser.parse(document.bytes(range)),
-            let field = FieldJSONDecode.field(tape, tape.root, column.type, to: batch.arena)
-        else {
+        let found = try? JSONParser.withTape(of: Array(json.utf8)) { tape in
+            FieldJSONDecode.field(tape, tape.root, column.type, to: batch.arena)
+        }
+        guard let field = found ?? nil else {
             throw ReplicationError(.invariant, "raw holds a value of column \(column.name) that doesn't fit its type")
         }
         return field

@@ -1,0 +1,204 @@
+import Debezium
+import PipelineFile
+import Replication
+
+extension CheckCommand {
+    /// The source's side: reachable, what is there, and what a few records of it say.
+    static func source(_ setup: PipelineSetup, _ catalog: SourceCatalog?, _ warehouse: (any Warehouse)?) async
+        -> [Finding]
+    {
+        let look: any SourceLook
+        do {
+            look = try setup.makeLook()
+        } catch {
+            return [finding(error, "source")]
+        }
+        var findings: [Finding] = []
+        do {
+            let (reach, partitions) = try await reach(look, setup)
+            findings += reach
+            let known = (try? await warehouse?.knownTables()) ?? []
+            let batches = try await look.sample()
+            findings += try await tables(setup, catalog, warehouse, known, batches, partitions)
+        } catch {
+            findings.append(finding(error, "source"))
+        }
+        await look.close()
+        return findings
+    }
+
+    /// - Returns: findings, and how many partitions each topic has.
+    private static func reach(
+        _ look: any SourceLook, _ setup: PipelineSetup
+    ) async throws -> ([Finding], [String: Int]) {
+        switch setup.pipeline.source.input {
+        case .file(let file):
+            return ([Finding(.ok, "source", "file \(file.path)")], [:])
+        case .kafka(let kafka):
+            guard let look = look as? KafkaLook else { return ([], [:]) }
+            let topics = try await look.topics()
+            var findings = [Finding(.ok, "source", "brokers \(kafka.brokers) answer")]
+            for topic in topics {
+                let noun = topic.partitions == 1 ? "partition" : "partitions"
+                findings.append(Finding(.ok, "topic \(topic.name)", "\(topic.partitions) \(noun)"))
+            }
+            for glob in kafka.topics where !topics.contains(where: { glob.matches($0.name) }) {
+                findings.append(
+                    Finding(
+                        .warning, "source.kafka.topics", "no topic matches \(glob.pattern) so far",
+                        remedy: "see the connector's topic.prefix; a connector makes a topic with its first event"))
+            }
+            return (findings, Dictionary(topics.map { ($0.name, $0.partitions) }, uniquingKeysWith: max))
+        }
+    }
+
+    static func tables(
+        _ setup: PipelineSetup, _ catalog: SourceCatalog?, _ warehouse: (any Warehouse)?, _ known: [TableDefinition],
+        _ batches: [RecordBatch], _ partitions: [String: Int]
+    ) async throws -> [Finding] {
+        let samples = RecordSample.byTable(batches)
+        let decoder = try DebeziumDecoder(
+            configuration: setup.decoderConfiguration(known: known, catalog: catalog))
+        var definitions: [TableID: TableDefinition] = [:]
+        var findings: [Finding] = []
+        var undecoded: [String: (reason: String, count: Int)] = [:]
+        for batch in batches {
+            let decoded = decoder.decode(batch)
+            for definition in decoded.tables { definitions[definition.source] = definition }
+            for entry in decoded.quarantined {
+                let subject = entry.table?.description ?? entry.partition.topic
+                undecoded[subject, default: (entry.reason, 0)].count += 1
+            }
+        }
+        for (subject, trouble) in undecoded.sorted(by: { $0.key < $1.key }) {
+            findings.append(
+                Finding(
+                    .warning, subject, "\(trouble.count) of the records looked at can't be decoded: \(trouble.reason)",
+                    remedy: "they would go to quarantine: millrace quarantine list"))
+        }
+        var others: [TableDefinition] = known
+        for (id, sample) in samples.sorted(by: { $0.key < $1.key }) {
+            guard setup.pipeline.source.tables.chooses(id.description) else {
+                findings.append(
+                    Finding(.ok, id.description, "not replicated: source.include and source.exclude leave it out"))
+                continue
+            }
+            guard let definition = definitions[id] else { continue }
+            findings += table(definition, sample, setup, partitions)
+            do {
+                try setup.validate(definition, beside: others.filter { $0.source != id })
+            } catch {
+                findings.append(finding(error, id.description))
+            }
+            others.append(definition)
+            if let warehouse, !known.contains(where: { $0.source == id }) {
+                findings += try await foreign(definition, warehouse, setup)
+            }
+        }
+        if samples.isEmpty {
+            findings.append(
+                Finding(
+                    .warning, "source", "no change event was found in the records looked at, so tables aren't known yet"
+                ))
+        }
+        return findings + absent(setup, catalog, samples)
+    }
+
+    private static func table(
+        _ definition: TableDefinition, _ sample: RecordSample, _ setup: PipelineSetup, _ partitions: [String: Int]
+    ) -> [Finding] {
+        let name = definition.source.description
+        let target = "\(setup.layout.current).\(definition.target)"
+        let key = definition.key.map { definition.columns[$0].name }.joined(separator: ", ")
+        var findings = [
+            Finding(.ok, name, "→ \(target), \(definition.isKeyless ? "without a key" : "key (\(key))")")
+        ]
+        let untyped = definition.columns.filter { $0.type == .unknown }.map(\.name)
+        if !untyped.isEmpty {
+            findings.append(
+                Finding(
+                    .warning, name,
+                    "columns \(untyped.joined(separator: ", ")) are stored as the JSON that carried them: "
+                        + "their events have no schema part and nothing else tells their types",
+                    remedy: "columns.types for the table, or source.kafka.catalog"))
+        }
+        if sample.mayReplaceNulls {
+            findings.append(
+                Finding(
+                    .warning, name,
+                    "the connector sends a column's default where the source has NULL, and nothing can tell them apart",
+                    remedy: "value.converter.replace.null.with.default=false in the connector's configuration"))
+        }
+        let widest = sample.topics.compactMap { partitions[$0] }.max() ?? 1
+        if definition.isKeyless, !definition.columns.isEmpty, widest > 1, !sample.hasTransactions {
+            findings.append(
+                Finding(
+                    .error, name,
+                    "the table has no key and its topic has \(widest) partitions: the order of its events can't be told",
+                    remedy: "provide.transaction.metadata=true in the connector's configuration, or a key in `tables:`")
+            )
+        }
+        if !setup.pipeline.layers.raw {
+            let filtered = definition.isFiltered ? ", and rows whose `where` hangs on one aren't judged right" : ""
+            findings.append(
+                Finding(
+                    .warning, name,
+                    "without the raw layer, unchanged (TOAST) columns of rows that moved to another key stay empty\(filtered)",
+                    remedy: "layers: { raw: true }"))
+        }
+        return findings
+    }
+
+    private static func foreign(
+        _ definition: TableDefinition, _ warehouse: any Warehouse, _ setup: PipelineSetup
+    ) async throws -> [Finding] {
+        guard let columns = try await warehouse.foreignTable(at: definition) else { return [] }
+        let name = definition.source.description
+        let target = "\(setup.layout.current).\(definition.target)"
+        switch definition.existing {
+        case .error:
+            return [
+                Finding(
+                    .error, name, "\(target) is there already and isn't ours",
+                    remedy: "set `existing: adopt` or `existing: replace` for the table, or another `target:`")
+            ]
+        case .adopt:
+            let names = Set(columns.map(\.name))
+            let missing = definition.columns.map(\.name).filter { !names.contains($0) }
+            let added = missing.isEmpty ? "" : "; columns to be added: \(missing.joined(separator: ", "))"
+            return [Finding(.ok, name, "\(target) is there already and will be adopted\(added)")]
+        case .replace:
+            return [Finding(.warning, name, "\(target) is there already and will be renamed aside")]
+        }
+    }
+
+    /// What the pipeline file or the catalog names and no record showed.
+    private static func absent(
+        _ setup: PipelineSetup, _ catalog: SourceCatalog?, _ samples: [TableID: RecordSample]
+    ) -> [Finding] {
+        let seen = Set(samples.keys.map(\.description))
+        var findings: [Finding] = []
+        for table in setup.pipeline.tables where !seen.contains(table.source) {
+            let isKnown = catalog?.identities.keys.contains { $0.description == table.source } ?? false
+            findings.append(
+                Finding(
+                    isKnown ? .ok : .warning, table.source,
+                    "no event of it among the records looked at",
+                    remedy: isKnown ? nil : "see that `source:` is the table's schema and name"))
+        }
+        guard let catalog else { return findings }
+        for (id, identity) in catalog.identities.sorted(by: { $0.key < $1.key })
+        where setup.pipeline.source.tables.chooses(id.description) && seen.contains(id.description) {
+            guard case .incomplete = identity else { continue }
+            let hasKey = catalog.keys[id] != nil
+            findings.append(
+                Finding(
+                    .warning, id.description,
+                    hasKey
+                        ? "its replica identity doesn't cover the key (a deferrable key is none): deletes can't be told apart"
+                        : "it has no key and no full replica identity: its updates and deletes can't be told apart",
+                    remedy: "ALTER TABLE … REPLICA IDENTITY FULL"))
+        }
+        return findings
+    }
+}

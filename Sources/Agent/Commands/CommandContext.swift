@@ -1,0 +1,75 @@
+import Debezium
+import Foundation
+import Logging
+import PipelineFile
+import Replication
+
+/// What every command is given: the global options, and where to write.
+package struct CommandContext: Sendable {
+    package var file: String
+    package var json: Bool
+    package var console: Console
+    package var logger: Logger
+
+    package init(file: String, json: Bool, console: Console, logger: Logger) {
+        self.file = file
+        self.json = json
+        self.console = console
+        self.logger = logger
+    }
+
+    /// - Throws: `PipelineFileError`.
+    package func loadSetup() throws -> PipelineSetup {
+        PipelineSetup(try Pipeline.load(path: file), logger: logger)
+    }
+
+    /// Talks to the agent where one runs, else opens the warehouse for `work`, and closes it.
+    package func withControl<R: Sendable>(
+        _ setup: PipelineSetup, readOnly: Bool, _ work: (any AgentControl) async throws -> R
+    ) async throws -> R {
+        if let agent = try await APIClient.running(setup.pipeline) { return try await work(agent) }
+        return try await setup.withWarehouse(readOnly: readOnly) { warehouse in
+            try await work(setup.control(warehouse, catalog: nil, running: nil))
+        }
+    }
+}
+
+extension PipelineSetup {
+    /// Opens the warehouse for `work`, and closes it whatever happens.
+    package func withWarehouse<R: Sendable>(
+        readOnly: Bool, _ work: (any Warehouse) async throws -> R
+    ) async throws -> R {
+        let warehouse = makeWarehouse()
+        do {
+            try await warehouse.open(readOnly: readOnly)
+            let result = try await work(warehouse)
+            await warehouse.close()
+            return result
+        } catch {
+            await warehouse.close()
+            throw error
+        }
+    }
+
+    package func control(
+        _ warehouse: any Warehouse, catalog: SourceCatalog?, running: WarehouseControl.Running?
+    ) -> WarehouseControl {
+        WarehouseControl(
+            layout: layout, warehouse: warehouse, running: running,
+            makeDecoder: { known in
+                try DebeziumDecoder(configuration: self.decoderConfiguration(known: known, catalog: catalog))
+            },
+            validate: { try self.validate($0, beside: $1) })
+    }
+
+    /// The source database's catalog where the pipeline file names one.
+    package func readCatalog() async throws -> SourceCatalog? {
+        guard case .kafka(let kafka) = pipeline.source.input, let url = kafka.catalog else { return nil }
+        return try await CatalogReader().read(url: url.text)
+    }
+
+    /// The checkpoint's name of an event file.
+    package static func partition(ofFile path: String) -> TopicPartition {
+        TopicPartition(topic: "file:" + URL(fileURLWithPath: path).lastPathComponent, partition: 0)
+    }
+}

@@ -1,0 +1,25 @@
+/// Commands of later steps: refused, never accepted and ignored.
+package enum LaterCommand {
+    /// Each with what to do meanwhile.
+    package static let remedies: [(name: String, remedy: String)] = [
+        ("backfill", "millrace run reads what the topics hold; a connector's snapshot brings the rest"),
+        ("sweep", "compare with millrace query"),
+        ("explain", "millrace query, on the table's raw layer"),
+        ("freshness", "millrace status, or /readyz?max_lag=30s"),
+        ("quality", "millrace query"),
+        ("schema", "millrace status"),
+        ("pause", "stop the agent: its sources keep what comes meanwhile"),
+        ("resume", "millrace run"),
+        ("resync", "millrace checkpoint set --to-offset earliest"),
+        ("release", "millrace status"),
+        ("lend", "stop the agent, run the command, and start the agent again"),
+        ("dbt", "read the tables as they are: see millrace status for their names"),
+        ("erase", "millrace drop --tables, and replicate anew with the columns excluded"),
+    ]
+
+    package static func failure(_ name: String) -> CommandFailure {
+        CommandFailure(
+            ExitStatus.usage, "`millrace \(name)` is not built yet (not yet)",
+            try: remedies.first { $0.name == name }?.remedy)
+    }
+}

@@ -1,0 +1,44 @@
+import JSON
+import Replication
+
+/// What the records that `check` looked at say of one table, beside what the decoder makes of them.
+struct RecordSample {
+    var topics: Set<String> = []
+    var records = 0
+    var withSchema = 0
+    /// `source.snapshot` of a streamed event is "false": the converter turns NULL into a column's default.
+    var mayReplaceNulls = false
+    var hasTransactions = false
+    var hasStreamed = false
+
+    /// Sums up by source table; records of no table (heartbeats, tombstones) are left out.
+    static func byTable(_ batches: [RecordBatch]) -> [TableID: RecordSample] {
+        var tables: [TableID: RecordSample] = [:]
+        for batch in batches {
+            for record in batch.records where !record.value.isNull {
+                guard let value = try? JSONValue(parsing: Array(batch.arena.bytes(record.value))) else { continue }
+                let payload = value["payload"] ?? value
+                guard let source = payload["source"], let op = payload["op"]?.string, op != "m",
+                    let schema = (source["schema"] ?? source["db"])?.string,
+                    let table = (source["table"] ?? source["collection"])?.string
+                else { continue }
+                let id = TableID(schema: schema, table: table)
+                let hasSchema = value["payload"] != nil && value["schema"]?.isNull == false
+                tables[id, default: .init()].add(
+                    op: op, source: source, payload: payload, hasSchema: hasSchema,
+                    topic: batch.spans[Int(record.span)].partition.topic)
+            }
+        }
+        return tables
+    }
+
+    private mutating func add(op: String, source: JSONValue, payload: JSONValue, hasSchema: Bool, topic: String) {
+        records += 1
+        topics.insert(topic)
+        if hasSchema { withSchema += 1 }
+        if payload["transaction"]?.isNull == false { hasTransactions = true }
+        guard op != "r" else { return }
+        hasStreamed = true
+        if source["snapshot"]?.string == "false" { mayReplaceNulls = true }
+    }
+}

@@ -1,0 +1,142 @@
+import Debezium
+import Foundation
+import Kafka
+import Logging
+import PipelineFile
+import Replication
+import ServiceLifecycle
+import Synchronization
+
+/// Keeps a `Replicator` running: begins anew with a fresh source where another agent took its place in the group,
+/// where positions were set on purpose, or where the brokers went away.
+final class ReplicationService: Service, Sendable {
+    /// Without a durable batch in between.
+    private static let attempts_max = 10
+
+    private let setup: PipelineSetup
+    private let warehouse: any Warehouse
+    private let status: AgentStatus
+    private let settings: Replicator.Settings
+    private let catalog: SourceCatalog?
+    private let logger: Logger
+    /// Finishes once the agent answers over HTTP, so that nothing begins where that fails.
+    private let isListening: AsyncStream<Void>
+    private let turn = Mutex(Turn())
+
+    private struct Turn {
+        var replicator: Replicator?
+        var isStopping = false
+        var wantsRejoin = false
+    }
+
+    init(
+        setup: PipelineSetup, warehouse: any Warehouse, status: AgentStatus, settings: Replicator.Settings,
+        catalog: SourceCatalog?, isListening: AsyncStream<Void>
+    ) {
+        self.setup = setup
+        self.warehouse = warehouse
+        self.status = status
+        self.settings = settings
+        self.catalog = catalog
+        self.isListening = isListening
+        logger = setup.logger
+    }
+
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            for await _ in isListening { break }
+            try await replicate()
+        } onGracefulShutdown: {
+            self.stop()
+        }
+    }
+
+    /// Drains the batch in hand, then `run` returns.
+    func stop() {
+        turn.withLock { turn in
+            turn.isStopping = true
+            return turn.replicator
+        }?.stop()
+    }
+
+    /// Does `work`, which changes checkpoints and so fences the runner, and begins anew from what is stored then.
+    func rejoin(after work: @Sendable () async throws -> Void) async throws {
+        turn.withLock { $0.wantsRejoin = true }
+        do {
+            try await work()
+        } catch {
+            turn.withLock { $0.wantsRejoin = false }
+            throw error
+        }
+        // Nobody to stop where the fence was met already and another runner is at work.
+        turn.withLock { $0.wantsRejoin ? $0.replicator : nil }?.stop()
+    }
+
+    private func replicate() async throws {
+        var attempts = 0
+        while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
+            let batches = status.current.batches
+            let source = try setup.makeSource()
+            let replicator = makeReplicator(source)
+            let mayRun = turn.withLock { turn in
+                turn.replicator = replicator
+                return !turn.isStopping
+            }
+            do {
+                if mayRun { try await replicator.run() }
+                await source.close()
+                guard takeRejoin() else { return }
+                attempts = 0
+            } catch {
+                await source.close()
+                if status.current.batches > batches { attempts = 0 }
+                attempts += 1
+                try await prepareRejoin(after: error, attempt: attempts, isOnPurpose: takeRejoin())
+            }
+            status.update {
+                $0.lost = []
+                $0.lag = [:]
+                $0.waiting = nil
+            }
+        }
+    }
+
+    private func makeReplicator(_ source: any RecordSource) -> Replicator {
+        let setup = setup, catalog = catalog
+        return Replicator(source: source, warehouse: warehouse, status: status, settings: settings, logger: logger) {
+            known in
+            try DebeziumDecoder(configuration: setup.decoderConfiguration(known: known, catalog: catalog))
+        }
+    }
+
+    private func takeRejoin() -> Bool {
+        turn.withLock { turn in
+            defer { turn.wantsRejoin = false }
+            turn.replicator = nil
+            return turn.wantsRejoin && !turn.isStopping
+        }
+    }
+
+    /// Waits before the next attempt, or throws what ends the agent.
+    private func prepareRejoin(after error: any Error, attempt: Int, isOnPurpose: Bool) async throws {
+        guard case .kafka = setup.pipeline.source.input, !turn.withLock({ $0.isStopping }) else {
+            throw told(error)
+        }
+        let isFenced = (error as? ReplicationError)?.kind == .fenced
+        // At the very start it is told: most likely the address is wrong.
+        let hasPassed = (error as? KafkaError)?.kind == .passing && status.current.batches > 0
+        guard isFenced || hasPassed || isOnPurpose, attempt <= Self.attempts_max else { throw told(error) }
+        if isOnPurpose { return }
+        let delay_s = min(10, 0.25 * pow(2, Double(attempt - 1))) * Double.random(in: 0.5...1)
+        logger.warning(
+            "\(ExitStatus.failure(of: error).message); joining again in \(String(format: "%.1f", delay_s)) s")
+        try await Task.sleep(for: .seconds(delay_s))
+    }
+
+    private func told(_ error: any Error) -> any Error {
+        guard let error = error as? ReplicationError, error.kind == .fenced, error.remedy == nil else { return error }
+        return ReplicationError(
+            .fenced, error.message,
+            remedy: "see that one agent only runs this pipeline, then start it again: millrace run", table: error.table)
+    }
+}

@@ -1,0 +1,46 @@
+import Dispatch
+import Foundation
+import Synchronization
+
+/// SIGINT and SIGTERM: the first asks for a clean end, the second ends the process at once.
+package final class SignalWatch: Sendable {
+    private let first: Mutex<Int32?> = Mutex(nil)
+    /// Written in `init` only.
+    private nonisolated(unsafe) var sources: [any DispatchSourceSignal] = []
+
+    /// - Parameter onFirst: called once, on a queue of its own.
+    package init(onFirst: @escaping @Sendable (_ signal: Int32) -> Void) {
+        let queue = DispatchQueue(label: "signals")
+        for number in [SIGINT, SIGTERM] {
+            // Without this the default action ends the process before the source sees the signal.
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler { [weak self] in
+                guard let self else { return }
+                let isFirst = self.first.withLock { first in
+                    defer { first = first ?? number }
+                    return first == nil
+                }
+                // Nothing is lost: what isn't committed is read again.
+                guard isFirst else { _exit(ExitStatus.signal(number)) }
+                onFirst(number)
+            }
+            source.resume()
+            sources.append(source)
+        }
+    }
+
+    deinit {
+        for source in sources { source.cancel() }
+        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+    }
+
+    /// Returns at the first signal, with its number.
+    package static func wait() async -> Int32 {
+        let (signals, continuation) = AsyncStream.makeStream(of: Int32.self)
+        let watch = SignalWatch { continuation.yield($0) }
+        defer { withExtendedLifetime(watch) {} }
+        for await number in signals { return number }
+        return SIGTERM
+    }
+}

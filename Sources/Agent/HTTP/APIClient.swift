@@ -1,0 +1,167 @@
+import AsyncHTTPClient
+import Foundation
+import JSON
+import PipelineFile
+import Replication
+
+/// `AgentControl` of an agent that runs in another process, over its HTTP API.
+package struct APIClient: AgentControl {
+    private static let answer_bytes_max = 512 << 20
+
+    private let client: HTTPClient
+    private let base: String
+    private let token: AccessToken
+    private let pid: Int32
+
+    init(client: HTTPClient = .shared, base: String, token: AccessToken, pid: Int32) {
+        self.client = client
+        self.base = base
+        self.token = token
+        self.pid = pid
+    }
+
+    /// The agent that `agent.json` in the pipeline's folder speaks of, if it answers; nil where none runs.
+    ///
+    /// - Throws: `.environment` where one is there and doesn't answer, or its token can't be had.
+    package static func running(_ pipeline: Pipeline, client: HTTPClient = .shared) async throws -> APIClient? {
+        guard let file = AgentFile.read(in: pipeline.agent.dir), file.pipeline == pipeline.name else { return nil }
+        switch await probe(file, client: client) {
+        case .gone: return nil
+        case .silent:
+            throw ReplicationError(
+                .environment, "the agent (process \(file.pid)) doesn't answer at \(file.address)",
+                remedy: "try again, or stop the agent: kill \(file.pid)")
+        case .answers: break
+        }
+        guard let token = try AccessToken.existing(configured: pipeline.agent.token, dir: pipeline.agent.dir) else {
+            throw ReplicationError(
+                .environment, "an agent runs at \(file.address), but its token isn't in \(pipeline.agent.dir)",
+                remedy: "set MILLRACE_TOKEN as it is set for the agent")
+        }
+        return APIClient(client: client, base: "http://\(file.address)", token: token, pid: file.pid)
+    }
+
+    enum Probe { case answers, silent, gone }
+
+    /// Whether the agent of the file is there.
+    static func probe(_ file: AgentFile, client: HTTPClient = .shared) async -> Probe {
+        var request = HTTPClientRequest(url: "http://\(file.address)/healthz")
+        request.headers.add(name: "Connection", value: "close")
+        do {
+            let response = try await client.execute(request, timeout: .seconds(3))
+            let body = try await response.body.collect(upTo: 1 << 16)
+            let health = try? JSONValue(parsing: Array(body.readableBytesView))
+            // Somebody else may have got the port of one that was killed.
+            let isIt = health?["pid"]?.int64 == Int64(file.pid) && health?["pipeline"]?.string == file.pipeline
+            return isIt ? .answers : .gone
+        } catch {
+            return file.isProcessAlive && isTimeout(error) ? .silent : .gone
+        }
+    }
+
+    private static func isTimeout(_ error: any Error) -> Bool {
+        guard let error = error as? HTTPClientError else { return false }
+        return error == .deadlineExceeded || error == .readTimeout
+    }
+
+    // MARK: AgentControl
+
+    package func status() async throws -> StatusReport {
+        try understood(StatusReport(json: try await get("status")))
+    }
+
+    package func checkpoints() async throws -> [Checkpoint] {
+        try list(try await get("checkpoint"), Checkpoint.init(json:))
+    }
+
+    package func set(positions: [TopicPartition: Int64?]) async throws {
+        let entries = positions.sorted { $0.key < $1.key }.map { partition, position -> JSONValue in
+            .object([
+                ("topic", .string(partition.topic)), ("partition", .integer(partition.partition)),
+                ("position", .integer(position)),
+            ])
+        }
+        _ = try await post("checkpoint", .object([("positions", .array(entries))]))
+    }
+
+    package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
+        let body: JSONValue = .object([("sql", .string(sql)), ("rows_max", .integer(rows_max))])
+        return try understood(QueryResult(json: try await post("query", body)))
+    }
+
+    package func quarantine() async throws -> [QuarantinedRecord] {
+        try list(try await get("quarantine"), QuarantinedRecord.init(json:))
+    }
+
+    package func quarantined(_ id: Int64) async throws -> QuarantinedRecord? {
+        guard try await quarantine().contains(where: { $0.id == id }) else { return nil }
+        return QuarantinedRecord(json: try await get("quarantine/\(id)"))
+    }
+
+    package func replay(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome] {
+        try list(try await post("quarantine/replay", Self.body(choice)), QuarantineOutcome.init(json:))
+    }
+
+    package func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome] {
+        try list(try await post("quarantine/discard", Self.body(choice)), QuarantineOutcome.init(json:))
+    }
+
+    private static func body(_ choice: QuarantineChoice) -> JSONValue {
+        switch choice {
+        case .all: .object([("all", .bool(true))])
+        case .ids(let ids): .object([("ids", .array(ids.map(JSONValue.integer)))])
+        }
+    }
+
+    // MARK: Requests
+
+    private func get(_ path: String) async throws -> JSONValue {
+        try await send(HTTPClientRequest(url: "\(base)/api/\(path)"))
+    }
+
+    private func post(_ path: String, _ body: JSONValue) async throws -> JSONValue {
+        var request = HTTPClientRequest(url: "\(base)/api/\(path)")
+        request.method = .POST
+        request.headers.add(name: "Content-Type", value: "application/json")
+        request.body = .bytes(Array(body.serialized.utf8))
+        return try await send(request)
+    }
+
+    private func send(_ request: HTTPClientRequest) async throws -> JSONValue {
+        var request = request
+        request.headers.add(name: "Authorization", value: "Bearer \(token.secret.value)")
+        let status: UInt
+        let answer: JSONValue?
+        do {
+            let response = try await client.execute(request, timeout: .seconds(600))
+            status = response.status.code
+            let bytes = try await response.body.collect(upTo: Self.answer_bytes_max)
+            answer = try? JSONValue(parsing: Array(bytes.readableBytesView))
+        } catch {
+            throw ReplicationError(
+                .environment, "the agent (process \(pid)) broke off its answer",
+                remedy: "see its log, then try again: millrace status")
+        }
+        guard let answer else { throw Self.notUnderstood }
+        guard (200..<300).contains(status) else {
+            guard let message = answer["error"]?.string else { throw Self.notUnderstood }
+            throw CommandFailure(
+                Int32(clamping: answer["exit"]?.int64 ?? 1), message, try: answer["try"]?.string)
+        }
+        return answer
+    }
+
+    private static let notUnderstood = ReplicationError(
+        .environment, "what answers at the agent's address isn't understood",
+        remedy: "see that agent and command are of one version: millrace --version")
+
+    private func understood<T>(_ value: T?) throws -> T {
+        guard let value else { throw Self.notUnderstood }
+        return value
+    }
+
+    private func list<T>(_ value: JSONValue, _ element: (JSONValue) -> T?) throws -> [T] {
+        guard let elements = value.array else { throw Self.notUnderstood }
+        return try elements.map { try understood(element($0)) }
+    }
+}

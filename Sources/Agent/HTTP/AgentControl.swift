@@ -1,0 +1,46 @@
+import Replication
+
+/// What commands ask of a pipeline. The same whether an agent answers over HTTP (`APIClient`) or the command
+/// holds the warehouse itself (`WarehouseControl`).
+///
+/// Errors: `ReplicationError`, or `CommandFailure` as the agent answered it.
+package protocol AgentControl: Sendable {
+    /// Lifetime sums of each table, with what the running agent knows where one runs.
+    func status() async throws -> StatusReport
+
+    func checkpoints() async throws -> [Checkpoint]
+    /// Sets positions on purpose (nil: as if nothing had been read). A running agent goes on from there.
+    func set(positions: [TopicPartition: Int64?]) async throws
+
+    /// One read-only statement; more rows than `rows_max` is an error.
+    func query(_ sql: String, rows_max: Int) async throws -> QueryResult
+
+    /// All records put aside, oldest first; keys, values and headers may be left out.
+    func quarantine() async throws -> [QuarantinedRecord]
+    /// One of them, whole; nil where there is none of that number.
+    func quarantined(_ id: Int64) async throws -> QuarantinedRecord?
+    /// Applies waiting records again. Those that fail again stay waiting.
+    func replay(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
+    /// Marks waiting records as given up; they stay on record.
+    func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
+}
+
+package enum QuarantineChoice: Sendable, Equatable {
+    /// All that wait.
+    case all
+    case ids([Int64])
+}
+
+/// What became of one record of the quarantine.
+package struct QuarantineOutcome: Sendable, Equatable {
+    package var id: Int64
+    package var state: QuarantinedRecord.State
+    /// Why it still waits.
+    package var reason: String?
+
+    package init(id: Int64, state: QuarantinedRecord.State, reason: String? = nil) {
+        self.id = id
+        self.state = state
+        self.reason = reason
+    }
+}

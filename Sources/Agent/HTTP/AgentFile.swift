@@ -1,0 +1,56 @@
+import Foundation
+import JSON
+import PipelineFile
+import Replication
+
+/// `agent.json` in the agent's folder: says that an agent runs, and where it answers. Left behind by one that was
+/// killed, so whoever reads it asks first.
+package struct AgentFile: Sendable, Equatable {
+    package var pid: Int32
+    package var pipeline: String
+    /// Where the API answers: `127.0.0.1:8642`.
+    package var address: String
+    package var started_us: Int64
+
+    package init(pid: Int32, pipeline: String, address: String, started_us: Int64) {
+        self.pid = pid
+        self.pipeline = pipeline
+        self.address = address
+        self.started_us = started_us
+    }
+
+    package static func path(in dir: String) -> String { dir + "/agent.json" }
+
+    /// Nil where there is none, or it isn't one.
+    package static func read(in dir: String) -> AgentFile? {
+        guard let data = FileManager.default.contents(atPath: path(in: dir)), data.count < 4096,
+            let json = try? JSONValue(parsing: Array(data)), let pid = json["pid"]?.int64.flatMap(Int32.init(exactly:)),
+            let pipeline = json["pipeline"]?.string, let address = json["address"]?.string
+        else { return nil }
+        return AgentFile(pid: pid, pipeline: pipeline, address: address, started_us: json["started_us"]?.int64 ?? .min)
+    }
+
+    /// Replaces what is there, whole.
+    package func write(in dir: String) throws {
+        try AgentFolder.make(dir)
+        let json: JSONValue = .object([
+            ("pid", .integer(pid)), ("pipeline", .string(pipeline)), ("address", .string(address)),
+            ("started", .moment(started_us)), ("started_us", .integer(started_us)),
+        ])
+        do {
+            try Data((json.serialized + "\n").utf8).write(
+                to: URL(fileURLWithPath: Self.path(in: dir)), options: .atomic)
+        } catch {
+            throw ReplicationError(
+                .environment, "\(Self.path(in: dir)) can't be written", remedy: "see to agent.dir in the pipeline file")
+        }
+    }
+
+    /// Takes it away if it is still ours.
+    package func remove(in dir: String) {
+        if Self.read(in: dir) == self { unlink(Self.path(in: dir)) }
+    }
+
+    /// Whether its process is there, as far as this machine can tell.
+    package var isProcessAlive: Bool { pid > 0 && (kill(pid, 0) == 0 || errno == EPERM) }
+}

@@ -1,0 +1,78 @@
+import Foundation
+import Replication
+
+/// `/metrics`: what this agent did since it started.
+package enum AgentMetrics {
+    package static func text(
+        _ snapshot: AgentStatus.Snapshot, layout: WarehouseLayout, now_us: Int64,
+        residentMemory_bytes: Int? = residentMemory_bytes()
+    ) -> String {
+        var text = PrometheusText()
+        let report = StatusReport(snapshot, layout: layout, isRunning: true, now_us: now_us)
+        text.metric(
+            "millrace_up", .gauge, "1 while the agent replicates.",
+            [([("pipeline", layout.pipeline)], snapshot.state == .ok || snapshot.state == .degraded ? 1 : 0)])
+        text.metric(
+            "millrace_events_total", .counter, "Change events, by table and where they ended.",
+            report.tables.flatMap { table in outcomes(table.source, table.ledger) } + outcomes("", snapshot.unknown))
+        text.metric(
+            "millrace_control_records_total", .counter, "Records that are no change events.", Double(snapshot.control))
+        text.metric("millrace_batches_total", .counter, "Batches that are durable.", Double(snapshot.batches))
+        text.metric(
+            "millrace_apply_seconds_total", .counter, "Time spent in writing batches.", snapshot.applySeconds)
+        text.metric(
+            "millrace_rows_written_total", .counter, "Rows written to current tables.", Double(snapshot.rows))
+        text.metric(
+            "millrace_source_bytes_total", .counter, "Bytes of the records that were read.",
+            Double(snapshot.recordBytes))
+        text.metric(
+            "millrace_retries_total", .counter, "Attempts that failed and were made again.", Double(snapshot.retries))
+        text.metric(
+            "millrace_lag_records", .gauge, "Records not read yet.",
+            snapshot.lag.sorted { $0.key < $1.key }.map { (labels($0.key), Double($0.value)) })
+        text.metric(
+            "millrace_lag_seconds", .gauge, "How far a table is behind its source.",
+            report.tables.compactMap { table in table.lag_ms.map { ([("table", table.source)], Double($0) / 1000) } })
+        text.metric(
+            "millrace_checkpoint_position", .gauge, "Where reading goes on after a restart.",
+            snapshot.positions.sorted { $0.key < $1.key }.map { (labels($0.key), Double($0.value)) })
+        text.metric(
+            "millrace_quarantined_records", .gauge, "Records put aside since the agent started.",
+            Double(snapshot.quarantined))
+        text.metric(
+            "millrace_lost_partitions", .gauge, "Partitions that can't be read on.", Double(snapshot.lost.count))
+        text.metric(
+            "millrace_waiting", .gauge, "1 while the agent waits for the warehouse.", snapshot.waiting == nil ? 0 : 1)
+        if snapshot.lastCommit_us != .min {
+            text.metric(
+                "millrace_last_commit_timestamp_seconds", .gauge, "When a batch became durable last.",
+                Double(snapshot.lastCommit_us) / 1e6)
+        }
+        if let residentMemory_bytes {
+            text.metric(
+                "process_resident_memory_bytes", .gauge, "Resident memory of the agent.", Double(residentMemory_bytes))
+        }
+        return text.text
+    }
+
+    private static func outcomes(
+        _ table: String, _ ledger: LedgerEntry
+    ) -> [(labels: [(String, String)], value: Double)] {
+        if table.isEmpty, ledger.read == 0 { return [] }
+        return StatusReport.Table.counts.map { name, path in
+            ([("table", table), ("outcome", name)], Double(ledger[keyPath: path]))
+        }
+    }
+
+    private static func labels(_ partition: TopicPartition) -> [(String, String)] {
+        [("topic", partition.topic), ("partition", String(partition.partition))]
+    }
+
+    /// Nil where the system doesn't say.
+    package static func residentMemory_bytes() -> Int? {
+        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
+            let pages = text.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
+        else { return nil }
+        return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+    }
+}

@@ -1,0 +1,174 @@
+import Hummingbird
+import JSON
+import Replication
+
+/// The agent's HTTP surface: the open pages, and `/api` behind the token.
+package struct AgentRouter: Sendable {
+    package static let body_bytes_max = 1 << 20
+    package static let rows_max = 1_000_000
+
+    let control: any AgentControl
+    let status: AgentStatus
+    let layout: WarehouseLayout
+    let token: AccessToken
+    /// Says who answers, for those who found `agent.json`.
+    let pid: Int32
+    let isLoopback: Bool
+
+    package init(
+        control: any AgentControl, status: AgentStatus, layout: WarehouseLayout, token: AccessToken, pid: Int32,
+        isLoopback: Bool = true
+    ) {
+        self.control = control
+        self.status = status
+        self.layout = layout
+        self.token = token
+        self.pid = pid
+        self.isLoopback = isLoopback
+    }
+
+    package func router() -> Router<BasicRequestContext> {
+        let router = Router()
+        router.add(middleware: StrictHeaders())
+        if isLoopback { router.add(middleware: LoopbackHosts()) }
+        router.get("/healthz") { [pid, layout] _, _ in
+            Self.json(
+                .object([
+                    ("status", .string("alive")), ("pid", .integer(pid)), ("pipeline", .string(layout.pipeline)),
+                ]))
+        }
+        router.get("/readyz") { [status] request, _ in
+            var lag_ms_max: Int64?
+            if let text = request.uri.queryParameters["max_lag"].map(String.init) {
+                guard let limit = Readiness.milliseconds(text) else {
+                    return Self.failure(CommandFailure(2, "max_lag isn't a duration", try: "/readyz?max_lag=30s"))
+                }
+                lag_ms_max = limit
+            }
+            let readiness = Readiness(status.current, lag_ms_max: lag_ms_max, now_us: Moment.now_us())
+            return Self.json(readiness.json, status: readiness.isReady ? .ok : .serviceUnavailable)
+        }
+        router.get("/metrics") { [status, layout] _, _ in
+            let text = AgentMetrics.text(status.current, layout: layout, now_us: Moment.now_us())
+            return Self.response(text, type: "text/plain; version=0.0.4; charset=utf-8")
+        }
+        router.get("/") { [status, layout] _, _ in
+            let report = StatusReport(status.current, layout: layout, isRunning: true, now_us: Moment.now_us())
+            return Self.response(StatusPage.html(report), type: "text/html; charset=utf-8")
+        }
+        addAPI(to: router.group("api").add(middleware: TokenGuard(token: token)))
+        return router
+    }
+
+    private func addAPI(to api: RouterGroup<BasicRequestContext>) {
+        let control = control
+        api.get("status") { _, _ in
+            await Self.answer { try await control.status().detailedJSON }
+        }
+        api.get("checkpoint") { _, _ in
+            await Self.answer { .array(try await control.checkpoints().map(\.json)) }
+        }
+        api.post("checkpoint") { request, _ in
+            await Self.answer(request) { body in
+                guard let list = body["positions"]?.array else { throw Self.wrong("positions must be a list") }
+                var positions: [TopicPartition: Int64?] = [:]
+                for entry in list {
+                    guard let partition = TopicPartition(json: entry), let position = entry["position"],
+                        position.isNull || (position.int64 ?? -1) >= 0
+                    else { throw Self.wrong("a position names topic, partition and position") }
+                    positions[partition] = .some(position.int64)
+                }
+                try await control.set(positions: positions)
+                return .array(try await control.checkpoints().map(\.json))
+            }
+        }
+        api.post("query") { request, _ in
+            await Self.answer(request) { body in
+                guard let sql = body["sql"]?.string else { throw Self.wrong("sql must be a text") }
+                let rows = body["rows_max"]?.int64 ?? 100_000
+                guard rows > 0, rows <= Self.rows_max else {
+                    throw Self.wrong("rows_max must be 1 to \(Self.rows_max)")
+                }
+                return try await control.query(sql, rows_max: Int(rows)).json
+            }
+        }
+        api.get("quarantine") { _, _ in
+            await Self.answer { .array(try await control.quarantine().map { $0.json(whole: false) }) }
+        }
+        api.get("quarantine/:id") { _, context in
+            let id = context.parameters.get("id").flatMap { Int64($0) }
+            return await Self.answer {
+                guard let id, let record = try await control.quarantined(id) else {
+                    throw CommandFailure(2, "there is no such record in quarantine", try: "millrace quarantine list")
+                }
+                return record.json(whole: true)
+            }
+        }
+        api.post("quarantine/replay") { request, _ in
+            await Self.answer(request) { .array(try await control.replay(try Self.choice($0)).map(\.json)) }
+        }
+        api.post("quarantine/discard") { request, _ in
+            await Self.answer(request) { .array(try await control.discard(try Self.choice($0)).map(\.json)) }
+        }
+    }
+
+    // MARK: Requests and answers
+
+    /// `{"all":true}` or `{"ids":[1,2]}`.
+    private static func choice(_ body: JSONValue) throws -> QuarantineChoice {
+        if body["all"]?.bool == true { return .all }
+        guard let list = body["ids"]?.array, !list.isEmpty else { throw wrong("ids must be a list, or all be true") }
+        return .ids(
+            try list.map { id in
+                guard let id = id.int64 else { throw wrong("ids must be numbers") }
+                return id
+            })
+    }
+
+    private static func wrong(_ message: String) -> CommandFailure { CommandFailure(2, "wrong request: \(message)") }
+
+    private static func answer(_ work: () async throws -> JSONValue) async -> Response {
+        do {
+            return json(try await work())
+        } catch {
+            return failure(ExitStatus.failure(of: error))
+        }
+    }
+
+    private static func answer(_ request: Request, _ work: (JSONValue) async throws -> JSONValue) async -> Response {
+        var request = request
+        let body: ByteBuffer
+        do {
+            body = try await request.collectBody(upTo: body_bytes_max)
+        } catch {
+            return failure(CommandFailure(2, "the request has more than 1 MiB"), status: .contentTooLarge)
+        }
+        return await answer {
+            let value: JSONValue
+            do {
+                value = try JSONValue(parsing: Array(body.readableBytesView))
+            } catch {
+                throw wrong("the body is no JSON: \(error)")
+            }
+            return try await work(value)
+        }
+    }
+
+    static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok) -> Response {
+        response(value.serialized + "\n", type: "application/json", status: status)
+    }
+
+    static func failure(_ failure: CommandFailure, status: HTTPResponse.Status? = nil) -> Response {
+        let status =
+            status ?? (failure.exit == 2 ? .badRequest : failure.exit == 3 ? .serviceUnavailable : .internalServerError)
+        return json(
+            .object([
+                ("error", .string(failure.message)), ("try", .text(failure.remedy)), ("exit", .integer(failure.exit)),
+            ]), status: status)
+    }
+
+    private static func response(_ text: String, type: String, status: HTTPResponse.Status = .ok) -> Response {
+        Response(
+            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}

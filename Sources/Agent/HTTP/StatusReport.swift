@@ -1,0 +1,182 @@
+import JSON
+import Replication
+
+/// The state of a pipeline as `run --until-end` and `status` tell it: this run's or the lifetime's sums.
+package struct StatusReport: Sendable, Equatable {
+    package enum State: String, Sendable { case ok, degraded, stopped }
+
+    package struct Table: Sendable, Equatable {
+        /// `schema.table`.
+        package var source: String
+        /// `schema.table` in the warehouse; nil while the table has no shape yet.
+        package var target: String?
+        package var state = "streaming"
+        package var ledger: LedgerEntry
+        /// Source to warehouse; nil: not known.
+        package var lag_ms: Int64?
+        /// Of `status` only.
+        package var rows: TableCounts?
+        package var error: String?
+
+        package init(source: String, target: String?, ledger: LedgerEntry) {
+            self.source = source
+            self.target = target
+            self.ledger = ledger
+        }
+    }
+
+    package var pipeline: String
+    package var state: State
+    /// `topic:0=1234, …`.
+    package var position: String
+    package var control: Int
+    package var tables: [Table]
+    /// Records whose table couldn't be told.
+    package var unknown = LedgerEntry(table: nil)
+    /// What the agent waits for.
+    package var waiting: String?
+    /// Partitions that can't be read on, with the reason.
+    package var lost: [String] = []
+    package var isAgentRunning = false
+
+    package init(pipeline: String, state: State, position: String = "", control: Int = 0, tables: [Table] = []) {
+        self.pipeline = pipeline
+        self.state = state
+        self.position = position
+        self.control = control
+        self.tables = tables
+    }
+
+    package var quarantined: Int { tables.reduce(unknown.quarantined) { $0 + $1.ledger.quarantined } }
+    package var read: Int { tables.reduce(unknown.read) { $0 + $1.ledger.read } }
+    /// Of the slowest table.
+    package var lag_ms: Int64? { tables.compactMap(\.lag_ms).max() }
+}
+
+extension StatusReport {
+    /// What an agent did in this run.
+    package init(_ snapshot: AgentStatus.Snapshot, layout: WarehouseLayout, isRunning: Bool, now_us: Int64) {
+        self.init(
+            pipeline: layout.pipeline, state: Self.state(of: snapshot, isRunning: isRunning),
+            position: Self.position(snapshot.positions), control: snapshot.control)
+        tables = snapshot.tables.sorted { $0.key < $1.key }.map { id, status in
+            var table = Table(
+                source: id.description, target: "\(layout.current).\(status.definition.target)", ledger: status.ledger)
+            table.error = status.error
+            if status.error != nil { table.state = "error" }
+            table.lag_ms = snapshot.lag_ms(status, now_us: now_us)
+            return table
+        }
+        unknown = snapshot.unknown
+        waiting = snapshot.waiting
+        lost = snapshot.lost.map { "\($0.partition): \($0.reason)" }
+    }
+
+    private static func state(of snapshot: AgentStatus.Snapshot, isRunning: Bool) -> State {
+        if snapshot.state == .stopped || isRunning && snapshot.state == .starting { return .stopped }
+        let isDegraded =
+            snapshot.state == .degraded || snapshot.quarantined > 0 || !snapshot.lost.isEmpty
+            || isRunning && snapshot.waiting != nil || snapshot.tables.values.contains { $0.error != nil }
+        return isDegraded ? .degraded : .ok
+    }
+
+    static func position(_ positions: [TopicPartition: Int64]) -> String {
+        positions.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+    }
+}
+
+extension AgentStatus.Snapshot {
+    /// How far a table is behind its source: nothing while no record waits to be read, else the age of the newest
+    /// event that is in the warehouse. Nil: nobody knows what waits.
+    package func lag_ms(_ table: AgentStatus.TableStatus, now_us: Int64) -> Int64? {
+        guard !lag.isEmpty else { return nil }
+        if lag.values.allSatisfy({ $0 <= 0 }) { return 0 }
+        guard table.newestSourceTime_us != .min else { return nil }
+        return max(0, (now_us - table.newestSourceTime_us) / 1000)
+    }
+}
+
+extension StatusReport {
+    /// `run --until-end --json`.
+    package var json: JSONValue { .object(members(detailed: false)) }
+    /// `status --json` and the API: the same, with more.
+    package var detailedJSON: JSONValue { .object(members(detailed: true)) }
+
+    private func members(detailed: Bool) -> [JSONValue.Member] {
+        var members: [JSONValue.Member] = [
+            ("pipeline", .string(pipeline)), ("state", .string(state.rawValue)), ("position", .string(position)),
+            ("consistent_since", .null), ("control", .integer(control)),
+            ("tables", .array(tables.map { $0.json(detailed: detailed) })),
+        ]
+        if unknown.read > 0 || unknown.quarantined > 0 {
+            let counts: JSONValue = .object([
+                ("read", .integer(unknown.read)), ("quarantined", .integer(unknown.quarantined)),
+            ])
+            members.append(("unknown", counts))
+        }
+        if detailed {
+            members.append(("agent", .string(isAgentRunning ? "running" : "none")))
+            members.append(("waiting", .text(waiting)))
+            members.append(("lost", .array(lost.map(JSONValue.string))))
+        }
+        return members
+    }
+
+    package init?(json: JSONValue) {
+        guard let pipeline = json["pipeline"]?.string, let tables = json["tables"]?.array,
+            let state = json["state"]?.string.flatMap(State.init(rawValue:))
+        else { return nil }
+        self.init(
+            pipeline: pipeline, state: state, position: json["position"]?.string ?? "",
+            control: Int(json["control"]?.int64 ?? 0), tables: tables.compactMap { Table(json: $0) })
+        unknown.read = Int(json["unknown"]?["read"]?.int64 ?? 0)
+        unknown.quarantined = Int(json["unknown"]?["quarantined"]?.int64 ?? 0)
+        waiting = json["waiting"]?.string
+        lost = json["lost"]?.array?.compactMap(\.string) ?? []
+        isAgentRunning = json["agent"]?.string == "running"
+    }
+}
+
+extension StatusReport.Table {
+    func json(detailed: Bool) -> JSONValue {
+        var members: [JSONValue.Member] = [
+            ("source", .string(source)), ("target", .text(target)), ("state", .string(state)),
+        ]
+        for (name, path) in Self.counts { members.append((name, .integer(ledger[keyPath: path]))) }
+        members += [("lag_ms", .integer(lag_ms)), ("freshness", .null)]
+        if detailed {
+            let counts: JSONValue? = rows.map { rows in
+                .object([
+                    ("live", .integer(rows.live)), ("deleted", .integer(rows.deleted)),
+                    ("incomplete", .integer(rows.incomplete)),
+                ])
+            }
+            members += [("rows", counts ?? .null), ("error", .text(error))]
+        }
+        return .object(members)
+    }
+
+    init?(json: JSONValue) {
+        guard let source = json["source"]?.string else { return nil }
+        var ledger = LedgerEntry(table: nil)
+        for (name, path) in Self.counts { ledger[keyPath: path] = Int(json[name]?.int64 ?? 0) }
+        self.init(source: source, target: json["target"]?.string, ledger: ledger)
+        state = json["state"]?.string ?? state
+        lag_ms = json["lag_ms"]?.int64
+        error = json["error"]?.string
+        if let counts = json["rows"], let live = counts["live"]?.int64 {
+            rows = TableCounts(
+                live: Int(live), deleted: Int(counts["deleted"]?.int64 ?? 0),
+                incomplete: Int(counts["incomplete"]?.int64 ?? 0))
+        }
+    }
+
+    /// `read`, and where events end, in the order in which they are shown.
+    static var counts: [(String, WritableKeyPath<LedgerEntry, Int>)] {
+        [
+            ("read", \.read), ("applied", \.applied), ("superseded", \.superseded), ("duplicate", \.duplicate),
+            ("compacted", \.compacted), ("filtered", \.filtered), ("quarantined", \.quarantined),
+            ("deferred", \.deferred),
+        ]
+    }
+}

@@ -1,0 +1,144 @@
+import Debezium
+import Replication
+
+/// `AgentControl` over a warehouse in hand: the running agent's, or one that a command opened.
+package struct WarehouseControl: AgentControl {
+    /// What only a running agent has.
+    package struct Running: Sendable {
+        package var status: AgentStatus
+        /// Does what changes checkpoints, and lets the runner begin anew from what is stored then.
+        package var rejoin: @Sendable (_ work: @Sendable () async throws -> Void) async throws -> Void
+
+        package init(
+            status: AgentStatus,
+            rejoin: @escaping @Sendable (_ work: @Sendable () async throws -> Void) async throws -> Void
+        ) {
+            self.status = status
+            self.rejoin = rejoin
+        }
+    }
+
+    package var layout: WarehouseLayout
+    package var warehouse: any Warehouse
+    package var running: Running?
+    package var makeDecoder: @Sendable ([TableDefinition]) throws -> DebeziumDecoder
+    package var validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void
+    /// A running agent stops queries that hold its writer up for longer.
+    package var query_s_max = 60.0
+
+    package init(
+        layout: WarehouseLayout, warehouse: any Warehouse, running: Running? = nil,
+        makeDecoder: @escaping @Sendable ([TableDefinition]) throws -> DebeziumDecoder,
+        validate: @escaping @Sendable (TableDefinition, [TableDefinition]) throws -> Void = { _, _ in }
+    ) {
+        self.layout = layout
+        self.warehouse = warehouse
+        self.running = running
+        self.makeDecoder = makeDecoder
+        self.validate = validate
+    }
+
+    package func status() async throws -> StatusReport {
+        let (ledger, control) = try await warehouse.ledger()
+        let known = try await warehouse.knownTables()
+        let checkpoints = try await warehouse.checkpoints()
+        var positions: [TopicPartition: Int64] = [:]
+        for checkpoint in checkpoints { positions[checkpoint.partition] = checkpoint.position }
+        var report = StatusReport(
+            pipeline: layout.pipeline, state: .stopped, position: StatusReport.position(positions), control: control)
+
+        var entries: [TableID: LedgerEntry] = [:]
+        for entry in ledger {
+            if let table = entry.table { entries[table] = entry } else { report.unknown += entry }
+        }
+        for id in Set(entries.keys).union(known.map(\.source)).sorted() {
+            let definition = known.first { $0.source == id }
+            var table = StatusReport.Table(
+                source: id.description, target: definition.map { "\(layout.current).\($0.target)" },
+                ledger: entries[id] ?? LedgerEntry(table: id))
+            if let definition, layout.hasCurrent { table.rows = try await warehouse.counts(definition) }
+            report.tables.append(table)
+        }
+        add(to: &report)
+        return report
+    }
+
+    private func add(to report: inout StatusReport) {
+        guard let snapshot = running?.status.current else { return }
+        let run = StatusReport(snapshot, layout: layout, isRunning: true, now_us: Moment.now_us())
+        report.isAgentRunning = true
+        report.state = run.state == .ok && report.quarantined > 0 ? .degraded : run.state
+        report.waiting = run.waiting
+        report.lost = run.lost
+        for index in report.tables.indices {
+            guard let table = run.tables.first(where: { $0.source == report.tables[index].source }) else { continue }
+            report.tables[index].state = table.state
+            report.tables[index].lag_ms = table.lag_ms
+            report.tables[index].error = table.error
+        }
+    }
+
+    package func checkpoints() async throws -> [Checkpoint] { try await warehouse.checkpoints() }
+
+    package func set(positions: [TopicPartition: Int64?]) async throws {
+        guard let running else { return try await warehouse.set(positions: positions) }
+        try await running.rejoin { [warehouse] in try await warehouse.set(positions: positions) }
+    }
+
+    package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
+        guard running != nil else { return try await warehouse.query(sql, rows_max: rows_max) }
+        // One thread writes and answers: a query without an end would hold the replication up for ever.
+        let limit_s = query_s_max
+        let watch = Task { [warehouse] in
+            try await Task.sleep(for: .seconds(limit_s))
+            warehouse.interrupt()
+        }
+        defer { watch.cancel() }
+        let started = ContinuousClock.now
+        do {
+            return try await warehouse.query(sql, rows_max: rows_max)
+        } catch let error as ReplicationError
+            where error.kind == .passing && ContinuousClock.now - started >= .seconds(limit_s)
+        {
+            throw ReplicationError(
+                .permanent, "the query was stopped after \(Int(limit_s)) s, since the agent replicates meanwhile",
+                remedy: "ask for less, or stop the agent first")
+        }
+    }
+
+    package func quarantine() async throws -> [QuarantinedRecord] { try await warehouse.quarantine() }
+
+    package func quarantined(_ id: Int64) async throws -> QuarantinedRecord? {
+        try await warehouse.quarantine().first { $0.id == id }
+    }
+
+    package func replay(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome] {
+        let replay = QuarantineReplay(
+            warehouse: warehouse, makeDecoder: makeDecoder, validate: validate, mayChangeTables: running == nil)
+        return try await replay.run(try await waiting(choice))
+    }
+
+    package func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome] {
+        let ids = try await waiting(choice).map(\.id)
+        guard !ids.isEmpty else { return [] }
+        try await warehouse.settleQuarantine(ids, as: .discarded)
+        return ids.map { QuarantineOutcome(id: $0, state: .discarded) }
+    }
+
+    /// - Throws: where an id isn't there, or doesn't wait any more.
+    private func waiting(_ choice: QuarantineChoice) async throws -> [QuarantinedRecord] {
+        let all = try await warehouse.quarantine()
+        guard case .ids(let ids) = choice else { return all.filter { $0.state == .waiting } }
+        return try Set(ids).sorted().map { id in
+            guard let record = all.first(where: { $0.id == id }) else {
+                throw CommandFailure(2, "there is no record \(id) in quarantine", try: "millrace quarantine list")
+            }
+            guard record.state == .waiting else {
+                throw CommandFailure(
+                    2, "record \(id) doesn't wait any more: it was \(record.state.rawValue)",
+                    try: "millrace quarantine list")
+            }
+            return record
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import Replication
+
+extension PostgresWarehouse {
+    package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {
+        try read(orNothing: ([], 0)) { session in
+            let counts = [
+                "read", "applied", "superseded", "duplicate", "compacted", "filtered", "quarantined", "deferred",
+                "filled", "control",
+            ].map { "sum(\($0))::bigint" }.joined(separator: ", ")
+            let rows = try session.query(
+                """
+                SELECT source_schema, source_table, \(counts) FROM \(MetaTables.name("ledger")) WHERE pipeline = $1 \
+                GROUP BY source_schema, source_table ORDER BY source_schema NULLS FIRST, source_table
+                """, [layout.pipeline], for: "sum the ledger")
+            var entries: [LedgerEntry] = []
+            var control = 0
+            for row in 0..<rows.count {
+                func number(_ column: Int) -> Int { Int(rows.integer(row, column) ?? 0) }
+                let table = rows.string(row, 0).map { TableID(schema: $0, table: rows.text(row, 1)) }
+                var entry = LedgerEntry(table: table)
+                entry.read = number(2)
+                entry.applied = number(3)
+                entry.superseded = number(4)
+                entry.duplicate = number(5)
+                entry.compacted = number(6)
+                entry.filtered = number(7)
+                entry.quarantined = number(8)
+                entry.deferred = number(9)
+                entry.filled = number(10)
+                control += number(11)
+                // Control records have a row of their own, of no table.
+                if table != nil || entry.read > 0 { entries.append(entry) }
+            }
+            return (entries, control)
+        }
+    }
+
+    package func counts(_ table: TableDefinition) async throws -> TableCounts {
+        try read(orNothing: TableCounts(live: 0, deleted: 0, incomplete: 0)) { session in
+            let sql = try TableSQL(table, layout)
+            let there = try session.scalar("SELECT to_regclass($1) IS NOT NULL", [sql.current], for: sql.purpose("count"))
+            guard there == "t" else { return TableCounts(live: 0, deleted: 0, incomplete: 0) }
+            // In the map `[null]` and `[e,c,s,null]` are columns without a value.
+            let rows = try session.query(
+                """
+                SELECT count(*) FILTER (WHERE \(sql.isDeleted) IS NOT TRUE), count(*) FILTER (WHERE \(sql.isDeleted)), \
+                count(*) FILTER (WHERE \(sql.isDeleted) IS NOT TRUE AND CASE WHEN \(TableSQL.map) IS NOT NULL THEN \
+                EXISTS (SELECT FROM json_each(\(TableSQL.map)::json) AS c \
+                WHERE json_array_length(c.value) IN (1, 4)) END) \
+                FROM \(sql.current)
+                """, for: sql.purpose("count"))
+            return TableCounts(
+                live: Int(rows.integer(0, 0) ?? 0), deleted: Int(rows.integer(0, 1) ?? 0),
+                incomplete: Int(rows.integer(0, 2) ?? 0))
+        }
+    }
+
+    package func quarantine() async throws -> [QuarantinedRecord] {
+        try read(orNothing: []) { session in
+            let rows = try session.query(
+                """
+                SELECT id, source_schema, source_table, topic, partition, record_offset, reason, op, \
+                encode(key, 'hex'), encode(value, 'hex'), headers, state, \(SQLText.microseconds("loaded_at")) \
+                FROM \(MetaTables.name("quarantine")) WHERE pipeline = $1 ORDER BY id
+                """, [layout.pipeline], for: "read the quarantine")
+            return (0..<rows.count).map { row in
+                QuarantinedRecord(
+                    id: rows.integer(row, 0) ?? 0,
+                    entry: QuarantineEntry(
+                        table: rows.string(row, 1).map { TableID(schema: $0, table: rows.text(row, 2)) },
+                        partition: TopicPartition(
+                            topic: rows.text(row, 3), partition: Int32(rows.integer(row, 4) ?? 0)),
+                        offset: rows.integer(row, 5) ?? 0, reason: rows.text(row, 6),
+                        key: rows.bytes(row, 8).map(Self.unhex), value: rows.bytes(row, 9).map(Self.unhex),
+                        headers: rows.string(row, 10), operation: rows.string(row, 7).flatMap(Operation.init(letter:))),
+                    state: QuarantinedRecord.State(rawValue: rows.text(row, 11)) ?? .waiting,
+                    loadedAt_us: rows.integer(row, 12) ?? 0)
+            }
+        }
+    }
+
+    private static func unhex(_ digits: UnsafeRawBufferPointer) -> [UInt8] {
+        stride(from: 0, to: digits.count - 1, by: 2).map { at in
+            (hexValue(digits[at]) ?? 0) << 4 | (hexValue(digits[at + 1]) ?? 0)
+        }
+    }
+
+    package func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {
+        guard !ids.isEmpty else { return }
+        try work { session in
+            _ = try session.query(
+                """
+                UPDATE \(MetaTables.name("quarantine")) SET state = $2 WHERE pipeline = $1 AND id = ANY ($3::bigint[])
+                """, [layout.pipeline, state.rawValue, try arrayText(ids.map(String.init))],
+                for: "settle quarantined records")
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import Agent
+import ArgumentParser
+import Foundation
+
+struct Checkpoint: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Where the pipeline stands at its source; rewind on purpose.",
+        discussion: "Example: millrace checkpoint show",
+        subcommands: [Show.self, Set.self], defaultSubcommand: Show.self)
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List positions.", discussion: "Example: millrace checkpoint show --json")
+        @OptionGroup var global: GlobalOptions
+
+        func run() async throws { try await CheckpointCommand(.show).run(global.context()) }
+    }
+
+    struct Set: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Go on from another position; what was read before is recognised.",
+            discussion: "Example: millrace checkpoint set --to-offset earliest --partition shop.public.orders:0")
+        @OptionGroup var global: GlobalOptions
+        @Option(help: ArgumentHelp("For a file: its line.", valueName: "earliest|latest|N"))
+        var toOffset: String?
+        @Option(help: "(not yet)") var toLsn: String?
+        @Option(help: "(not yet)") var toTime: String?
+        @Option(help: ArgumentHelp("May be repeated. Default: all.", valueName: "topic:N"))
+        var partition: [String] = []
+
+        func run() async throws {
+            let command = try CheckpointCommand(setToOffset: toOffset, lsn: toLsn, time: toTime, partitions: partition)
+            try await command.run(global.context())
+        }
+    }
+}
+
+struct Quarantine: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "What couldn't be decoded or applied.",
+        discussion: "Example: millrace quarantine list",
+        subcommands: [List.self, Show.self, Replay.self, Discard.self], defaultSubcommand: List.self)
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List records that wait.", discussion: "Example: millrace quarantine list --all")
+        @OptionGroup var global: GlobalOptions
+        @Flag(help: "Also those that were replayed or discarded.") var all = false
+
+        func run() async throws { try Ended.with(try await QuarantineCommand(.list, all: all).run(global.context())) }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show a record with its bytes.", discussion: "Example: millrace quarantine show 17")
+        @OptionGroup var global: GlobalOptions
+        @Argument var id: Int64
+
+        func run() async throws { try Ended.with(try await QuarantineCommand(.show(id)).run(global.context())) }
+    }
+
+    struct Replay: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Apply records again; exit 1 if one fails again.",
+            discussion: "Example: millrace quarantine replay --all")
+        @OptionGroup var global: GlobalOptions
+        @OptionGroup var choice: RecordChoice
+
+        func run() async throws {
+            try Ended.with(try await QuarantineCommand(.replay(choice.choice)).run(global.context()))
+        }
+    }
+
+    struct Discard: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give records up; they stay on record.", discussion: "Example: millrace quarantine discard 17 18")
+        @OptionGroup var global: GlobalOptions
+        @OptionGroup var choice: RecordChoice
+
+        func run() async throws {
+            try Ended.with(try await QuarantineCommand(.discard(choice.choice)).run(global.context()))
+        }
+    }
+}
+
+/// `ID…` or `--all`.
+struct RecordChoice: ParsableArguments {
+    @Argument(help: "Numbers, as `list` shows them.") var ids: [Int64] = []
+    @Flag(help: "All that wait.") var all = false
+
+    func validate() throws {
+        if all == !ids.isEmpty { throw ValidationError("name records by their numbers, or all of them with --all") }
+    }
+
+    var choice: QuarantineChoice { all ? .all : .ids(ids) }
+}

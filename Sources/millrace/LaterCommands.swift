@@ -1,0 +1,79 @@
+import Agent
+import ArgumentParser
+
+/// A command of a later step: it takes whatever is given and refuses.
+protocol NotYet: ParsableCommand {}
+
+extension NotYet {
+    static func later(_ name: String, _ abstract: String) -> CommandConfiguration {
+        CommandConfiguration(
+            commandName: name, abstract: "\(abstract) (not yet)", discussion: "Example: millrace \(name)")
+    }
+
+    func run() throws { throw LaterCommand.failure(Self.configuration.commandName ?? "") }
+}
+
+struct Backfill: NotYet {
+    static let configuration = later("backfill", "One-shot copy of tables, verified.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Sweep: NotYet {
+    static let configuration = later("sweep", "Reconcile the warehouse with its source.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Explain: NotYet {
+    static let configuration = later("explain", "The history of one row.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Freshness: NotYet {
+    static let configuration = later("freshness", "Freshness contracts.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Quality: NotYet {
+    static let configuration = later("quality", "Expectations over whole tables.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Schema: NotYet {
+    static let configuration = later("schema", "Schema-change plans.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Pause: NotYet {
+    static let configuration = later("pause", "Hold one table back, the others go on.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Resume: NotYet {
+    static let configuration = later("resume", "Let a paused table go on.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Resync: NotYet {
+    static let configuration = later("resync", "Copy a table anew.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Release: NotYet {
+    static let configuration = later("release", "Let a held table go on.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Lend: NotYet {
+    static let configuration = later("lend", "Lend the DuckDB file to another program.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct DBT: NotYet {
+    static let configuration = later("dbt", "Make dbt sources and staging models.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}
+
+struct Erase: NotYet {
+    static let configuration = later("erase", "Privacy erasure of a row.")
+    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+}

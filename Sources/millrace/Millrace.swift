@@ -1,0 +1,68 @@
+import Agent
+import ArgumentParser
+import Foundation
+
+@main
+struct Millrace: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "millrace",
+        abstract: "Replicates change events into the current tables of a warehouse.",
+        discussion: """
+            Reads Debezium events from Kafka or a file, writes them into DuckDB or Postgres, and proves where every \
+            event ended.
+
+            Exit codes: 0 ok, 1 runtime failure, 2 bad pipeline file or usage, 3 environment, 4 differences, \
+            128+n killed by a signal.
+
+            Example: millrace run -c millrace.yaml
+            """,
+        version: Version.text,
+        subcommands: [
+            Run.self, Check.self, Status.self, Query.self, Checkpoint.self, Quarantine.self, Drop.self, Broker.self,
+            Demo.self,
+            Backfill.self, Sweep.self, Explain.self, Freshness.self, Quality.self, Schema.self, Pause.self,
+            Resume.self, Resync.self, Release.self, Lend.self, DBT.self, Erase.self,
+        ])
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let ended as Ended {
+            Foundation.exit(ended.code)
+        } catch {
+            Foundation.exit(end(error))
+        }
+    }
+
+    /// Says what went wrong; returns the exit code.
+    private static func end(_ error: any Error) -> Int32 {
+        let console = Console.standard
+        // Help and the version are asked for by the same way.
+        if exitCode(for: error) == .success {
+            console.result(fullMessage(for: error))
+            return ExitStatus.ok
+        }
+        if exitCode(for: error) == .validationFailure {
+            console.report(CommandFailure(ExitStatus.usage, message(for: error), try: "millrace --help"))
+            return ExitStatus.usage
+        }
+        let failure = ExitStatus.failure(of: error)
+        console.report(failure)
+        return failure.exit
+    }
+}
+
+/// A command that is through and says with which exit code.
+struct Ended: Error {
+    var code: Int32
+
+    /// Throws unless all is well.
+    static func with(_ code: Int32) throws {
+        if code != ExitStatus.ok { throw Ended(code: code) }
+    }
+}

@@ -1,0 +1,183 @@
+import Agent
+import Debezium
+import Foundation
+import JSON
+import Kafka
+import Logging
+import PipelineFile
+import Replication
+import ThrowawayPostgres
+
+/// The warehouses of the integration tests.
+enum Engine: String, CaseIterable, Sendable, CustomStringConvertible {
+    case duckdb, postgres
+    var description: String { rawValue }
+}
+
+/// One server for all tests of the process; each pipeline has its own schemas.
+actor SharedServer {
+    static let shared = SharedServer()
+    private var server: Task<ThrowawayPostgres, any Error>?
+
+    func url() async throws -> String {
+        if server == nil { server = Task { try await ThrowawayPostgres.start() } }
+        guard let server else { throw CancellationError() }
+        return try await server.value.url()
+    }
+}
+
+/// A folder of a test's own.
+final class TestFolder: Sendable {
+    let url: URL
+
+    init() throws {
+        url = FileManager.default.temporaryDirectory.appending(path: "millrace-it-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: url) }
+    func path(_ name: String) -> String { url.appending(path: name).path }
+}
+
+/// A pipeline that a test runs in this process, as often as it likes.
+struct PipelineRun: Sendable {
+    let folder: TestFolder
+    let name: String
+    let engine: Engine
+    var yaml: String
+
+    /// - Parameters:
+    ///   - source: YAML of the `source` key, indented by two.
+    ///   - rest: further top-level keys.
+    init(_ name: String, _ engine: Engine, source: String, rest: String = "", folder: TestFolder) async throws {
+        self.folder = folder
+        self.name = name
+        self.engine = engine
+        let warehouse =
+            switch engine {
+            case .duckdb: "duckdb: { path: \(name).duckdb, memory_limit: 256MiB }"
+            case .postgres: "postgres: { url: \"\(try await SharedServer.shared.url())\" }"
+            }
+        yaml = "pipeline: \(name)\nsource:\n\(source)\nwarehouse:\n  \(warehouse)\n\(rest)\n"
+    }
+
+    var setup: PipelineSetup {
+        get throws {
+            let pipeline = try Pipeline.parse(text: yaml, file: folder.path("millrace.yaml"), environment: [:])
+            var logger = Logger(label: "test")
+            logger.logLevel = .critical
+            return PipelineSetup(pipeline, logger: logger)
+        }
+    }
+
+    /// Runs to the source's end; the agent's own view of the run.
+    @discardableResult
+    func untilEnd() async throws -> AgentStatus.Snapshot {
+        let setup = try setup
+        let warehouse = setup.makeWarehouse()
+        let status = AgentStatus()
+        do {
+            try await warehouse.open(readOnly: false)
+            let source = try setup.makeSource()
+            var settings = Replicator.Settings(owner: "test")
+            settings.untilEnd = true
+            settings.validate = { try setup.validate($0, beside: $1) }
+            let replicator = Replicator(
+                source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
+            ) { known in
+                try DebeziumDecoder(configuration: setup.decoderConfiguration(known: known, catalog: nil))
+            }
+            do {
+                try await replicator.run()
+            } catch {
+                await source.close()
+                throw error
+            }
+            await source.close()
+        } catch {
+            await warehouse.close()
+            throw error
+        }
+        await warehouse.close()
+        return status.current
+    }
+
+    /// Opens the warehouse for a look.
+    func looking<R: Sendable>(_ body: (any Warehouse, WarehouseLayout) async throws -> R) async throws -> R {
+        let setup = try setup
+        let warehouse = setup.makeWarehouse()
+        try await warehouse.open(readOnly: true)
+        do {
+            let result = try await body(warehouse, setup.layout)
+            await warehouse.close()
+            return result
+        } catch {
+            await warehouse.close()
+            throw error
+        }
+    }
+}
+
+/// The recorded events of real connectors.
+enum Corpus {
+    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Fixtures/corpus")
+
+    /// The file's path, `.gz` where it is kept so.
+    static func path(_ name: String) -> String {
+        let plain = folder.appending(path: name).path
+        return FileManager.default.fileExists(atPath: plain) ? plain : plain + ".gz"
+    }
+
+    static func data(_ name: String) throws -> Data {
+        let path = path(name)
+        guard path.hasSuffix(".gz") else { return try Data(contentsOf: URL(fileURLWithPath: path)) }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["gzip", "-dc", path]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return data
+    }
+
+    static func lines(_ name: String) throws -> [Data] {
+        try data(name + ".jsonl").split(separator: 0x0A).map { Data($0) }
+    }
+
+    static func expected(_ name: String) throws -> JSONValue {
+        try JSONValue(parsing: data(name + ".expected.json"))
+    }
+
+    /// `tables:` entries that tell the types which events without a schema don't.
+    static func tablesYAML(_ name: String, overrides: [String: String] = [:]) throws -> String {
+        let types = try JSONValue(parsing: Data(contentsOf: folder.appending(path: "types.json")))
+        var text = "tables:\n"
+        for (table, facts) in types[name + ".jsonl"]?.members ?? [] {
+            text += "  - source: \(JSONText.quoted(table))\n"
+            if let override = overrides[table] { text += "    \(override)\n" }
+            let columns = (facts["columns"]?.members ?? []).map { column in
+                "\(JSONText.quoted(column.key)): \(JSONText.quoted(column.value.string ?? ""))"
+            }
+            text += "    columns: { types: { \(columns.joined(separator: ", ")) } }\n"
+        }
+        return text == "tables:\n" ? "" : text
+    }
+
+    /// A file's records as they go to a broker.
+    static func records(_ name: String) throws -> [OutgoingRecord] {
+        try lines(name).map { line in
+            let value = try JSONValue(parsing: line)
+            var headers: [(name: String, value: [UInt8]?)] = []
+            for header in value["headers"]?.array ?? [] {
+                guard let pair = header.array, pair.count == 2, let name = pair[0].string else { continue }
+                headers.append((name, pair[1].string.map { Array($0.utf8) }))
+            }
+            return OutgoingRecord(
+                topic: value["topic"]?.string ?? "", key: value["key"]?.string.map { Array($0.utf8) },
+                value: value["value"]?.string.map { Array($0.utf8) }, headers: headers)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import Postgres
+import Replication
+import ReplicationTestKit
+import Testing
+
+@Suite struct CommitTests {
+    @Test func aSecondClaimFencesTheFirst() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        let other = PostgresWarehouse(url: shop.url, layout: shop.layout)
+        try await other.open(readOnly: false)
+        let claimed = try await other.claim([shop.builder.partition], owner: "other")
+        #expect(claimed.first?.token == shop.token + 1)
+        #expect(await kind { try await shop.apply([create(1, .text("a"), .null, at: 1)]) } == .fenced)
+        #expect(try await shop.rows("SELECT count(*) FROM shop.orders") == ["0"])
+        #expect(try await shop.rows("SELECT count(*) FROM shop_raw.orders") == ["0"])
+        #expect(try await shop.rows("SELECT owner FROM _millrace.checkpoints") == ["other"])
+        await other.close()
+    }
+
+    @Test func aPositionThatMovedFences() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.apply([create(1, .text("a"), .null, at: 1)])
+        let stale = CheckpointAdvance(
+            partition: shop.builder.partition, from: nil, to: 1, token: shop.token, spans: [0])
+        let batch = shop.builder.batch([create(2, .text("a"), .null, at: 2)])
+        #expect(await kind { _ = try await shop.warehouse.apply(batch, advancing: [stale]) } == .fenced)
+        try await shop.warehouse.set(positions: [shop.builder.partition: nil])
+        #expect(await kind { try await shop.apply([create(2, .text("a"), .null, at: 2)]) } == .fenced)
+        try await shop.claim()
+        #expect(shop.position == nil)
+        try await shop.apply([create(2, .text("a"), .null, at: 2)])
+        #expect(try await shop.warehouse.checkpoints().first?.marks[TableDefinition.orders.source] == version(2))
+    }
+
+    @Test func aBackendThatDiesLeavesNothingAndTheNextBatchWorks() async throws {
+        let shop = try await WarehouseFixture([.orders, .log])
+        try await shop.apply([create(1, .text("a"), .null, at: 1)])
+        // The server ends the session when the second table's rows arrive: the first one's were merged by then.
+        try await shop.cluster.psql(
+            """
+            CREATE FUNCTION public.die() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN new; END $$;
+            CREATE TRIGGER die BEFORE INSERT ON shop_raw.log FOR EACH ROW EXECUTE FUNCTION public.die();
+            """, database: shop.database)
+        let events = [
+            create(2, .text("b"), .null, at: 2),
+            EventSpec(.create, TableDefinition.log.source, version(3), after: [.text("x"), .int(1)]),
+        ]
+        #expect(await kind { try await shop.apply(events) } == .passing)
+        #expect(try await shop.orders() == ["1|a|∅|f|∅|1|∅"])
+        #expect(try await shop.warehouse.checkpoints().first?.position == 1)
+        try await shop.cluster.psql("DROP TRIGGER die ON shop_raw.log", database: shop.database)
+        try await shop.apply(events)
+        #expect(try await shop.orders() == ["1|a|∅|f|∅|1|∅", "2|b|∅|f|∅|2|∅"])
+        #expect(try await shop.rows("SELECT count(*) FROM shop_raw.orders") == ["2"])
+    }
+
+    @Test func anIdleConnectionThatWasLostIsMadeAnew() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.apply([create(1, .text("a"), .unchanged, at: 1)])
+        try await shop.cluster.psql(
+            """
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+            WHERE datname = current_database() AND application_name = 'millrace'
+            """, database: shop.database)
+        #expect(await kind { try await shop.apply([create(2, .text("b"), .null, at: 2)]) } == .passing)
+        try await shop.apply([create(2, .text("b"), .unchanged, at: 2)])
+        #expect(try await shop.rows("SELECT count(*) FROM shop.orders") == ["2"])
+    }
+
+    @Test func aLockedRowPasses() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.apply([create(1, .text("a"), .null, at: 1)])
+        await shop.warehouse.close()
+        try await shop.cluster.psql("ALTER ROLE postgres IN DATABASE \(shop.database) SET deadlock_timeout = '20s'")
+        let url = shop.url + "?options=-c%20lock_timeout%3D50ms"
+        let hasty = PostgresWarehouse(url: url, layout: shop.layout)
+        try await hasty.open(readOnly: false)
+        let holder = try Session(url: shop.url)
+        try holder.execute("BEGIN; SELECT FROM shop.orders FOR UPDATE")
+        let batch = shop.builder.batch([update(1, .text("b"), .null, at: 2)], from: 1)
+        let advance = shop.advance(to: 2)
+        #expect(await kind { _ = try await hasty.apply(batch, advancing: [advance]) } == .passing)
+        try holder.execute("ROLLBACK")
+        _ = try await hasty.apply(batch, advancing: [advance])
+        #expect(try await shop.orders() == ["1|b|∅|f|∅|2|∅"])
+        holder.close()
+        await hasty.close()
+    }
+
+    @Test func agentsThatStartTogetherMakeOneSchema() async throws {
+        let cluster = try await SharedCluster.cluster
+        let shop = try await WarehouseFixture([])
+        try await cluster.psql("DROP SCHEMA _millrace CASCADE", database: shop.database)
+        let url = shop.url
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for index in 0..<4 {
+                group.addTask {
+                    let warehouse = PostgresWarehouse(url: url, layout: WarehouseLayout(pipeline: "shop"))
+                    try await warehouse.open(readOnly: false)
+                    try await warehouse.ensure([.orders, .log])
+                    _ = try await warehouse.claim([TopicPartition(topic: "t", partition: Int32(index))], owner: "\(index)")
+                    await warehouse.close()
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try await shop.rows("SELECT count(*) FROM _millrace.meta") == ["1"])
+        #expect(try await shop.rows("SELECT count(*) FROM _millrace.checkpoints") == ["4"])
+    }
+
+    /// Two agents with marks that don't know of each other's events append the same ones.
+    @Test func theSameEventsInTwoSessionsAreAppendedOnce() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        let url = shop.url
+        let events = (1...50).map { create($0, .text("a"), .null, at: $0) }
+        let outcomes = try await withThrowingTaskGroup(of: BatchApplier.Outcome.self) { group in
+            for index in 0..<2 {
+                group.addTask {
+                    let warehouse = PostgresWarehouse(url: url, layout: WarehouseLayout(pipeline: "shop"))
+                    try await warehouse.open(readOnly: false)
+                    var builder = BatchBuilder([.orders])
+                    builder.partition = TopicPartition(topic: "p", partition: Int32(index))
+                    let claim = try await warehouse.claim([builder.partition], owner: "\(index)")[0]
+                    defer { Task { await warehouse.close() } }
+                    return try await warehouse.apply(
+                        builder.batch(events),
+                        advancing: [
+                            CheckpointAdvance(
+                                partition: builder.partition, from: nil, to: 50, token: claim.token, spans: [0])
+                        ])
+                }
+            }
+            var all: [BatchApplier.Outcome] = []
+            for try await outcome in group { all.append(outcome) }
+            return all
+        }
+        #expect(outcomes.compactMap(\.ledger.first?.applied).reduce(0, +) == 50)
+        #expect(outcomes.compactMap(\.ledger.first?.duplicate).reduce(0, +) == 50)
+        #expect(try await shop.rows("SELECT count(*) FROM shop_raw.orders") == ["50"])
+    }
+
+    @Test func aRedeliveryBelowNoMarkIsFoundByTheIndex() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.apply([create(1, .text("a"), .null, at: 1)])
+        // Somebody took the marks away: the probe says nothing, the unique index does.
+        try await shop.cluster.psql("UPDATE _millrace.checkpoints SET marks = '[]'", database: shop.database)
+        let outcome = try await shop.apply([create(1, .text("a"), .null, at: 1), create(2, .text("b"), .null, at: 2)])
+        #expect(outcome.ledger.first?.duplicate == 1)
+        #expect(outcome.ledger.first?.applied == 1)
+    }
+
+    @Test func anInterruptionEndsTheStatementAndTheNextOneWorks() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        let warehouse = shop.warehouse
+        let waiting = Task { await kind { _ = try await warehouse.query("SELECT pg_sleep(60)", rows_max: 1) } }
+        while try await shop.rows("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == ["0"] {}
+        warehouse.interrupt()
+        #expect(await waiting.value == .passing)
+        try await shop.apply([create(1, .text("a"), .null, at: 1)])
+    }
+}
