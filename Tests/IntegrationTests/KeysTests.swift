@@ -107,11 +107,11 @@ import Testing
             try await foreignTable(first, engine)
             if policy == "error" {
                 await #expect {
-                    _ = try await run(name, engine, rest: "tables:\n  - source: public.orders\n    existing: error", folder: folder)
+                    _ = try await self.run(name, engine, rest: "tables:\n  - source: public.orders\n    existing: error", folder: folder)
                 } throws: { ($0 as? ReplicationError)?.kind == .configuration }
                 continue
             }
-            let run = try await run(
+            let run = try await self.run(
                 name, engine, sourceKeys: "  include: [public.orders]",
                 rest: "tables:\n  - source: public.orders\n    existing: \(policy)", folder: folder)
             let live = try await rows(run, "select id, status from \(name)_live.orders order by id")
