@@ -117,6 +117,17 @@ let package = Package(
             dependencies: ["Replication", "ReplicationTestKit", "DuckDB", "Postgres", "ThrowawayPostgres"],
             swiftSettings: strict),
         .testTarget(
+            name: "AgentTests",
+            dependencies: [
+                "Agent", "PipelineFile", "Replication", "ReplicationTestKit", "JSON", "Debezium", "EventFile", "Kafka",
+                "Postgres", "DuckDB",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], swiftSettings: strict),
+        .testTarget(
             name: "IntegrationTests",
             dependencies: [
                 "Agent", "PipelineFile", "Debezium", "Kafka", "DuckDB", "Postgres", "Replication", "ReplicationTestKit",

@@ -17,5 +17,11 @@ package struct EventFileError: Error, Sendable, CustomStringConvertible {
     package var message: String
     package var remedy: String?
 
+    package init(kind: Kind, message: String, remedy: String?) {
+        self.kind = kind
+        self.message = message
+        self.remedy = remedy
+    }
+
     package var description: String { message }
 }

@@ -28,8 +28,8 @@ struct AgentProcess {
     init(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws {
         output = folder.appending(path: "out-\(UUID().uuidString)")
         errors = folder.appending(path: "err-\(UUID().uuidString)")
-        FileManager.default.createFile(atPath: output.path, contents: nil)
-        FileManager.default.createFile(atPath: errors.path, contents: nil)
+        _ = FileManager.default.createFile(atPath: output.path, contents: nil)
+        _ = FileManager.default.createFile(atPath: errors.path, contents: nil)
         process.executableURL = Self.binary
         process.arguments = arguments
         process.currentDirectoryURL = folder

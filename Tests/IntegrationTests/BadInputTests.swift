@@ -28,7 +28,7 @@ import Testing
         let bad: [Data] = [
             line(SyntheticEvents.topic, SyntheticEvents.key(5), String(value.dropLast(9))),
             line(SyntheticEvents.topic, SyntheticEvents.key(5), value.replacing("\"id\":5,\"v\"", with: "\"id\":\"five\",\"v\"")),
-            line(SyntheticEvents.topic, nil, value),
+            line(SyntheticEvents.topic, nil, value.replacing("\"id\":5,\"v\"", with: "\"id\":null,\"v\"")),
             line(SyntheticEvents.topic, SyntheticEvents.key(5), value.replacing("\"op\":\"c\"", with: "\"op\":\"z\"")),
             line(SyntheticEvents.topic, SyntheticEvents.key(5), value.replacing("\"id\":5,\"v\"", with: "\"id\":99999999999,\"v\"")),
             line(SyntheticEvents.topic, SyntheticEvents.key(5), "[1,2,3]"),

@@ -26,7 +26,8 @@ import Testing
         /// Further lines of `tables:` entries.
         var overrides: [String: String] = [:]
         var source = ""
-        /// Keyless tables can't be replayed in another order.
+        /// Tables without a key can't be replayed in another order, and neither their snapshot reads nor twins at one
+        /// position can be told from a second delivery at other offsets (semantics 1).
         var keyless: Set<String> = []
         var testDescription: String { name }
     }
@@ -37,6 +38,7 @@ import Testing
         "fact 3: message.key.columns on other columns than the key; deletes and key changes name no row"
     private static let literalPlaceholder =
         "fact 4: an update to the literal placeholder text is what an unchanged column looks like"
+    private static let notANumber = "fact 7: NaN is null in precise mode"
     private static let rootReads =
         "fact 18: the snapshot emits rows under root and leaf, streaming only under leaves"
 
@@ -55,6 +57,7 @@ import Testing
         File(name: "throughput", partitions: 40),
         File(
             name: "unicode_edge", partitions: 2,
+            exceptions: [Exception(table: "public.edge", column: "n", reason: notANumber)],
             // DuckDB calls "Order" and "order" one table.
             overrides: ["public.order": "target: order_lower"]),
         File(
@@ -186,15 +189,15 @@ import Testing
         let twice = try await fileRun(
             file, engine, path: write("twice.jsonl", lines + lines), folder: folder, name: "twice_\(file.name)")
         try await twice.untilEnd()
-        try await expectEqual(twice, file, "twice")
-        try await expectRawOnce(twice, events: events, "twice")
+        try await expectEqual(twice, file, leavingOut: file.keyless, "twice")
+        try await expectRawOnce(twice, events: file.keyless.isEmpty ? events : nil, "twice")
 
         let doubled = try await fileRun(
             file, engine, path: write("doubled.jsonl", lines.flatMap { [$0, $0] }),
             rest: "batch: { max_rows: 7 }", folder: folder, name: "doubled_\(file.name)")
         try await doubled.untilEnd()
-        try await expectEqual(doubled, file, "doubled")
-        try await expectRawOnce(doubled, events: events, "doubled")
+        try await expectEqual(doubled, file, leavingOut: file.keyless, "doubled")
+        try await expectRawOnce(doubled, events: file.keyless.isEmpty ? events : nil, "doubled")
 
         let split = try await fileRun(
             file, engine, path: write("split.jsonl", lines), rest: "batch: { max_rows: 1 }", folder: folder,

@@ -104,7 +104,7 @@ import Testing
         let second = try await run.untilEnd()
         #expect(second.events == 40, "only what is new is read")
         // Another pipeline of the same group begins at its own checkpoint: there is none.
-        let other = try await self.run("resume2", engine, broker, folder, more: "      group: millrace-resume")
+        let other = try await self.run("resume2", engine, broker, folder, more: "    group: millrace-resume")
         #expect(try await other.untilEnd().events == 100)
     }
 
@@ -113,9 +113,9 @@ import Testing
         let broker = try MockBroker(topics: [SyntheticEvents.topic: 1], logger: Self.logger)
         defer { broker.close() }
         try await produce(SyntheticEvents.inserts(0..<30), to: broker)
-        let latest = try await run("latest", engine, broker, folder, more: "      start: latest")
+        let latest = try await run("latest", engine, broker, folder, more: "    start: latest")
         #expect(try await latest.untilEnd().events == 0)
-        let group = try await run("fromgroup", engine, broker, folder, more: "      start: group:elsewhere")
+        let group = try await run("fromgroup", engine, broker, folder, more: "    start: group:elsewhere")
         let consumer = try Consumer(brokers: broker.bootstrap, group: "elsewhere", logger: Self.logger)
         try await consumer.subscribe(topics: [SyntheticEvents.topic])
         joining: while true {

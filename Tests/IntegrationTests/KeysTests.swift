@@ -126,10 +126,12 @@ import Testing
 
     /// Somebody else's table where ours would be.
     private func foreignTable(_ run: PipelineRun, _ engine: Engine) async throws {
+        // DuckDB names a file's catalog after it, and so like the schema.
+        let schema = engine == .duckdb ? "\(run.name).\(run.name)" : run.name
         let sql = """
-            create schema if not exists \(run.name);
-            create table \(run.name).orders (id int, status text, email text, card text, amount int);
-            insert into \(run.name).orders values (77, 'old', null, null, null);
+            create schema if not exists \(schema);
+            create table \(schema).orders (id int, status text, email text, card text, amount int);
+            insert into \(schema).orders values (77, 'old', null, null, null);
             """
         switch engine {
         case .duckdb: try await ForeignSQL.duckdb(run.folder.path("\(run.name).duckdb"), sql)
@@ -166,7 +168,7 @@ import Testing
         #expect(try await rows(run, "select id from filt.orders where is_deleted order by id") == [["1"], ["3"]])
         #expect(try await rows(run, "select count(*) from filt_raw.orders") == [["6"]], "filtered events are in raw")
         let ledger = try await run.looking { warehouse, _ in try await warehouse.ledger().tables[0] }
-        #expect(ledger.filtered == 1 && ledger.compacted > 0 && ledger.addsUp)
+        #expect(ledger.filtered == 2 && ledger.compacted == 1 && ledger.addsUp)
     }
 
     @Test(arguments: Engine.allCases) func metadataColumns(engine: Engine) async throws {

@@ -39,7 +39,27 @@ package struct ExpectedTables: Sendable {
     }
 
     package func definition(of table: Table, in known: [TableDefinition]) -> TableDefinition? {
-        known.first { $0.source.description == table.name } ?? known.first { $0.source.table == table.name }
+        let name = Self.unquoted(table.name)
+        return known.first { $0.source.description == name } ?? known.first { $0.source.table == name }
+    }
+
+    /// `"Sales Dept"."Line Items"`, as SQL writes such names, is `Sales Dept.Line Items`.
+    private static func unquoted(_ name: String) -> String {
+        guard name.contains("\"") else { return name }
+        var text = ""
+        var isQuoted = false
+        var rest = name[...]
+        while let character = rest.popFirst() {
+            if character != "\"" {
+                text.append(character)
+            } else if isQuoted, rest.first == "\"" {
+                text.append("\"")
+                rest.removeFirst()
+            } else {
+                isQuoted.toggle()
+            }
+        }
+        return text
     }
 
     /// A query for a table's live rows whose cells `differences` understands.
@@ -51,6 +71,9 @@ package struct ExpectedTables: Sendable {
             case ("duckdb", .array):
                 return
                     "CASE WHEN \(name) IS NULL THEN NULL ELSE CAST(to_json(CAST(\(name) AS VARCHAR[])) AS VARCHAR) END AS \(name)"
+            // A cast to text cuts char(n)'s padding, which row_to_json keeps.
+            case ("postgres", .other(let type)) where type.hasPrefix("char"):
+                return "to_jsonb(\(name)) #>> '{}' AS \(name)"
             case ("postgres", .array): return "to_json(\(name))::text AS \(name)"
             case ("postgres", _): return "\(name)::text AS \(name)"
             default: return "CAST(\(name) AS VARCHAR) AS \(name)"

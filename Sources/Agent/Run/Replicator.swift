@@ -1,3 +1,4 @@
+import CrashPoint
 import Debezium
 import Dispatch
 import Foundation
@@ -67,7 +68,12 @@ package actor Replicator {
             status.update { $0.tables[definition.source] = .init(definition: definition, ledger: .init(table: definition.source)) }
         }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
-        if settings.untilEnd { remaining = try await source.endPositions() }
+        if settings.untilEnd, let ends = try await source.endPositions() {
+            // A checkpoint behind an end says that it was reached only if it is a checkpoint of this very log.
+            let stored = try await warehouse.checkpoints().filter { ends[$0.partition] != nil }
+            try report(try await source.lostPartitions(stored))
+            remaining = ends
+        }
         status.update { if $0.state == .starting { $0.state = .ok } }
         do {
             while try await !isDone() {
@@ -184,6 +190,7 @@ package actor Replicator {
     private func apply(_ records: SourceRecords) async throws {
         guard let decoder else { return }
         let batch = decoder.decode(records.batch)
+        CrashPoint.read.reach()
         for entry in records.malformed {
             batch.quarantined.append(entry)
             batch.readUnknown += 1
@@ -254,6 +261,7 @@ package actor Replicator {
             first = false
             return try await warehouse.apply(batch, advancing: advances)
         }
+        CrashPoint.committed.reach()
         var positions: [TopicPartition: Int64] = [:]
         for advance in advances { positions[advance.partition] = advance.to }
         let seconds = (ContinuousClock.now - started) / .seconds(1)

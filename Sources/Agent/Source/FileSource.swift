@@ -73,6 +73,7 @@ package actor FileSource: RecordSource {
         }
     }
 
+    package func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] { [] }
     package func release(_ partitions: [TopicPartition]) async throws {}
     package func confirm(_ positions: [TopicPartition: Int64]) async {}
     package func endPositions() async throws -> [TopicPartition: Int64]? { nil }

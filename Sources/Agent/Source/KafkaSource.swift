@@ -65,32 +65,9 @@ package actor KafkaSource: RecordSource {
 
     package func begin(_ claims: [Checkpoint]) async throws -> [LostPartition] {
         let chosen = try await firstOffsets(claims.filter { $0.position == nil }.map(\.partition))
+        let lost = try await lostPartitions(claims)
         var offsets: [TopicPartition: Int64] = [:]
-        var lost: [LostPartition] = []
-        var verify: [TopicPartition: Int64] = [:]
-        for claim in claims {
-            if let position = claim.position {
-                let ends = try await consumer.watermarks(of: claim.partition)
-                if position < ends.low {
-                    lost.append(
-                        self.lost(
-                            claim.partition,
-                            "the checkpoint is at offset \(position), the log begins at \(ends.low): retention has passed it"))
-                } else if position > ends.high {
-                    lost.append(
-                        self.lost(
-                            claim.partition,
-                            "the checkpoint is at offset \(position), the log ends at \(ends.high): the topic was made anew or cut"
-                        ))
-                } else {
-                    offsets[claim.partition] = position
-                    if let last = claim.lastOffset, last >= ends.low, claim.lastHash != nil { verify[claim.partition] = last }
-                }
-            } else {
-                offsets[claim.partition] = chosen[claim.partition] ?? 0
-            }
-        }
-        lost += try await verified(verify, against: claims)
+        for claim in claims { offsets[claim.partition] = claim.position ?? chosen[claim.partition] ?? 0 }
         // The group wants an answer for every partition; those that are lost are held at their end and not read.
         for partition in lost.map(\.partition) {
             offsets[partition] = try await consumer.watermarks(of: partition).high
@@ -99,6 +76,31 @@ package actor KafkaSource: RecordSource {
         stopped.formUnion(lost.map(\.partition))
         if !lost.isEmpty { try await consumer.pause(lost.map(\.partition)) }
         return lost
+    }
+
+    package func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] {
+        var lost: [LostPartition] = []
+        var verify: [TopicPartition: Int64] = [:]
+        for checkpoint in checkpoints {
+            guard let position = checkpoint.position else { continue }
+            let partition = checkpoint.partition
+            let ends = try await consumer.watermarks(of: partition)
+            if position < ends.low {
+                lost.append(
+                    self.lost(
+                        partition,
+                        "the checkpoint is at offset \(position), the log begins at \(ends.low): retention has passed it"))
+            } else if position > ends.high {
+                lost.append(
+                    self.lost(
+                        partition,
+                        "the checkpoint is at offset \(position), the log ends at \(ends.high): the topic was made anew or cut"
+                    ))
+            } else if let last = checkpoint.lastOffset, last >= ends.low, checkpoint.lastHash != nil {
+                verify[partition] = last
+            }
+        }
+        return try await lost + verified(verify, against: checkpoints)
     }
 
     /// The record before each checkpoint must be the one that was read then, unless it was compacted away.

@@ -1,3 +1,4 @@
+import CrashPoint
 import Replication
 
 extension DuckDBTransaction {
@@ -31,6 +32,7 @@ extension DuckDBTransaction {
     func merge(
         _ staged: StagedTable, _ batch: ChangeBatch, patches: [RowPatch], loadedAt_us: Int64
     ) throws -> MergeAnswer {
+        CrashPoint.staged.reach()
         let found = try matches ?? match(staged, whole: false)
         matches = nil
         return try ReplicationError.translating(staged.definition.source) {

@@ -1,3 +1,4 @@
+import CrashPoint
 import Replication
 
 /// One transaction of a `DuckDBWarehouse`, on its actor's executor.
@@ -32,6 +33,7 @@ final class DuckDBTransaction: WarehouseTransaction {
     }
 
     func commit() throws {
+        CrashPoint.commit.reach()
         // If it fails the engine has rolled back by itself.
         isOpen = false
         do {

@@ -1,3 +1,4 @@
+import CrashPoint
 import Replication
 
 /// Makes what a pipeline's tables lack, inside of a transaction: schemas, current, raw, views, columns.
@@ -10,6 +11,7 @@ struct TableMaker {
         try refuseCollisions(tables)
         let registry = try TableRegistry(session)
         for definition in tables { try ensure(definition, registry) }
+        CrashPoint.ddl.reach()
     }
 
     private func ensure(_ definition: TableDefinition, _ registry: TableRegistry) throws {

@@ -66,12 +66,12 @@ extension PostgresTransaction {
 
     private func stageKeyless(
         _ inserts: [Int32], _ sql: TableSQL, _ batch: ChangeBatch
-    ) throws -> (name: String, first: Int32) {
+    ) throws -> (name: String, first: Int64) {
         let source = sql.definition.source
         let key = "keyless \(source.schema.utf8.count) \(source.schema) \(source.table)"
-        let name = try temporary(key, shape: sql.columns) {
+        let name = try temporary(key, shape: sql.columns, adding: inserts.count) {
             """
-            CREATE TEMP TABLE \($0) ON COMMIT DELETE ROWS AS SELECT 0 AS _ord, NULL::uuid AS _id, \
+            CREATE TEMP TABLE \($0) AS SELECT 0::bigint AS _ord, NULL::uuid AS _id, \
             NULL::uuid AS _image, NULL::timestamptz AS _time, 0::bigint AS _e, 0::bigint AS _c, \
             0::bigint AS _s\(Self.aliases(sql)) FROM \(sql.current) t WITH NO DATA
             """
@@ -82,7 +82,7 @@ extension PostgresTransaction {
             let encoder = FieldEncoder(writer: writer, batch: batch, scratch: scratch)
             for (place, index) in inserts.enumerated() {
                 let event = batch.events[Int(index)]
-                writer.field(Int64(first) + Int64(place))
+                writer.field(first + Int64(place))
                 encoder.uuid(event.id)
                 encoder.uuid(event.imageAfter)
                 encoder.moment(event.sourceTime_us)
@@ -171,10 +171,10 @@ extension PostgresTransaction {
         _ matches: [(row: String, event: Int32)], _ sql: TableSQL, _ batch: ChangeBatch, _ loadedAt: String
     ) throws -> Int {
         guard !matches.isEmpty else { return 0 }
-        let name = try temporary("ends", shape: []) {
+        let name = try temporary("ends", shape: [], adding: matches.count) {
             """
-            CREATE TEMP TABLE \($0) (_ord integer, _row uuid, _by uuid, _time timestamptz, _e bigint, _c bigint, \
-            _s bigint) ON COMMIT DELETE ROWS
+            CREATE TEMP TABLE \($0) (_ord bigint, _row uuid, _by uuid, _time timestamptz, _e bigint, _c bigint, \
+            _s bigint)
             """
         }
         let first = takeOrdinals(matches.count)
@@ -182,7 +182,7 @@ extension PostgresTransaction {
             let encoder = FieldEncoder(writer: writer, batch: batch, scratch: scratch)
             for (place, match) in matches.enumerated() {
                 let event = batch.events[Int(match.event)]
-                writer.field(Int64(first) + Int64(place))
+                writer.field(first + Int64(place))
                 writer.field(match.row)
                 encoder.uuid(event.id)
                 encoder.moment(event.sourceTime_us)

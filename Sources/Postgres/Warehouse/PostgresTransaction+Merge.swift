@@ -91,13 +91,12 @@ extension PostgresTransaction {
     // MARK: Rows with a patch
 
     private func stagePatches(_ patches: [RowPatch], of table: TableDefinition) throws -> String {
-        let name = try temporary("patches", shape: []) {
+        let name = try temporary("patches", shape: [], adding: patches.count) {
             """
-            CREATE TEMP TABLE \($0) (_ord integer PRIMARY KEY, _kind "char", _take bytea, _map text) \
-            ON COMMIT DELETE ROWS
+            CREATE TEMP TABLE \($0) (_ord bigint PRIMARY KEY, _kind "char", _take bytea, _map text)
             """
         }
-        let first = Int64(stagedAt[table.source] ?? 0)
+        let first = stagedAt[table.source] ?? 0
         try session.copyIn("COPY \(name) FROM STDIN", for: "stage patches") { writer in
             for patch in patches {
                 writer.field(first + Int64(patch.row))

@@ -23,16 +23,16 @@ extension PostgresTransaction {
     /// Brings (number, uuid) pairs into a temporary table that all tables share.
     func fillProbe(
         _ count: Int, _ write: (Int, FieldEncoder) -> Void
-    ) throws -> (name: String, first: Int32) {
-        let name = try temporary("probe", shape: []) {
-            "CREATE TEMP TABLE \($0) (_ord integer, _number bigint, _id uuid) ON COMMIT DELETE ROWS"
+    ) throws -> (name: String, first: Int64) {
+        let name = try temporary("probe", shape: [], adding: count) {
+            "CREATE TEMP TABLE \($0) (_ord bigint, _number bigint, _id uuid)"
         }
         let first = takeOrdinals(count)
         let empty = ChangeBatch(capacity: 64)
         try session.copyIn("COPY \(name) FROM STDIN", for: "stage names of events") { writer in
             let encoder = FieldEncoder(writer: writer, batch: empty, scratch: scratch)
             for index in 0..<count {
-                writer.field(Int64(first) + Int64(index))
+                writer.field(first + Int64(index))
                 write(index, encoder)
                 try writer.endLine()
             }

@@ -7,7 +7,7 @@ extension PostgresTransaction {
         let table = staged.definition
         try translating(table) {
             let sql = try TableSQL(table, layout)
-            let name = try stageTable(sql)
+            let name = try stageTable(sql, adding: staged.rows.count)
             let first = takeOrdinals(staged.rows.count)
             stagedAt[table.source] = first
             guard !staged.rows.isEmpty else { return }
@@ -16,7 +16,7 @@ extension PostgresTransaction {
             try session.copyIn("COPY \(name) FROM STDIN", for: sql.purpose("stage rows of")) { writer in
                 let encoder = FieldEncoder(writer: writer, batch: batch, scratch: scratch)
                 for (index, row) in staged.rows.enumerated() {
-                    writer.field(Int64(first) + Int64(index))
+                    writer.field(first + Int64(index))
                     writer.field(Int64(row.mode.rawValue))
                     writer.field(row.isDeleted)
                     encoder.moment(row.time_us)
@@ -43,12 +43,12 @@ extension PostgresTransaction {
     }
 
     /// The table's staging table, made if need be.
-    func stageTable(_ sql: TableSQL) throws -> String {
+    func stageTable(_ sql: TableSQL, adding count: Int = 0) throws -> String {
         let source = sql.definition.source
-        // The key is part of its shape only through current, which has it for good.
-        return try temporary("rows \(source.schema.utf8.count) \(source.schema) \(source.table)", shape: sql.columns) {
+        let key = "rows \(source.schema.utf8.count) \(source.schema) \(source.table)"
+        return try temporary(key, shape: sql.columns, adding: count) {
             """
-            CREATE TEMP TABLE \($0) ON COMMIT DELETE ROWS AS SELECT 0 AS _ord, 0::smallint AS _mode, \
+            CREATE TEMP TABLE \($0) AS SELECT 0::bigint AS _ord, 0::smallint AS _mode, \
             false AS _is_deleted, NULL::timestamptz AS _time, 0::bigint AS _e, 0::bigint AS _c, 0::bigint AS _s, \
             NULL::text AS _map\(Self.aliases(sql)) FROM \(sql.current) t WITH NO DATA
             """

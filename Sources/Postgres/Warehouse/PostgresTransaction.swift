@@ -12,13 +12,14 @@ final class PostgresTransaction: WarehouseTransaction {
     let scratch = ByteArena(capacity: 1 << 12)
 
     /// Temporary tables of this session, and those of them that a rollback would take away.
-    var stages: [String: StageTable] = [:]
-    var stagesMadeHere: Set<String> = []
+    private var stages: [String: StageTable] = [:]
+    private var stagesMadeHere: Set<String> = []
+    private var stagesUsedHere: Set<String> = []
     private var stageCount = 0
-    /// The next staged row's number: rows that were staged before in this transaction have lower ones.
-    var ordinal: Int32 = 0
+    /// The next staged row's number: all that were staged before in this session have lower ones.
+    private var ordinal: Int64 = 0
     /// The first number of what `stage` staged last, by table.
-    var stagedAt: [TableID: Int32] = [:]
+    var stagedAt: [TableID: Int64] = [:]
 
     /// `loaded_at` of what is appended to raw. Set before each batch.
     var loadedAt_us: Int64 = 0
@@ -48,9 +49,9 @@ final class PostgresTransaction: WarehouseTransaction {
                 SET LOCAL work_mem = '64MB'
                 """, for: "begin a batch")
         }
-        ordinal = 0
         stagedAt = [:]
         stagesMadeHere = []
+        stagesUsedHere = []
         checkpoints = [:]
     }
 
@@ -64,12 +65,16 @@ final class PostgresTransaction: WarehouseTransaction {
             }
         }
         stagesMadeHere = []
+        stagesUsedHere = []
     }
 
     func rollback() {
         session.rollback()
-        for name in stagesMadeHere { stages[name] = nil }
+        for key in stagesMadeHere { stages[key] = nil }
+        // What was emptied is full again.
+        for key in stagesUsedHere { stages[key]?.rows = .max / 2 }
         stagesMadeHere = []
+        stagesUsedHere = []
     }
 
     // MARK: Locks
@@ -128,13 +133,29 @@ final class PostgresTransaction: WarehouseTransaction {
 
     // MARK: Temporary tables
 
-    /// The temporary table `kind` with these columns, made if this session hasn't one. Empty at the begin of every
-    /// transaction.
+    /// The temporary table `key` with these columns, made if this session hasn't one. Rows of earlier batches may be in
+    /// it, with lower numbers.
+    ///
+    /// `ON COMMIT DELETE ROWS` would keep them empty, but makes every commit of a session pay, some milliseconds a
+    /// table, for all that it ever staged for. So they are emptied when much has come together.
     /// - Parameters:
-    ///   - key: what it is kept under.
     ///   - shape: what must be the same for it to be used again.
-    func temporary(_ key: String, shape: [String], make: (String) -> String) throws -> String {
-        if let stage = stages[key], stage.shape == shape { return stage.name }
+    ///   - count: rows that are about to be added; those in it are done with then.
+    func temporary(
+        _ key: String, shape: [String], adding count: Int, make: (String) -> String
+    ) throws -> String {
+        if var stage = stages[key], stage.shape == shape {
+            if count > 0 {
+                stagesUsedHere.insert(key)
+                if stage.rows > StageTable.rows_max {
+                    try session.execute("TRUNCATE \(stage.name)", for: "empty a staging table")
+                    stage.rows = 0
+                }
+                stage.rows += count
+                stages[key] = stage
+            }
+            return stage.name
+        }
         if let old = stages[key] {
             try session.execute("DROP TABLE IF EXISTS \(old.name)", for: "drop a staging table")
             stages[key] = nil
@@ -142,21 +163,26 @@ final class PostgresTransaction: WarehouseTransaction {
         stageCount += 1
         let name = "millrace_\(stageCount)"
         try session.execute(make(name), for: "make a staging table")
-        stages[key] = StageTable(name: "pg_temp.\(name)", shape: shape)
+        stages[key] = StageTable(name: "pg_temp.\(name)", shape: shape, rows: count)
         stagesMadeHere.insert(key)
         return "pg_temp.\(name)"
     }
 
     /// Numbers for `count` rows.
-    func takeOrdinals(_ count: Int) -> Int32 {
+    func takeOrdinals(_ count: Int) -> Int64 {
         let first = ordinal
-        ordinal += Int32(count)
+        ordinal += Int64(count)
         return first
     }
 }
 
 /// A temporary table of the session.
 struct StageTable {
+    /// Rows that may be left from earlier batches before it is emptied.
+    static let rows_max = 2000
+
     var name: String
     var shape: [String]
+    /// At most so many are in it.
+    var rows: Int
 }

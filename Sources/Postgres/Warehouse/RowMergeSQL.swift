@@ -7,8 +7,8 @@ struct RowMergeSQL {
     let stage: String
     /// The patches, if this merge has some; rows with one are left to `patchRows`.
     let patch: String?
-    /// The first row of this merge: the stage may still hold those of another.
-    let first: Int32
+    /// The first row of this merge: the stage still holds those of others.
+    let first: Int64
     /// A literal.
     let loadedAt: String
 

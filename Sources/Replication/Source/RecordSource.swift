@@ -17,6 +17,9 @@ package protocol RecordSource: Sendable {
     /// can't be continued (a lost slot) are given back with the reason, and aren't read.
     func begin(_ claims: [Checkpoint]) async throws -> [LostPartition]
 
+    /// Which of these checkpoints can't be continued, whoever reads their partitions.
+    func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition]
+
     /// Lets go of partitions after `.revoked`, once nothing of them is in flight.
     func release(_ partitions: [TopicPartition]) async throws
 

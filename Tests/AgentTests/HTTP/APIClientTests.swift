@@ -57,7 +57,7 @@ struct APIClientTests {
                 #expect(status.isAgentRunning)
                 let partition = TopicPartition(topic: "test", partition: 0)
                 #expect(try await client.checkpoints().map(\.position) == [1])
-                try await client.set(positions: [partition: .some(nil)])
+                try await client.set(positions: [partition: Int64?.none])
                 #expect(try await fixture.warehouse.checkpoints().map(\.position) == [nil])
                 #expect(try await client.quarantine().isEmpty)
                 #expect(try await client.quarantined(3) == nil)
