@@ -19,8 +19,14 @@ struct TableMaker {
         if let known, known.definition == definition, known.layout == layout, try isWhole(definition) { return }
         try refuseNames(definition)
         try refuseOthers(definition, registry)
-        if let known { try refuseChanges(definition, known.definition) }
+        if let known, known.definition.hasShape { try refuseChanges(definition, known.definition) }
+        guard definition.hasShape else {
+            // Only its floor can be kept so far.
+            if known == nil { try TableRegistry.write(definition, layout, madeAt_us: now_us, session) }
+            return
+        }
 
+        let made = known?.definition.hasShape == true ? known : nil
         let sql = TableSQL(definition, layout)
         let schemas = [
             (layout.current, layout.hasCurrent), (layout.raw, layout.hasRaw), (layout.live, layout.hasCurrent),
@@ -30,12 +36,12 @@ struct TableMaker {
             try run("CREATE SCHEMA IF NOT EXISTS \(SQLName.quoted(schema))", definition)
         }
         if layout.hasCurrent {
-            let isOurs = known?.layout.hasCurrent == true && known?.layout.current == layout.current
+            let isOurs = made?.layout.hasCurrent == true && known?.layout.current == layout.current
             try table(layout.current, sql.createCurrent, sql.currentColumns, isOurs: isOurs, definition)
             try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
         }
         if layout.hasRaw {
-            let isOurs = known?.layout.hasRaw == true && known?.layout.raw == layout.raw
+            let isOurs = made?.layout.hasRaw == true && known?.layout.raw == layout.raw
             try table(layout.raw, sql.createRaw, TableSQL.rawColumns, isOurs: isOurs, definition)
             if layout.hasCurrent || !definition.isKeyless {
                 let isOurView = isOurs && known?.layout.history == layout.history

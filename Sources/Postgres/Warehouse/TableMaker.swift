@@ -19,7 +19,15 @@ struct TableMaker {
     static let nameLength_max = 63
 
     mutating func ensure(_ wanted: TableDefinition) throws {
-        let known = registry.entry(layout.pipeline, wanted.source)
+        let entered = registry.entry(layout.pipeline, wanted.source)
+        // Of a table without a shape only the floor could be kept: nothing was made.
+        let known = entered?.definition.hasShape == true ? entered : nil
+        guard wanted.hasShape else {
+            if entered == nil {
+                try registry.write(TableRegistry.Entry(pipeline: layout.pipeline, definition: wanted, layout: layout, isAdopted: false), session)
+            }
+            return
+        }
         try checkNames(wanted)
         try checkOwners(wanted)
         if let known { try checkUnchanged(wanted, known) }

@@ -91,7 +91,7 @@ package struct BatchApplier {
         entry.read = table < batch.read.count ? batch.read[table] : 0
 
         var fresh = events
-        if layout.hasRaw, let duplicates = try duplicates(definition, events, marks, transaction) {
+        if layout.hasRaw, definition.hasShape, let duplicates = try duplicates(definition, events, marks, transaction) {
             entry.duplicate = duplicates.count
             fresh = events.filter { !duplicates.contains($0) }
         }
@@ -103,7 +103,9 @@ package struct BatchApplier {
         }
         dropRepeated(&truncates, &entry)
 
-        if definition.isKeyless {
+        if !definition.hasShape {
+            leaveFloor(truncates, &entry, &state)
+        } else if definition.isKeyless {
             try applyKeyless(definition, rowEvents, truncates, &entry, &state, transaction)
         } else {
             try applyKeyed(table, definition, rowEvents, truncates, &entry, &state, transaction)
@@ -126,6 +128,16 @@ package struct BatchApplier {
         let all = truncates
         truncates = all.filter { seen.insert(batch.events[Int($0)].id).inserted }
         entry.duplicate += all.count - truncates.count
+    }
+
+    /// A table whose rows were never seen has nothing that a truncate could delete, and no raw yet: its floor stays.
+    private func leaveFloor(_ truncates: [Int32], _ entry: inout LedgerEntry, _ state: inout TableState) {
+        for event in truncates.map({ batch.events[Int($0)] }) {
+            entry.applied += 1
+            guard event.version > state.floor else { continue }
+            state.floor = event.version
+            state.floorTime_us = event.sourceTime_us
+        }
     }
 
     private mutating func applyKeyed(

@@ -84,6 +84,8 @@ package struct TableDefinition: Hashable, Sendable {
     }
 
     package var isKeyless: Bool { key.isEmpty }
+    /// False for a table of which nothing but a truncate is known: it has no columns yet, and no key that could be told.
+    package var hasShape: Bool { !columns.isEmpty }
 }
 
 /// The pipeline's names and layers in a warehouse.

@@ -52,8 +52,15 @@ struct APIClientTests {
             try await withServer(pipeline, fixture) { address in
                 #expect(AgentFile.read(in: dir)?.address == address)
                 let client = try #require(try await APIClient.running(pipeline))
+                func withoutLag(_ report: StatusReport) -> StatusReport {
+                    // The only thing that moves by itself.
+                    var report = report
+                    for index in report.tables.indices { report.tables[index].lag_ms = nil }
+                    return report
+                }
                 let status = try await client.status()
-                #expect(status == (try await fixture.control.status()))
+                let told = withoutLag(try await fixture.control.status())
+                #expect(withoutLag(status) == told)
                 #expect(status.isAgentRunning)
                 let partition = TopicPartition(topic: "test", partition: 0)
                 #expect(try await client.checkpoints().map(\.position) == [1])
