@@ -52,12 +52,16 @@ let package = Package(
         ),
         .target(
             name: "Postgres",
-            dependencies: ["Replication", "SerialQueue", "CrashPoint", "CLibPQ", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Replication", "SerialQueue", "CrashPoint", "CLibPQ", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict
         ),
         .target(
             name: "DuckDB",
-            dependencies: ["Replication", "SerialQueue", "CrashPoint", "CDuckDB", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Replication", "SerialQueue", "CrashPoint", "CDuckDB", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -92,11 +96,14 @@ let package = Package(
         ),
 
         // Tests, in the order in which they are worth reading.
-        .testTarget(name: "ReplicationTests", dependencies: ["Replication", "ReplicationTestKit", "JSON"], swiftSettings: strict),
+        .testTarget(
+            name: "ReplicationTests", dependencies: ["Replication", "ReplicationTestKit", "JSON"], swiftSettings: strict
+        ),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "EventFileTests", dependencies: ["EventFile", "Replication", "JSON"], swiftSettings: strict),
         .testTarget(
-            name: "DebeziumTests", dependencies: ["Debezium", "Replication", "JSON", "EventFile"], swiftSettings: strict),
+            name: "DebeziumTests", dependencies: ["Debezium", "Replication", "JSON", "EventFile"], swiftSettings: strict
+        ),
         .testTarget(name: "PipelineFileTests", dependencies: ["PipelineFile"], swiftSettings: strict),
         .testTarget(
             name: "KafkaTests",

@@ -56,7 +56,8 @@ package final class MemoryTransaction: WarehouseTransaction {
             let event = batch.events[Int(index)]
             let isNew = working.rawIDs[table.source, default: []].insert(event.id).inserted
             guard isNew || without.contains(.duplicateProbe) else {
-                throw ReplicationError(.duplicateRaw, "\(table.source): an event is in raw already", table: table.source)
+                throw ReplicationError(
+                    .duplicateRaw, "\(table.source): an event is in raw already", table: table.source)
             }
             var unchanged: [String] = []
             if event.after >= 0 {
@@ -80,7 +81,9 @@ package final class MemoryTransaction: WarehouseTransaction {
         var parts: [String] = []
         for (column, definition) in table.columns.enumerated() {
             let field = batch.field(image, column, width: width)
-            if field.isKnown { parts.append(JSONText.quoted(definition.name) + ":" + json(field, definition.type, batch)) }
+            if field.isKnown {
+                parts.append(JSONText.quoted(definition.name) + ":" + json(field, definition.type, batch))
+            }
         }
         return "{" + parts.joined(separator: ",") + "}"
     }

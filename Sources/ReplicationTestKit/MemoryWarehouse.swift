@@ -67,8 +67,10 @@ package actor MemoryWarehouse: Warehouse {
     package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {
         var sums: [TableID?: LedgerEntry] = [:]
         for entry in transaction.committed.ledger { sums[entry.table, default: .init(table: entry.table)] += entry }
-        return (sums.values.sorted { ($0.table?.description ?? "") < ($1.table?.description ?? "") },
-            transaction.committed.control)
+        return (
+            sums.values.sorted { ($0.table?.description ?? "") < ($1.table?.description ?? "") },
+            transaction.committed.control
+        )
     }
 
     package func counts(_ table: TableDefinition) async throws -> TableCounts {

@@ -21,7 +21,9 @@ import Testing
             let to = from + Int64(events.count)
             let outcome = try await subject.warehouse.apply(
                 builder.batch(events, from: from),
-                advancing: [CheckpointAdvance(partition: partition, from: position, to: to, token: claim.token, spans: [0])])
+                advancing: [
+                    CheckpointAdvance(partition: partition, from: position, to: to, token: claim.token, spans: [0])
+                ])
             position = to
             for entry in outcome.ledger { sum += entry }
         }
@@ -60,7 +62,8 @@ import Testing
                 #expect(versions == reference ?? versions, "\(engine), seed \(seed), \(name): versions")
                 reference = reference ?? versions
                 let raw = try await subject.rawCount(model)
-                #expect(raw.rows == history.events.count && raw.events == raw.rows, "\(engine), seed \(seed), \(name): raw")
+                #expect(
+                    raw.rows == history.events.count && raw.events == raw.rows, "\(engine), seed \(seed), \(name): raw")
                 #expect(sum.addsUp && sum.read == events.count)
                 let stored = try await subject.warehouse.ledger().tables.first { $0.table == model.source }
                 #expect(stored?.read == sum.read && stored?.applied == sum.applied, "the stored ledger is the one told")
@@ -146,7 +149,8 @@ import Testing
     @Test(arguments: Engine.allCases) func keylessTablesAreMultisets(engine: Engine) async throws {
         let table = TableID(schema: "public", table: "keyless")
         let definition = TableDefinition(
-            source: table, target: "keyless", columns: [Column(name: "a", type: .bigint), Column(name: "b", type: .text)],
+            source: table, target: "keyless",
+            columns: [Column(name: "a", type: .bigint), Column(name: "b", type: .text)],
             key: [])
         func version(_ commit: Int64) -> Version { .change(epoch: 0, commit: commit, place: commit) }
         let twin: [Cell] = [.int(1), .text("twin")]
@@ -192,7 +196,8 @@ import Testing
         try await subject.warehouse.ensure([wider])
         let version = Version.change(epoch: 0, commit: 1_000_000, place: 1)
         _ = try await replicate(
-            [[EventSpec(.create, model.source, version, after: [.int(1000), .int(1), .null, .int(5)])]], wider, into: subject)
+            [[EventSpec(.create, model.source, version, after: [.int(1000), .int(1), .null, .int(5)])]], wider,
+            into: subject)
         #expect(try await subject.warehouse.knownTables() == [wider])
         let counts = try await subject.warehouse.counts(wider)
         #expect(counts.live == history.rows.count + 1)

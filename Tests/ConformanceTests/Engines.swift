@@ -15,7 +15,8 @@ enum Engine: String, CaseIterable, Sendable {
         switch self {
         case .memory: return Subject(warehouse: MemoryWarehouse(layout: layout), layout: layout, folder: nil)
         case .duckdb:
-            let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-conformance-\(UUID().uuidString)")
+            let folder = FileManager.default.temporaryDirectory.appending(
+                path: "millrace-conformance-\(UUID().uuidString)")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             let warehouse = DuckDBWarehouse(
                 path: folder.appending(path: "w.duckdb").path, memoryLimit: "256MiB", library: nil, layout: layout)

@@ -10,8 +10,10 @@ import ThrowawayPostgres
     private static let topic = "shop.public.items"
 
     private func record(_ id: Int, _ lsn: Int) -> OutgoingRecord {
-        let key = "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":false,\"field\":\"id\"}],\"optional\":false,\"name\":\"Key\"},\"payload\":{\"id\":\(id)}}"
-        let fields = "[{\"type\":\"int32\",\"optional\":false,\"field\":\"id\"},{\"type\":\"int64\",\"optional\":true,\"field\":\"n\"}]"
+        let key =
+            "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":false,\"field\":\"id\"}],\"optional\":false,\"name\":\"Key\"},\"payload\":{\"id\":\(id)}}"
+        let fields =
+            "[{\"type\":\"int32\",\"optional\":false,\"field\":\"id\"},{\"type\":\"int64\",\"optional\":true,\"field\":\"n\"}]"
         let value =
             "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"type\":\"struct\",\"fields\":\(fields),\"optional\":true,\"name\":\"Value\",\"field\":\"after\"}],"
             + "\"optional\":false,\"name\":\"Envelope\"},\"payload\":{\"before\":null,\"after\":{\"id\":\(id),\"n\":\(lsn)},\"source\":{\"version\":\"3\","
@@ -44,16 +46,16 @@ import ThrowawayPostgres
         let broker = try MockBroker(topics: [Self.topic: 8], logger: logger)
         for agent in ["a", "b"] {
             try """
-                pipeline: pair
-                source:
-                  kafka:
-                    brokers: \(broker.bootstrap)
-                    topics: [\(Self.topic)]
-                    properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000, heartbeat.interval.ms: 500 }
-                warehouse: { postgres: { url: "\(server.url())" } }
-                batch: { max_rows: 200 }
-                agent: { listen: "127.0.0.1:0", dir: .millrace-\(agent) }
-                """.write(to: folder.appending(path: "\(agent).yaml"), atomically: true, encoding: .utf8)
+            pipeline: pair
+            source:
+              kafka:
+                brokers: \(broker.bootstrap)
+                topics: [\(Self.topic)]
+                properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000, heartbeat.interval.ms: 500 }
+            warehouse: { postgres: { url: "\(server.url())" } }
+            batch: { max_rows: 200 }
+            agent: { listen: "127.0.0.1:0", dir: .millrace-\(agent) }
+            """.write(to: folder.appending(path: "\(agent).yaml"), atomically: true, encoding: .utf8)
         }
         let producer = try Producer(brokers: broker.bootstrap, logger: logger)
         var lsn = 0
@@ -72,7 +74,8 @@ import ThrowawayPostgres
         try await produce(2000)
         let first = try AgentProcess(["run", "-c", "a.yaml"], in: folder)
         try await until("the first agent has applied something") {
-            (try? await number("select coalesce(sum(read), 0) from _millrace.ledger where pipeline = 'pair'")) ?? 0 >= 2000
+            (try? await number("select coalesce(sum(read), 0) from _millrace.ledger where pipeline = 'pair'")) ?? 0
+                >= 2000
         }
         let second = try AgentProcess(["run", "-c", "b.yaml"], in: folder)
         try await until("both own partitions") {
@@ -108,7 +111,8 @@ import ThrowawayPostgres
                 "select count(*) from _millrace.ledger where read <> applied + superseded + duplicate + compacted + filtered + quarantined + deferred"
             ) == 0)
         let wrong = try await number(
-            "select count(*) from pair_live.items i where n <> (select max((r.after->>'n')::bigint) from pair_raw.items r where r.key::text = '{\"id\":' || i.id || '}')")
+            "select count(*) from pair_live.items i where n <> (select max((r.after->>'n')::bigint) from pair_raw.items r where r.key::text = '{\"id\":' || i.id || '}')"
+        )
         #expect(wrong == 0, "every row is its newest event")
         await producer.close()
         broker.close()
@@ -124,20 +128,23 @@ import ThrowawayPostgres
         defer { broker.close() }
         for agent in ["a", "b"] {
             try """
-                pipeline: solo
-                source:
-                  kafka: { brokers: "\(broker.bootstrap)", topics: [\(Self.topic)], properties: { fetch.wait.max.ms: 10 } }
-                warehouse: { duckdb: { path: solo.duckdb } }
-                agent: { listen: "127.0.0.1:0", dir: .millrace-\(agent) }
-                """.write(to: folder.appending(path: "\(agent).yaml"), atomically: true, encoding: .utf8)
+            pipeline: solo
+            source:
+              kafka: { brokers: "\(broker.bootstrap)", topics: [\(Self.topic)], properties: { fetch.wait.max.ms: 10 } }
+            warehouse: { duckdb: { path: solo.duckdb } }
+            agent: { listen: "127.0.0.1:0", dir: .millrace-\(agent) }
+            """.write(to: folder.appending(path: "\(agent).yaml"), atomically: true, encoding: .utf8)
         }
         let first = try AgentProcess(["run", "-c", "a.yaml"], in: folder)
-        try await until("the first has the file") { FileManager.default.fileExists(atPath: folder.appending(path: ".millrace-a/agent.json").path) }
+        try await until("the first has the file") {
+            FileManager.default.fileExists(atPath: folder.appending(path: ".millrace-a/agent.json").path)
+        }
         let second = try AgentProcess.run(["run", "-c", "b.yaml"], in: folder)
         #expect(second.status == 3)
         #expect(second.errors.contains("Error: ") && second.errors.contains("Try: "), "\(second.errors)")
         // Commands of the same agent folder go through the running one.
-        let query = try AgentProcess.run(["query", "-c", "a.yaml", "--format", "json", "select 42 as answer"], in: folder)
+        let query = try AgentProcess.run(
+            ["query", "-c", "a.yaml", "--format", "json", "select 42 as answer"], in: folder)
         #expect(query.status == 0 && query.output.contains("42"), "\(query.errors)")
         first.signal(SIGTERM)
         #expect(first.wait().status == 0)
@@ -151,12 +158,12 @@ import ThrowawayPostgres
         let server = try await ThrowawayPostgres.start()
         let broker = try MockBroker(topics: [Self.topic: 2], logger: logger)
         try """
-            pipeline: away
-            source:
-              kafka: { brokers: "\(broker.bootstrap)", topics: [\(Self.topic)], properties: { fetch.wait.max.ms: 10 } }
-            warehouse: { postgres: { url: "\(server.url())" } }
-            agent: { listen: "127.0.0.1:0" }
-            """.write(to: folder.appending(path: "a.yaml"), atomically: true, encoding: .utf8)
+        pipeline: away
+        source:
+          kafka: { brokers: "\(broker.bootstrap)", topics: [\(Self.topic)], properties: { fetch.wait.max.ms: 10 } }
+        warehouse: { postgres: { url: "\(server.url())" } }
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "a.yaml"), atomically: true, encoding: .utf8)
         let producer = try Producer(brokers: broker.bootstrap, logger: logger)
         try await producer.send((1...500).map { record($0, $0) })
         _ = try await producer.flush()

@@ -82,7 +82,8 @@ import Testing
         batch.readUnknown = 1
         batch.quarantined = [
             QuarantineEntry(
-                table: nil, partition: shop.builder.partition, offset: 77, reason: "not JSON", key: [0, 255], value: nil,
+                table: nil, partition: shop.builder.partition, offset: 77, reason: "not JSON", key: [0, 255],
+                value: nil,
                 headers: #"[["a","b"]]"#)
         ]
         try await shop.apply(batch)

@@ -48,8 +48,9 @@ import Testing
                 after: [.int(1), .text("b"), .unchanged, .text("12.50"), .json(#"["u","v"]"#)])
         ])
         #expect(try await shop.rows("SELECT * FROM shop_live.orders") == [#"1|b|x|12.50|["u","v"]"#])
-        #expect(try await shop.rows(#"SELECT note, "Betrag (€)", is_current FROM shop_history.orders ORDER BY valid_from"#)
-            == ["x|∅|false", "x|12.50|true"])
+        #expect(
+            try await shop.rows(#"SELECT note, "Betrag (€)", is_current FROM shop_history.orders ORDER BY valid_from"#)
+                == ["x|∅|false", "x|12.50|true"])
         // An older, narrower definition doesn't take them away.
         try await shop.warehouse.ensure([wider])
         #expect(try await shop.rows(#"SELECT "Betrag (€)" FROM shop.orders"#) == ["12.50"])
@@ -66,7 +67,8 @@ import Testing
         #expect(error?.remedy?.contains("adopt") == true)
         // Nothing was made.
         #expect(try await shop.rows("SELECT count(*) FROM _millrace.tables") == ["0"])
-        #expect(try await shop.rows("SELECT schema_name FROM duckdb_tables() WHERE schema_name LIKE 'shop%'") == ["shop"])
+        #expect(
+            try await shop.rows("SELECT schema_name FROM duckdb_tables() WHERE schema_name LIKE 'shop%'") == ["shop"])
     }
 
     @Test func aForeignTableIsAdopted() async throws {
@@ -87,9 +89,10 @@ import Testing
         // No version is older than any.
         try await shop.apply([update(1, .text("new"), .unchanged, at: 1), delete(2, at: 2)])
         #expect(
-            try await shop.rows("SELECT id, status, note, is_deleted, _version_commit FROM shop.orders ORDER BY id") == [
-                "1|new|∅|false|1", "2|old|∅|true|2",
-            ])
+            try await shop.rows("SELECT id, status, note, is_deleted, _version_commit FROM shop.orders ORDER BY id")
+                == [
+                    "1|new|∅|false|1", "2|old|∅|true|2",
+                ])
     }
 
     @Test func duplicatesInAnAdoptedTableAreFound() async throws {
@@ -137,14 +140,18 @@ import Testing
         #expect(try await shop.rows("SELECT count(*) FROM shop_live.orders") == ["0"])
         // Now it is ours.
         try await shop.warehouse.ensure([orders])
-        #expect(try await shop.rows("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'orders_replaced_%'") == ["2"])
+        #expect(
+            try await shop.rows("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'orders_replaced_%'") == [
+                "2"
+            ])
     }
 
     @Test func anotherPipelinesTableIsRefused() async throws {
         let shop = try await WarehouseFixture([.orders])
         await shop.warehouse.close()
         let other = DuckDBWarehouse(
-            path: shop.path, layout: WarehouseLayout(pipeline: "second", current: "shop", raw: "second_raw"), threads: 1)
+            path: shop.path, layout: WarehouseLayout(pipeline: "second", current: "shop", raw: "second_raw"), threads: 1
+        )
         try await other.open(readOnly: false)
         var orders = TableDefinition.orders
         orders.existing = .replace
@@ -173,27 +180,31 @@ import Testing
         var table = TableDefinition.orders
         table.columns[1].name = "is_deleted"
         table.metadata = MetadataNames(
-            isDeleted: "_fivetran_deleted", deletedAt: "gone \"at\"", sourceUpdatedAt: "u'p", loadedAt: "_fivetran_synced")
+            isDeleted: "_fivetran_deleted", deletedAt: "gone \"at\"", sourceUpdatedAt: "u'p",
+            loadedAt: "_fivetran_synced")
         let shop = try await WarehouseFixture([table])
         try await shop.apply([create(1, .text("a"), .null, at: 10)])
         try await shop.apply([delete(1, at: 20)])
         try await shop.apply([truncate(at: 30)])
         let rows = try await shop.rows(
-            #"SELECT is_deleted, _fivetran_deleted, epoch_us("gone ""at""")::BIGINT, "u'p" = "gone ""at""" FROM shop.orders"#)
+            #"SELECT is_deleted, _fivetran_deleted, epoch_us("gone ""at""")::BIGINT, "u'p" = "gone ""at""" FROM shop.orders"#
+        )
         #expect(rows == ["a|true|30000000|true"])
         #expect(try await shop.warehouse.knownTables() == [table])
     }
 
     @Test func hostileNamesAreOnlyNames() async throws {
         let names = [
-            #"a"b"#, "it's", "x; DROP TABLE t; --", "select", "with space", "ünïcödé 😀", "/slash~tilde", "c0", "s_ord", "0",
+            #"a"b"#, "it's", "x; DROP TABLE t; --", "select", "with space", "ünïcödé 😀", "/slash~tilde", "c0", "s_ord",
+            "0",
             #"back\slash"#, "null]", "%", "\"", "",
         ].filter { !$0.isEmpty }
         let table = TableDefinition(
             source: TableID(schema: #"pu"bl'ic"#, table: #"ta"ble"#), target: #"ta"b'le; --"#,
             columns: [Column(name: #"i"d'"#, type: .bigint, isKey: true, nullable: false)]
                 + names.map { Column(name: $0, type: .text) }, key: [0])
-        let layout = WarehouseLayout(pipeline: "shop", current: #"cur"r'ent"#, raw: "ra w", live: "li;ve", history: "hi\"st")
+        let layout = WarehouseLayout(
+            pipeline: "shop", current: #"cur"r'ent"#, raw: "ra w", live: "li;ve", history: "hi\"st")
         let shop = try await WarehouseFixture([table], layout: layout)
         let values = names.indices.map { Cell.text("v\($0)") }
         try await shop.apply([EventSpec(.create, table.source, version(10), after: [.int(1)] + values)])
@@ -209,7 +220,9 @@ import Testing
         let history = try await shop.rows(#"SELECT * FROM "hi""st"."ta""b'le; --" ORDER BY valid_from"#)
         #expect(history.count == 2 && history.allSatisfy { $0.hasPrefix(expected + "|") })
         try await shop.warehouse.drop(tables: true)
-        #expect(try await shop.rows("SELECT count(*) FROM duckdb_tables() WHERE schema_name <> '_millrace' AND NOT temporary") == ["0"])
+        #expect(
+            try await shop.rows(
+                "SELECT count(*) FROM duckdb_tables() WHERE schema_name <> '_millrace' AND NOT temporary") == ["0"])
     }
 
     @Test func aSchemaAndTheFileMayHaveOneName() async throws {
@@ -237,13 +250,17 @@ import Testing
         #expect(try await shop.rows("SELECT count(*) FROM shop_live.orders") == ["1"])
         try await shop.warehouse.drop(tables: true)
         #expect(try await shop.rows("SELECT table_name FROM duckdb_tables() WHERE schema_name LIKE 'shop%'") == [])
-        #expect(try await shop.rows("SELECT DISTINCT schema_name FROM duckdb_schemas() WHERE schema_name = 'shop'") == [])
+        #expect(
+            try await shop.rows("SELECT DISTINCT schema_name FROM duckdb_schemas() WHERE schema_name = 'shop'") == [])
     }
 
     @Test func layersMayBeMissing() async throws {
         let raw = try await WarehouseFixture([.orders], layout: WarehouseLayout(pipeline: "shop", hasCurrent: false))
         try await raw.apply([create(1, .text("a"), .null, at: 10), truncate(at: 11)])
-        #expect(try await raw.rows("SELECT op, after FROM shop_raw.orders ORDER BY op") == [#"c|{"id":1,"status":"a","note":null}"#, "t|∅"])
+        #expect(
+            try await raw.rows("SELECT op, after FROM shop_raw.orders ORDER BY op") == [
+                #"c|{"id":1,"status":"a","note":null}"#, "t|∅",
+            ])
         #expect(try await raw.warehouse.counts(.orders) == TableCounts(live: 0, deleted: 0, incomplete: 0))
         #expect(try await raw.rows("SELECT count(*) FROM shop_history.orders") == ["1"])
         // Current is added later.

@@ -18,7 +18,10 @@ import Testing
                 + [create(1, .text("a"), .null, at: 100)])
         #expect(outcome.quarantined == 2)
         #expect(outcome.ledger.first { $0.table == Self.priced.source }?.applied == 18)
-        #expect(try await shop.rows("SELECT count(*), sum(price) FROM shop.types") == ["18|\(210 - 20).00".replacing("190.00", with: "194.50")])
+        #expect(
+            try await shop.rows("SELECT count(*), sum(price) FROM shop.types") == [
+                "18|\(210 - 20).00".replacing("190.00", with: "194.50")
+            ])
         #expect(try await shop.rows("SELECT id FROM shop.orders") == ["1"])
         let put = try await shop.warehouse.quarantine()
         #expect(put.map(\.entry.offset) == [6, 12])
@@ -87,7 +90,8 @@ import Testing
         let shop = try await WarehouseFixture([.orders])
         let warehouse = shop.warehouse
         let query = Task {
-            try await warehouse.query("SELECT count(*) FROM range(100000000) a, range(100000) b WHERE a.range = b.range + 1", rows_max: 1)
+            try await warehouse.query(
+                "SELECT count(*) FROM range(100000000) a, range(100000) b WHERE a.range = b.range + 1", rows_max: 1)
         }
         // Again and again, as the statement may not have begun yet.
         let stopper = Task {

@@ -10,13 +10,16 @@ import Testing
 
     @Test func newRowsAreInserted() async throws {
         let shop = try await WarehouseFixture([.orders])
-        let outcome = try await shop.apply([create(1, .text("new"), .null, at: 10), create(2, .text("paid"), .text("x"), at: 11)])
+        let outcome = try await shop.apply([
+            create(1, .text("new"), .null, at: 10), create(2, .text("paid"), .text("x"), at: 11),
+        ])
         #expect(outcome.ledger.first?.applied == 2)
         #expect(
             try await shop.rows(current) == ["1|new|∅|false|∅|10", "2|paid|x|false|∅|11"])
         #expect(try await shop.rows("SELECT * FROM shop_live.orders ORDER BY id") == ["1|new|∅", "2|paid|x"])
         let times = try await shop.rows(
-            "SELECT epoch_us(_source_updated_at)::BIGINT, _loaded_at IS NOT NULL, _version_epoch, _version_seq, _version_columns FROM shop.orders WHERE id = 1")
+            "SELECT epoch_us(_source_updated_at)::BIGINT, _loaded_at IS NOT NULL, _version_epoch, _version_seq, _version_columns FROM shop.orders WHERE id = 1"
+        )
         #expect(times == ["10000000|true|0|2|∅"])
     }
 
@@ -89,10 +92,11 @@ import Testing
         #expect(outcome.ledger.first?.applied == 5)
         #expect(outcome.ledger.first?.superseded == 1)
         #expect(
-            try await shop.rows("SELECT id, status, note, is_deleted, _version_columns FROM shop.orders ORDER BY id") == [
-                "1|full|∅|false|∅", "2|s2|n2|true|∅", "3|masked|n3|false|{\"note\":[0,103,2]}", "4|s4|n4|false|∅",
-                "5|s5|n5|false|∅", "6|s6|n6|false|∅", "8|lone|∅|false|{\"note\":[null]}", "9|new|∅|false|∅",
-            ])
+            try await shop.rows("SELECT id, status, note, is_deleted, _version_columns FROM shop.orders ORDER BY id")
+                == [
+                    "1|full|∅|false|∅", "2|s2|n2|true|∅", "3|masked|n3|false|{\"note\":[0,103,2]}", "4|s4|n4|false|∅",
+                    "5|s5|n5|false|∅", "6|s6|n6|false|∅", "8|lone|∅|false|{\"note\":[null]}", "9|new|∅|false|∅",
+                ])
         #expect(try await shop.warehouse.counts(.orders) == TableCounts(live: 7, deleted: 1, incomplete: 1))
     }
 
@@ -168,7 +172,8 @@ import Testing
         try await shop.apply((1...5000).filter { $0 % 2 == 0 }.map { delete($0, at: 10_000 + $0) })
         #expect(try await shop.warehouse.counts(.orders) == TableCounts(live: 2500, deleted: 2500, incomplete: 0))
         #expect(
-            try await shop.rows("SELECT count(*) FROM shop.orders WHERE note = 'note of row ' || id AND status = 'status ' || id")
+            try await shop.rows(
+                "SELECT count(*) FROM shop.orders WHERE note = 'note of row ' || id AND status = 'status ' || id")
                 == ["5000"])
     }
 

@@ -65,7 +65,8 @@ import Testing
         let open = try await shop.rows("SELECT id, n FROM shop_history.model WHERE is_current ORDER BY id")
         #expect(open == history.rows.sorted { $0.key < $1.key }.map { "\($0.key)|\($0.value.n)" })
         let overlaps = try await shop.rows(
-            "SELECT count(*) FROM shop_history.model WHERE NOT is_current AND (valid_to IS NULL OR valid_to < valid_from)")
+            "SELECT count(*) FROM shop_history.model WHERE NOT is_current AND (valid_to IS NULL OR valid_to < valid_from)"
+        )
         #expect(overlaps == ["0"])
     }
 }

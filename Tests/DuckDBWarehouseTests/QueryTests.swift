@@ -19,7 +19,8 @@ import Testing
         try await shop.apply([create(1, .text("a"), .null, at: 10)])
         let statements = [
             "DELETE FROM shop.orders", "SELECT 1; DELETE FROM shop.orders", "DROP TABLE shop.orders", "COMMIT",
-            "CREATE TABLE t AS SELECT 1", "SET threads = 1", "ATTACH 'x.duckdb'", "COPY shop.orders TO 'x.csv'", "CHECKPOINT",
+            "CREATE TABLE t AS SELECT 1", "SET threads = 1", "ATTACH 'x.duckdb'", "COPY shop.orders TO 'x.csv'",
+            "CHECKPOINT",
             "EXPLAIN ANALYZE DELETE FROM shop.orders", "PRAGMA database_list", "INSTALL httpfs", "BEGIN",
             "INSERT INTO shop.orders DEFAULT VALUES RETURNING id", "", "selec 1", "SELECT nope FROM shop.orders",
             "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM read_text('/etc/hostname')",
@@ -45,11 +46,15 @@ import Testing
             -- a comment; with a semicolon
             """, rows_max: 10)
         #expect(
-            result.rows == [[
-                "1", "1.50", "true", "x\"y", "2.5", "\"nan\"", "\"-inf\"", nil, "[1,null]", #"{"a":"q\""}"#, #"{"k":"v"}"#,
-                "2024-02-29 10:00:00+00", "2024-02-29", "\\xdead", #"{"a": 1.10}"#, "1 day", "12345678901234567890123456789",
-                "[12345678901234567890.12]", "-0.50",
-            ]])
+            result.rows == [
+                [
+                    "1", "1.50", "true", "x\"y", "2.5", "\"nan\"", "\"-inf\"", nil, "[1,null]", #"{"a":"q\""}"#,
+                    #"{"k":"v"}"#,
+                    "2024-02-29 10:00:00+00", "2024-02-29", "\\xdead", #"{"a": 1.10}"#, "1 day",
+                    "12345678901234567890123456789",
+                    "[12345678901234567890.12]", "-0.50",
+                ]
+            ])
         let literals: Set = ["i", "d", "b", "f", "nan", "inf", "l", "s", "m", "j", "h", "ld", "q"]
         for column in result.columns where column.name != "n" {
             #expect((column.kind == .literal) == literals.contains(column.name), "\(column.name)")

@@ -13,7 +13,9 @@ import Testing
         let table = TableDefinition.of([("v", type)])
         let shop = try await WarehouseFixture([table])
         let batch = shop.builder.batch(
-            values.indices.map { EventSpec(.create, table.source, version(Int64($0 + 1)), after: [.int(Int64($0)), .null]) })
+            values.indices.map {
+                EventSpec(.create, table.source, version(Int64($0 + 1)), after: [.int(Int64($0)), .null])
+            })
         for (index, value) in values.enumerated() {
             guard let kind = value.0 else { continue }
             let field: Field =
@@ -27,11 +29,13 @@ import Testing
         let outcome = try await shop.apply(batch)
         #expect(outcome.quarantined == 0, sourceLocation: sourceLocation)
         for view in ["shop.types", "shop_live.types", "shop_history.types"] {
-            let rows = try await shop.warehouse.query("SELECT CAST(v AS VARCHAR) FROM \(view) ORDER BY id", rows_max: 100)
+            let rows = try await shop.warehouse.query(
+                "SELECT CAST(v AS VARCHAR) FROM \(view) ORDER BY id", rows_max: 100)
             #expect(rows.rows.map { $0[0] } == expected, "\(view)", sourceLocation: sourceLocation)
         }
         let column = try await shop.rows(
-            "SELECT data_type FROM duckdb_columns() WHERE schema_name = 'shop' AND table_name = 'types' AND column_name = 'v'")
+            "SELECT data_type FROM duckdb_columns() WHERE schema_name = 'shop' AND table_name = 'types' AND column_name = 'v'"
+        )
         #expect(column == [sqlType], sourceLocation: sourceLocation)
         // The history's types are current's.
         let types = try await shop.rows(
@@ -39,21 +43,32 @@ import Testing
         #expect(types == [sqlType], sourceLocation: sourceLocation)
     }
 
-    private func text(_ values: [String?]) -> [(Field.Kind?, String, Int64)] { values.map { ($0 == nil ? nil : .text, $0 ?? "", 0) } }
-    private func json(_ values: [String?]) -> [(Field.Kind?, String, Int64)] { values.map { ($0 == nil ? nil : .json, $0 ?? "", 0) } }
+    private func text(_ values: [String?]) -> [(Field.Kind?, String, Int64)] {
+        values.map { ($0 == nil ? nil : .text, $0 ?? "", 0) }
+    }
+    private func json(_ values: [String?]) -> [(Field.Kind?, String, Int64)] {
+        values.map { ($0 == nil ? nil : .json, $0 ?? "", 0) }
+    }
     private func bits(_ kind: Field.Kind, _ values: [Int64?]) -> [(Field.Kind?, String, Int64)] {
         values.map { ($0 == nil ? nil : kind, "", $0 ?? 0) }
     }
 
     @Test func integers() async throws {
-        try await roundTrip(.smallint, bits(.int, [-32768, 32767, nil]), expecting: ["-32768", "32767", nil], sqlType: "SMALLINT")
-        try await roundTrip(.integer, bits(.int, [.init(Int32.min), .init(Int32.max)]), expecting: ["-2147483648", "2147483647"], sqlType: "INTEGER")
-        try await roundTrip(.bigint, bits(.int, [.min, .max]), expecting: ["-9223372036854775808", "9223372036854775807"], sqlType: "BIGINT")
+        try await roundTrip(
+            .smallint, bits(.int, [-32768, 32767, nil]), expecting: ["-32768", "32767", nil], sqlType: "SMALLINT")
+        try await roundTrip(
+            .integer, bits(.int, [.init(Int32.min), .init(Int32.max)]), expecting: ["-2147483648", "2147483647"],
+            sqlType: "INTEGER")
+        try await roundTrip(
+            .bigint, bits(.int, [.min, .max]), expecting: ["-9223372036854775808", "9223372036854775807"],
+            sqlType: "BIGINT")
         try await roundTrip(.boolean, bits(.bool, [0, 1, nil]), expecting: ["false", "true", nil], sqlType: "BOOLEAN")
     }
 
     @Test func floats() async throws {
-        let values = [0.1, -1.5, .nan, .infinity, -.infinity, 1e308, .leastNonzeroMagnitude].map { Int64(bitPattern: $0.bitPattern) }
+        let values = [0.1, -1.5, .nan, .infinity, -.infinity, 1e308, .leastNonzeroMagnitude].map {
+            Int64(bitPattern: $0.bitPattern)
+        }
         try await roundTrip(
             .double, bits(.double, values), expecting: ["0.1", "-1.5", "nan", "inf", "-inf", "1e+308", "5e-324"],
             sqlType: "DOUBLE")
@@ -68,18 +83,24 @@ import Testing
             .numeric(precision: 38, scale: 10), text([wide, "-" + wide, "0", "1.5", nil]),
             expecting: [wide, "-" + wide, "0.0000000000", "1.5000000000", nil], sqlType: "DECIMAL(38,10)")
         try await roundTrip(
-            .numeric(precision: 4, scale: 4), text(["0.9999", "-.5"]), expecting: [".9999", "-.5000"], sqlType: "DECIMAL(4,4)")
+            .numeric(precision: 4, scale: 4), text(["0.9999", "-.5"]), expecting: [".9999", "-.5000"],
+            sqlType: "DECIMAL(4,4)")
         // What DECIMAL can't be declared for keeps its digits as text.
         try await roundTrip(
-            .numeric(precision: nil, scale: 0), text(["NaN", "1.10", "123456789012345678901234567890123456789012345.6700"]),
+            .numeric(precision: nil, scale: 0),
+            text(["NaN", "1.10", "123456789012345678901234567890123456789012345.6700"]),
             expecting: ["NaN", "1.10", "123456789012345678901234567890123456789012345.6700"], sqlType: "VARCHAR")
-        try await roundTrip(.numeric(precision: 3, scale: 6), text(["0.000999"]), expecting: ["0.000999"], sqlType: "VARCHAR")
-        try await roundTrip(.numeric(precision: 4, scale: -2), text(["999900"]), expecting: ["999900"], sqlType: "VARCHAR")
+        try await roundTrip(
+            .numeric(precision: 3, scale: 6), text(["0.000999"]), expecting: ["0.000999"], sqlType: "VARCHAR")
+        try await roundTrip(
+            .numeric(precision: 4, scale: -2), text(["999900"]), expecting: ["999900"], sqlType: "VARCHAR")
         try await roundTrip(.numeric(precision: 60, scale: 2), text(["1.00"]), expecting: ["1.00"], sqlType: "VARCHAR")
     }
 
     @Test func texts() async throws {
-        let values: [String?] = ["", "é😀", "tab\tnl\nquote\"'\\", String(repeating: "x", count: 100_000), nil, "NULL", "#millrace#1"]
+        let values: [String?] = [
+            "", "é😀", "tab\tnl\nquote\"'\\", String(repeating: "x", count: 100_000), nil, "NULL", "#millrace#1",
+        ]
         try await roundTrip(.text, text(values), expecting: values, sqlType: "VARCHAR")
         try await roundTrip(.other("inet"), text(["::1/128"]), expecting: ["::1/128"], sqlType: "VARCHAR")
         try await roundTrip(.timetz, text(["24:00:00+00"]), expecting: ["24:00:00+00"], sqlType: "VARCHAR")
@@ -97,9 +118,12 @@ import Testing
         try await roundTrip(
             .date, bits(.date, [0, 19_782, .max, .min, -719_163, -2_440_588, 2_145_042_905]),
             expecting: [
-                "1970-01-01", "2024-02-29", "infinity", "-infinity", "0001-12-31 (BC)", "4714-11-24 (BC)", "5874897-12-31",
+                "1970-01-01", "2024-02-29", "infinity", "-infinity", "0001-12-31 (BC)", "4714-11-24 (BC)",
+                "5874897-12-31",
             ], sqlType: "DATE")
-        try await roundTrip(.time, bits(.time, [0, 86_400_000_000, 1]), expecting: ["00:00:00", "24:00:00", "00:00:00.000001"], sqlType: "TIME")
+        try await roundTrip(
+            .time, bits(.time, [0, 86_400_000_000, 1]), expecting: ["00:00:00", "24:00:00", "00:00:00.000001"],
+            sqlType: "TIME")
     }
 
     @Test func moments() async throws {
@@ -107,7 +131,8 @@ import Testing
         try await roundTrip(
             .timestamp(digits: 6), bits(.timestamp, values),
             expecting: [
-                "1970-01-01 00:00:00", "2024-02-29 12:34:56.123456", "infinity", "-infinity", "0001-12-31 (BC) 23:59:59.999999",
+                "1970-01-01 00:00:00", "2024-02-29 12:34:56.123456", "infinity", "-infinity",
+                "0001-12-31 (BC) 23:59:59.999999",
                 nil,
             ], sqlType: "TIMESTAMP")
         try await roundTrip(
@@ -120,8 +145,15 @@ import Testing
 
     @Test func intervals() async throws {
         try await roundTrip(
-            .interval, text(["1 year 2 mons 3 days 04:05:06.789012", "-1 years -2 mons +3 days -04:05:06", "-178000000 years", "00:00:00", nil]),
-            expecting: ["1 year 2 months 3 days 04:05:06.789012", "-1 year -2 months 3 days -04:05:06", "-178000000 years", "00:00:00", nil],
+            .interval,
+            text([
+                "1 year 2 mons 3 days 04:05:06.789012", "-1 years -2 mons +3 days -04:05:06", "-178000000 years",
+                "00:00:00", nil,
+            ]),
+            expecting: [
+                "1 year 2 months 3 days 04:05:06.789012", "-1 year -2 months 3 days -04:05:06", "-178000000 years",
+                "00:00:00", nil,
+            ],
             sqlType: "INTERVAL")
     }
 
@@ -135,7 +167,9 @@ import Testing
     }
 
     @Test func arrays() async throws {
-        try await roundTrip(.array(.integer), json(["[1,null,-2]", "[]", nil]), expecting: ["[1, NULL, -2]", "[]", nil], sqlType: "INTEGER[]")
+        try await roundTrip(
+            .array(.integer), json(["[1,null,-2]", "[]", nil]), expecting: ["[1, NULL, -2]", "[]", nil],
+            sqlType: "INTEGER[]")
         try await roundTrip(
             .array(.text), json([#"["a","b,c","NULL",null,"q\"\\","é\n]}"]"#]),
             expecting: [#"[a, 'b,c', 'NULL', NULL, 'q"\\', 'é"# + "\n" + "]}']"], sqlType: "VARCHAR[]")
@@ -143,16 +177,23 @@ import Testing
             .array(.numeric(precision: 30, scale: 2)), json(["[12345678901234567890.12,1.5]"]),
             expecting: ["[12345678901234567890.12, 1.50]"], sqlType: "DECIMAL(30,2)[]")
         try await roundTrip(
-            .array(.numeric(precision: nil, scale: 0)), json(["[1.10,\"NaN\"]"]), expecting: ["[1.10, NaN]"], sqlType: "VARCHAR[]")
-        try await roundTrip(.array(.boolean), json(["[true,false,null]"]), expecting: ["[true, false, NULL]"], sqlType: "BOOLEAN[]")
+            .array(.numeric(precision: nil, scale: 0)), json(["[1.10,\"NaN\"]"]), expecting: ["[1.10, NaN]"],
+            sqlType: "VARCHAR[]")
+        try await roundTrip(
+            .array(.boolean), json(["[true,false,null]"]), expecting: ["[true, false, NULL]"], sqlType: "BOOLEAN[]")
         try await roundTrip(
             .array(.timestamptz), json([#"["2024-02-29T12:34:56+00:00","infinity","0044-03-15T10:00:00+00:00 BC"]"#]),
             expecting: ["['2024-02-29 12:34:56+00', infinity, '0044-03-15 (BC) 10:00:00+00']"],
             sqlType: "TIMESTAMP WITH TIME ZONE[]")
-        try await roundTrip(.array(.bytea), json([#"["\\xdead","\\x"]"#]), expecting: [#"['\\xDE\\xAD', '']"#], sqlType: "BLOB[]")
-        try await roundTrip(.array(.double), json([#"[1.5,"NaN","-Infinity"]"#]), expecting: ["[1.5, nan, -inf]"], sqlType: "DOUBLE[]")
-        try await roundTrip(.array(.jsonb), json([#"[{"a":1.10},null,"x"]"#]), expecting: [#"[{"a":1.10}, NULL, "x"]"#], sqlType: "JSON[]")
-        try await roundTrip(.array(.interval), json([#"["1 day","+3 days"]"#]), expecting: ["[1 day, 3 days]"], sqlType: "INTERVAL[]")
+        try await roundTrip(
+            .array(.bytea), json([#"["\\xdead","\\x"]"#]), expecting: [#"['\\xDE\\xAD', '']"#], sqlType: "BLOB[]")
+        try await roundTrip(
+            .array(.double), json([#"[1.5,"NaN","-Infinity"]"#]), expecting: ["[1.5, nan, -inf]"], sqlType: "DOUBLE[]")
+        try await roundTrip(
+            .array(.jsonb), json([#"[{"a":1.10},null,"x"]"#]), expecting: [#"[{"a":1.10}, NULL, "x"]"#],
+            sqlType: "JSON[]")
+        try await roundTrip(
+            .array(.interval), json([#"["1 day","+3 days"]"#]), expecting: ["[1 day, 3 days]"], sqlType: "INTERVAL[]")
     }
 
     @Test func maps() async throws {

@@ -18,25 +18,34 @@ import Testing
         let folder = try TestFolder()
         let path = folder.path("events.jsonl")
         try Data(lines.joined(separator: [0x0A])).write(to: URL(fileURLWithPath: path))
-        let run = try await PipelineRun(name, engine, source: "  file: { path: \(JSONText.quoted(path)) }", folder: folder)
+        let run = try await PipelineRun(
+            name, engine, source: "  file: { path: \(JSONText.quoted(path)) }", folder: folder)
         try await run.untilEnd()
         return run
     }
 
     @Test(arguments: Engine.allCases) func badRecordsArePutAside(engine: Engine) async throws {
         let value = SyntheticEvents.value("c", 500, id: 5, v: "x")
-        let bad: [Data] = [
-            line(SyntheticEvents.topic, SyntheticEvents.key(5), String(value.dropLast(9))),
-            line(SyntheticEvents.topic, SyntheticEvents.key(5), value.replacing("\"id\":5,\"v\"", with: "\"id\":\"five\",\"v\"")),
-            line(SyntheticEvents.topic, nil, value.replacing("\"id\":5,\"v\"", with: "\"id\":null,\"v\"")),
-            line(SyntheticEvents.topic, SyntheticEvents.key(5), value.replacing("\"op\":\"c\"", with: "\"op\":\"z\"")),
-            line(SyntheticEvents.topic, SyntheticEvents.key(5), value.replacing("\"id\":5,\"v\"", with: "\"id\":99999999999,\"v\"")),
-            line(SyntheticEvents.topic, SyntheticEvents.key(5), "[1,2,3]"),
-            "this is no JSON",
-            "{\"topic\":\"shop.public.items\",\"key\":",
-        ].map { Data($0.utf8) } + [
-            Data("{\"topic\":\"shop.public.items\",\"key\":null,\"value\":\"".utf8) + Data([0xFF, 0xFE]) + Data("\"}".utf8)
-        ]
+        let bad: [Data] =
+            [
+                line(SyntheticEvents.topic, SyntheticEvents.key(5), String(value.dropLast(9))),
+                line(
+                    SyntheticEvents.topic, SyntheticEvents.key(5),
+                    value.replacing("\"id\":5,\"v\"", with: "\"id\":\"five\",\"v\"")),
+                line(SyntheticEvents.topic, nil, value.replacing("\"id\":5,\"v\"", with: "\"id\":null,\"v\"")),
+                line(
+                    SyntheticEvents.topic, SyntheticEvents.key(5), value.replacing("\"op\":\"c\"", with: "\"op\":\"z\"")
+                ),
+                line(
+                    SyntheticEvents.topic, SyntheticEvents.key(5),
+                    value.replacing("\"id\":5,\"v\"", with: "\"id\":99999999999,\"v\"")),
+                line(SyntheticEvents.topic, SyntheticEvents.key(5), "[1,2,3]"),
+                "this is no JSON",
+                "{\"topic\":\"shop.public.items\",\"key\":",
+            ].map { Data($0.utf8) } + [
+                Data("{\"topic\":\"shop.public.items\",\"key\":null,\"value\":\"".utf8) + Data([0xFF, 0xFE])
+                    + Data("\"}".utf8)
+            ]
         var lines = [Data(good(1, 100).utf8)]
         for (index, item) in bad.enumerated() { lines += [item, Data(good(10 + index, 1000 + index).utf8)] }
         let run = try await run("bad", engine, lines)
@@ -49,7 +58,9 @@ import Testing
         #expect(result.0 == "\(1 + bad.count)", "every good record around them is there")
         #expect(result.1.count == bad.count, "\(result.1.map(\.entry.reason))")
         for entry in result.1 {
-            #expect(!entry.entry.reason.contains("five") && !entry.entry.reason.contains("99999999999"), "reasons hold no values")
+            #expect(
+                !entry.entry.reason.contains("five") && !entry.entry.reason.contains("99999999999"),
+                "reasons hold no values")
         }
         for entry in result.2 { #expect(entry.addsUp) }
         #expect(result.2.reduce(0) { $0 + $1.quarantined } == bad.count)
@@ -61,7 +72,10 @@ import Testing
             "large", engine,
             [
                 Data(good(1, 100).utf8),
-                Data(line(SyntheticEvents.topic, SyntheticEvents.key(2), SyntheticEvents.value("c", 200, id: 2, v: large)).utf8),
+                Data(
+                    line(
+                        SyntheticEvents.topic, SyntheticEvents.key(2), SyntheticEvents.value("c", 200, id: 2, v: large)
+                    ).utf8),
                 Data(good(3, 300).utf8),
             ])
         let lengths = try await run.looking { warehouse, _ in
@@ -78,7 +92,10 @@ import Testing
             .replacing("\"v\":\"'; drop", with: "\(JSONText.quoted("v\"; select pg_sleep(9); --")):\"'; drop")
         let run = try await run(
             "evil", engine,
-            [Data(good(1, 90).utf8), Data(line("shop.evil", SyntheticEvents.key(1), evil).utf8), Data(good(2, 110).utf8)])
+            [
+                Data(good(1, 90).utf8), Data(line("shop.evil", SyntheticEvents.key(1), evil).utf8),
+                Data(good(2, 110).utf8),
+            ])
         let found = try await run.looking { warehouse, _ in
             (
                 try await warehouse.query("select count(*) from evil_live.items", rows_max: 1).rows,

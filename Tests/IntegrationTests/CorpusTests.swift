@@ -63,7 +63,7 @@ import Testing
         File(
             name: "truncate_msg_heartbeat_tx",
             exceptions: [
-                Exception(table: "public.part", reason: rootReads),
+                Exception(table: "public.part", reason: rootReads)
             ]),
         File(name: "snapshot", keyless: ["public.nopk"]),
     ]
@@ -75,7 +75,8 @@ import Testing
         _ run: PipelineRun, _ file: File, leavingOut: Set<String> = [], _ what: String,
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
-        let expected = try ExpectedTables(json: String(decoding: Corpus.data(file.name + ".expected.json"), as: UTF8.self))
+        let expected = try ExpectedTables(
+            json: String(decoding: Corpus.data(file.name + ".expected.json"), as: UTF8.self))
         let engine = run.engine.rawValue
         let differences = try await run.looking { warehouse, layout in
             var all: [ExpectedTables.Difference] = []
@@ -93,7 +94,9 @@ import Testing
             return all
         }
         let unexplained = differences.filter { difference in
-            !file.exceptions.contains { $0.table == difference.table && ($0.column == nil || $0.column == difference.column) }
+            !file.exceptions.contains {
+                $0.table == difference.table && ($0.column == nil || $0.column == difference.column)
+            }
         }
         #expect(
             unexplained.isEmpty, "\(file.name), \(run.engine), \(what): \(unexplained.prefix(10).map(\.description))",
@@ -101,7 +104,8 @@ import Testing
         for exception in file.exceptions where !leavingOut.contains(exception.table) {
             #expect(
                 differences.contains { $0.table == exception.table },
-                "\(file.name): the exception for \(exception.table) isn't needed any more", sourceLocation: sourceLocation)
+                "\(file.name): the exception for \(exception.table) isn't needed any more",
+                sourceLocation: sourceLocation)
         }
     }
 
@@ -173,7 +177,9 @@ import Testing
 
     // MARK: Replays
 
-    static let replayed = files.filter { ["basic", "pk_update", "toast", "unicode_edge", "truncate_msg_heartbeat_tx"].contains($0.name) }
+    static let replayed = files.filter {
+        ["basic", "pk_update", "toast", "unicode_edge", "truncate_msg_heartbeat_tx"].contains($0.name)
+    }
 
     /// The whole file twice over, record by record doubled, cut at every record, in another order.
     @Test(arguments: replayed, Engine.allCases) func replaysChangeNothing(file: File, engine: Engine) async throws {
@@ -214,16 +220,20 @@ import Testing
                 name: "shuffled\(seed)_\(file.name)")
             try await run.untilEnd()
             try await expectEqual(run, file, leavingOut: file.keyless, "shuffled by seed \(seed)")
-            if file.keyless.isEmpty { try await expectRawOnce(run, events: events, "shuffled by seed \(seed)") }
+            // A truncate that comes before any row of its table leaves a floor, but isn't in raw.
+            let count = file.name.hasPrefix("truncate") ? nil : events
+            if file.keyless.isEmpty { try await expectRawOnce(run, events: count, "shuffled by seed \(seed)") }
         }
     }
 
     private func countEvents(_ file: File, _ engine: Engine, _ folder: TestFolder) async throws -> Int {
-        let run = try await fileRun(file, engine, path: Corpus.path(file.name + ".jsonl"), folder: folder, name: "once_\(file.name)")
+        let run = try await fileRun(
+            file, engine, path: Corpus.path(file.name + ".jsonl"), folder: folder, name: "once_\(file.name)")
         let status = try await run.untilEnd()
-        return status.events - status.tables.values.reduce(status.unknown.quarantined + status.unknown.duplicate) {
-            $0 + $1.ledger.quarantined + $1.ledger.duplicate
-        }
+        return status.events
+            - status.tables.values.reduce(status.unknown.quarantined + status.unknown.duplicate) {
+                $0 + $1.ledger.quarantined + $1.ledger.duplicate
+            }
     }
 
     /// Lines that say their offset, so that they keep it in any order.

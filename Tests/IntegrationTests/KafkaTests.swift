@@ -21,7 +21,8 @@ import Testing
         await producer.close()
     }
 
-    private func run(_ name: String, _ engine: Engine, _ broker: MockBroker, _ folder: TestFolder, more: String = "") async throws
+    private func run(_ name: String, _ engine: Engine, _ broker: MockBroker, _ folder: TestFolder, more: String = "")
+        async throws
         -> PipelineRun
     {
         try await PipelineRun(
@@ -37,7 +38,8 @@ import Testing
 
     private func count(_ run: PipelineRun) async throws -> Int {
         try await run.looking { warehouse, layout in
-            Int(try await warehouse.query("select count(*) from \(layout.live).items", rows_max: 1).rows[0][0] ?? "") ?? -1
+            Int(try await warehouse.query("select count(*) from \(layout.live).items", rows_max: 1).rows[0][0] ?? "")
+                ?? -1
         }
     }
 
@@ -119,13 +121,17 @@ import Testing
         let consumer = try Consumer(brokers: broker.bootstrap, group: "elsewhere", logger: Self.logger)
         try await consumer.subscribe(topics: [SyntheticEvents.topic])
         joining: while true {
-            if case .assigned(let partitions) = try await consumer.poll(maxRecords: 1, maxBytes: 1 << 20, maxWait_ms: 10) {
+            if case .assigned(let partitions) = try await consumer.poll(
+                maxRecords: 1, maxBytes: 1 << 20, maxWait_ms: 10)
+            {
                 try await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 12) }))
                 break joining
             }
         }
         try await consumer.commit([TopicPartition(topic: SyntheticEvents.topic, partition: 0): 12])
-        while try await consumer.committed(group: "elsewhere", [TopicPartition(topic: SyntheticEvents.topic, partition: 0)]).isEmpty {
+        while try await consumer.committed(
+            group: "elsewhere", [TopicPartition(topic: SyntheticEvents.topic, partition: 0)]
+        ).isEmpty {
             _ = try await consumer.poll(maxRecords: 1, maxBytes: 1 << 20, maxWait_ms: 10)
         }
         await consumer.close()

@@ -6,7 +6,9 @@ import Testing
 /// Each key of the pipeline file that this step has: set, and its effect seen in both warehouses.
 @Suite struct KeysTests {
     /// Events of `public.orders (id int, status text, email text, card text, amount int)`, with schema.
-    private static func line(_ op: String, _ lsn: Int, id: Int, _ rest: [String: String] = [:], table: String = "orders") -> String {
+    private static func line(
+        _ op: String, _ lsn: Int, id: Int, _ rest: [String: String] = [:], table: String = "orders"
+    ) -> String {
         let row =
             "{\"id\":\(id),\"status\":\(rest["status"] ?? "\"paid\""),\"email\":\(rest["email"] ?? "\"a@example.com\""),"
             + "\"card\":\(rest["card"] ?? "\"4111\""),\"amount\":\(rest["amount"] ?? "5")}"
@@ -15,15 +17,23 @@ import Testing
             + "\"connector\":\"postgresql\",\"name\":\"shop\",\"ts_ms\":\(1_700_000_000_000 + lsn),\"snapshot\":\"false\",\"db\":\"shop\","
             + "\"sequence\":\"[\\\"\(lsn)\\\",\\\"\(lsn)\\\"]\",\"schema\":\"public\",\"table\":\"\(table)\",\"txId\":\(lsn),\"lsn\":\(lsn)},"
             + "\"op\":\"\(op)\",\"ts_ms\":1}"
-        func field(_ name: String, _ type: String) -> String { "{\"type\":\"\(type)\",\"optional\":true,\"field\":\"\(name)\"}" }
-        let fields = [field("id", "int32"), field("status", "string"), field("email", "string"), field("card", "string"), field("amount", "int32")]
+        func field(_ name: String, _ type: String) -> String {
+            "{\"type\":\"\(type)\",\"optional\":true,\"field\":\"\(name)\"}"
+        }
+        let fields = [
+            field("id", "int32"), field("status", "string"), field("email", "string"), field("card", "string"),
+            field("amount", "int32"),
+        ]
         let image = { (name: String) in
             "{\"type\":\"struct\",\"fields\":[\(fields.joined(separator: ","))],\"optional\":true,\"name\":\"shop.Value\",\"field\":\"\(name)\"}"
         }
-        let schema = "{\"type\":\"struct\",\"fields\":[\(image("before")),\(image("after"))],\"optional\":false,\"name\":\"shop.Envelope\"}"
+        let schema =
+            "{\"type\":\"struct\",\"fields\":[\(image("before")),\(image("after"))],\"optional\":false,\"name\":\"shop.Envelope\"}"
         let value = "{\"schema\":\(schema),\"payload\":\(payload)}"
-        let key = "{\"schema\":{\"type\":\"struct\",\"fields\":[\(field("id", "int32"))],\"optional\":false,\"name\":\"shop.Key\"},\"payload\":{\"id\":\(id)}}"
-        return "{\"topic\":\"shop.public.\(table)\",\"key\":\(JSONText.quoted(key)),\"value\":\(JSONText.quoted(value))}"
+        let key =
+            "{\"schema\":{\"type\":\"struct\",\"fields\":[\(field("id", "int32"))],\"optional\":false,\"name\":\"shop.Key\"},\"payload\":{\"id\":\(id)}}"
+        return
+            "{\"topic\":\"shop.public.\(table)\",\"key\":\(JSONText.quoted(key)),\"value\":\(JSONText.quoted(value))}"
     }
 
     private static let orders = [
@@ -40,7 +50,8 @@ import Testing
         let path = folder.path("\(name).jsonl")
         try lines.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
         let run = try await PipelineRun(
-            name, engine, source: "  file: { path: \(JSONText.quoted(path)) }\n\(sourceKeys)", rest: rest, folder: folder)
+            name, engine, source: "  file: { path: \(JSONText.quoted(path)) }\n\(sourceKeys)", rest: rest,
+            folder: folder)
         try await run.untilEnd()
         return run
     }
@@ -60,7 +71,10 @@ import Testing
 
     @Test(arguments: Engine.allCases) func snapshot(engine: Engine) async throws {
         var run = try await run("never", engine, sourceKeys: "  snapshot: never\n  include: [public.orders]")
-        #expect(try await rows(run, "select op from never_raw.orders order by _version_commit").map { $0[0] } == ["c", "c", "u", "u", "d"])
+        #expect(
+            try await rows(run, "select op from never_raw.orders order by _version_commit").map { $0[0] } == [
+                "c", "c", "u", "u", "d",
+            ])
         run = try await self.run("only", engine, sourceKeys: "  snapshot: only\n  include: [public.orders]")
         #expect(try await rows(run, "select op from only_raw.orders").map { $0[0] } == ["r"])
         #expect(try await rows(run, "select id from only_live.orders") == [["1"]])
@@ -68,7 +82,10 @@ import Testing
 
     @Test(arguments: Engine.allCases) func targetAndSchemas(engine: Engine) async throws {
         let run = try await PipelineKeysRun.schemas(self, engine)
-        #expect(try await rows(run, "select id, status from \"Live now\".\"my orders\" order by id") == [["2", "paid"], ["3", "draft"]])
+        #expect(
+            try await rows(run, "select id, status from \"Live now\".\"my orders\" order by id") == [
+                ["2", "paid"], ["3", "draft"],
+            ])
         #expect(try await rows(run, "select count(*) from cur.\"my orders\"") == [["3"]])
         #expect(try await rows(run, "select count(*) from \"raw-layer\".\"my orders\"") == [["6"]])
         #expect(try await rows(run, "select count(*) from hist.\"my orders\" where is_current") == [["2"]])
@@ -81,7 +98,8 @@ import Testing
         let path = folder.path("events.jsonl")
         try Self.orders.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
         var run = try await PipelineRun(
-            name, engine, source: "  include: [public.orders]\n  file: { path: \(JSONText.quoted(path)) }", rest: tables,
+            name, engine, source: "  include: [public.orders]\n  file: { path: \(JSONText.quoted(path)) }",
+            rest: tables,
             folder: folder)
         run.yaml = run.yaml.replacing("warehouse:\n", with: "warehouse:\n  schemas: \(schemas)\n")
         try await run.untilEnd()
@@ -107,7 +125,8 @@ import Testing
             try await foreignTable(first, engine)
             if policy == "error" {
                 await #expect {
-                    _ = try await self.run(name, engine, rest: "tables:\n  - source: public.orders\n    existing: error", folder: folder)
+                    _ = try await self.run(
+                        name, engine, rest: "tables:\n  - source: public.orders\n    existing: error", folder: folder)
                 } throws: { ($0 as? ReplicationError)?.kind == .configuration }
                 continue
             }
@@ -192,7 +211,10 @@ import Testing
                   - source: public.orders
                     metadata_columns: { is_deleted: gone, _loaded_at: "seen at" }
                 """)
-        #expect(try await rows(own, "select id, gone from meta_own.orders where \"seen at\" is not null and gone") == [["1", "true"]])
+        #expect(
+            try await rows(own, "select id, gone from meta_own.orders where \"seen at\" is not null and gone") == [
+                ["1", "true"]
+            ])
     }
 
     @Test(arguments: Engine.allCases) func layers(engine: Engine) async throws {
@@ -206,8 +228,10 @@ import Testing
 
     @Test(arguments: Engine.allCases) func batch(engine: Engine) async throws {
         for (index, batch) in ["{ max_rows: 2 }", "{ max_bytes: 1KiB }", "{ max_delay: 0ms }"].enumerated() {
-            let run = try await run("batch\(index)", engine, sourceKeys: "  include: [public.orders]", rest: "batch: \(batch)")
-            let batches = try await rows(run, "select count(distinct batch) from _millrace.ledger where pipeline = 'batch\(index)'")
+            let run = try await run(
+                "batch\(index)", engine, sourceKeys: "  include: [public.orders]", rest: "batch: \(batch)")
+            let batches = try await rows(
+                run, "select count(distinct batch) from _millrace.ledger where pipeline = 'batch\(index)'")
             if index < 2 { #expect((Int(batches[0][0] ?? "") ?? 0) >= 3, "\(batch)") }
             #expect(try await rows(run, "select count(*) from batch\(index)_live.orders") == [["2"]])
         }

@@ -12,11 +12,13 @@ enum SyntheticEvents {
 
     static func value(_ op: String, _ lsn: Int, id: Int, v: String) -> String {
         let row = "{\"id\":\(id),\"v\":\(JSONValue.string(v).serialized)}"
-        let fields = "[{\"type\":\"int32\",\"optional\":false,\"field\":\"id\"},{\"type\":\"string\",\"optional\":true,\"field\":\"v\"}]"
+        let fields =
+            "[{\"type\":\"int32\",\"optional\":false,\"field\":\"id\"},{\"type\":\"string\",\"optional\":true,\"field\":\"v\"}]"
         func image(_ name: String) -> String {
             "{\"type\":\"struct\",\"fields\":\(fields),\"optional\":true,\"name\":\"Value\",\"field\":\"\(name)\"}"
         }
-        return "{\"schema\":{\"type\":\"struct\",\"fields\":[\(image("before")),\(image("after"))],\"optional\":false,\"name\":\"Envelope\"},"
+        return
+            "{\"schema\":{\"type\":\"struct\",\"fields\":[\(image("before")),\(image("after"))],\"optional\":false,\"name\":\"Envelope\"},"
             + "\"payload\":{\"before\":\(op == "d" ? row : "null"),\"after\":\(op == "d" ? "null" : row),\"source\":{\"version\":\"3\","
             + "\"connector\":\"postgresql\",\"name\":\"shop\",\"ts_ms\":\(1_700_000_000_000 + lsn),\"snapshot\":\"false\",\"db\":\"shop\","
             + "\"sequence\":\"[\\\"\(lsn)\\\",\\\"\(lsn)\\\"]\",\"schema\":\"public\",\"table\":\"items\",\"txId\":\(lsn),\"lsn\":\(lsn)},"

@@ -99,7 +99,8 @@ import Testing
                     let warehouse = PostgresWarehouse(url: url, layout: WarehouseLayout(pipeline: "shop"))
                     try await warehouse.open(readOnly: false)
                     try await warehouse.ensure([.orders, .log])
-                    _ = try await warehouse.claim([TopicPartition(topic: "t", partition: Int32(index))], owner: "\(index)")
+                    _ = try await warehouse.claim(
+                        [TopicPartition(topic: "t", partition: Int32(index))], owner: "\(index)")
                     await warehouse.close()
                 }
             }

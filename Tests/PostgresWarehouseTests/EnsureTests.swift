@@ -25,7 +25,8 @@ import Testing
         #expect(try await shop.orders() == ["1|a|∅|f|∅|1|∅"])
         #expect(
             try await shop.rows(
-                "SELECT string_agg(column_name, ' ' ORDER BY ordinal_position) FROM information_schema.columns WHERE table_schema = 'shop_raw' AND table_name = 'orders'")
+                "SELECT string_agg(column_name, ' ' ORDER BY ordinal_position) FROM information_schema.columns WHERE table_schema = 'shop_raw' AND table_name = 'orders'"
+            )
                 == [
                     "event_id op key other_key before after unchanged _version_epoch _version_commit _version_seq position source_tx source_ts loaded_at"
                 ])
@@ -45,7 +46,10 @@ import Testing
             EventSpec(.update, wide.source, version(2), after: [.int(1), .text("b"), .null, .text("1.50")])
         ])
         #expect(try await shop.rows("SELECT * FROM shop_live.orders") == ["1|b||1.50"])
-        #expect(try await shop.rows("SELECT amount, is_current FROM shop_history.orders ORDER BY valid_from") == ["|f", "1.50|t"])
+        #expect(
+            try await shop.rows("SELECT amount, is_current FROM shop_history.orders ORDER BY valid_from") == [
+                "|f", "1.50|t",
+            ])
         #expect(try await shop.rows("SELECT count(*) FROM public.mine") == ["2"])
         // An agent that knows fewer columns takes none away.
         try await shop.warehouse.ensure([.orders])
@@ -120,7 +124,8 @@ import Testing
             source: TableID(schema: #"s'"\"#, table: name), target: name,
             columns: [
                 Column(name: #"k"k"#, type: .bigint, isKey: true), Column(name: #"v'\"; --"#, type: .text),
-                Column(name: "valid_from", type: .text), Column(name: "c0", type: .text), Column(name: "t", type: .text),
+                Column(name: "valid_from", type: .text), Column(name: "c0", type: .text),
+                Column(name: "t", type: .text),
                 Column(name: "key", type: .text), Column(name: "_ord", type: .text),
             ], key: [0])
         let layout = WarehouseLayout(pipeline: #"pi"p'e"#)

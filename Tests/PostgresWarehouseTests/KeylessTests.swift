@@ -21,7 +21,10 @@ import Testing
         let outcome = try await shop.apply([line(.delete, "a", at: 3)])
         #expect(outcome.ledger.first?.applied == 1)
         #expect(try await live(shop) == ["a", "b"])
-        #expect(try await shop.rows("SELECT _ended_by IS NOT NULL, deleted_at IS NOT NULL, _version_commit FROM shop.log WHERE is_deleted") == ["t|t|3"])
+        #expect(
+            try await shop.rows(
+                "SELECT _ended_by IS NOT NULL, deleted_at IS NOT NULL, _version_commit FROM shop.log WHERE is_deleted")
+                == ["t|t|3"])
     }
 
     @Test(arguments: [true, false]) func aReplayChangesNothing(hasRaw: Bool) async throws {
@@ -38,7 +41,8 @@ import Testing
         try await shop.apply([line(.create, "a", at: 5), line(.create, "a", at: 2)])
         try await shop.apply([line(.delete, "a", at: 3), line(.delete, "a", at: 4)])
         // The second finds only a row that is newer than itself.
-        #expect(try await shop.rows("SELECT count(*) FROM shop.log WHERE NOT is_deleted AND _version_commit = 5") == ["1"])
+        #expect(
+            try await shop.rows("SELECT count(*) FROM shop.log WHERE NOT is_deleted AND _version_commit = 5") == ["1"])
         let set = try await shop.warehouse.quarantine()
         #expect(set.count == 1)
         #expect(set.first?.entry.operation == .delete)

@@ -183,7 +183,8 @@ import Testing
                         partition: builder.partition, from: position, to: Int64(to), token: token, spans: [0])
                     ledgers.append(
                         try await warehouse.apply(
-                            builder.batch(Array(events[from..<to]), from: Int64(from)), advancing: [advance]).ledger)
+                            builder.batch(Array(events[from..<to]), from: Int64(from)), advancing: [advance]
+                        ).ledger)
                 }
                 #expect(ledgers[0] == ledgers[1], "seed \(seed), events \(from)..<\(to)")
                 position = Int64(to)

@@ -22,7 +22,8 @@ import Testing
         let warehouse = shop.warehouse
         for sql in [
             "DELETE FROM shop.orders", "SELECT 1; DROP TABLE shop.orders", "COMMIT", "SELECT 1 INTO shop.x",
-            "WITH d AS (DELETE FROM shop.orders RETURNING 1) SELECT * FROM d", "EXPLAIN ANALYZE DELETE FROM shop.orders",
+            "WITH d AS (DELETE FROM shop.orders RETURNING 1) SELECT * FROM d",
+            "EXPLAIN ANALYZE DELETE FROM shop.orders",
             "SELECT nextval('_millrace.quarantine_id_seq')", "", "COPY shop.orders TO PROGRAM 'true'", "SELEC 1",
             "DISCARD ALL",
         ] {
@@ -33,7 +34,9 @@ import Testing
         #expect(try await warehouse.query("VALUES (1), (2);\n", rows_max: 2).rows.count == 2)
         // Nothing is left behind that the next batch would notice.
         try await shop.apply([create(1, .text("a"), .null, at: 1)])
-        #expect(await kind { _ = try await warehouse.query("SELECT generate_series(1, 1000000000)", rows_max: 5) } == .configuration)
+        #expect(
+            await kind { _ = try await warehouse.query("SELECT generate_series(1, 1000000000)", rows_max: 5) }
+                == .configuration)
     }
 
     @Test func theLedgerIsSummedByTable() async throws {

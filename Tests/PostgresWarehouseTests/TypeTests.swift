@@ -28,8 +28,14 @@ import Testing
         let found = try await roundTrip(
             shop, table,
             [
-                [.int(-32768), .int(2_147_483_647), .int(.min), .text("1.5"), .text("-0"), .text(digits), .text("0.01"), .bool(true)],
-                [.int(32767), .int(-2_147_483_648), .int(.max), .text("Infinity"), .text("NaN"), .text("NaN"), .text("NaN"), .bool(false)],
+                [
+                    .int(-32768), .int(2_147_483_647), .int(.min), .text("1.5"), .text("-0"), .text(digits),
+                    .text("0.01"), .bool(true),
+                ],
+                [
+                    .int(32767), .int(-2_147_483_648), .int(.max), .text("Infinity"), .text("NaN"), .text("NaN"),
+                    .text("NaN"), .bool(false),
+                ],
                 [.null, .null, .null, .null, .text("1.7976931348623157e308"), .null, .text("-9999999999.99"), .null],
             ])
         #expect(
@@ -40,7 +46,9 @@ import Testing
             ])
         // Raw has them exactly too, and history reads them back.
         #expect(
-            try await shop.rows("SELECT count(*) FROM shop_history.types h JOIN shop.types c ON h.id = c.id AND (h.n, h.d) IS NOT DISTINCT FROM (c.n, c.d)")
+            try await shop.rows(
+                "SELECT count(*) FROM shop_history.types h JOIN shop.types c ON h.id = c.id AND (h.n, h.d) IS NOT DISTINCT FROM (c.n, c.d)"
+            )
                 == ["3"])
     }
 
@@ -53,8 +61,14 @@ import Testing
         let found = try await roundTrip(
             shop, table,
             [
-                [.text("0044-03-15 BC"), .text("24:00:00"), .text("12:00:00.000001+05:30"), .text("infinity"), .text("-infinity"), .text("1 year 2 mons -3 days +04:05:06.7")],
-                [.text("5874897-12-31"), .text("00:00:00"), .text("00:00:00-15:59"), .text("4713-01-01 00:00:00 BC"), .text("294276-12-31 23:59:59.999999+00"), .text("-178000000 years")],
+                [
+                    .text("0044-03-15 BC"), .text("24:00:00"), .text("12:00:00.000001+05:30"), .text("infinity"),
+                    .text("-infinity"), .text("1 year 2 mons -3 days +04:05:06.7"),
+                ],
+                [
+                    .text("5874897-12-31"), .text("00:00:00"), .text("00:00:00-15:59"), .text("4713-01-01 00:00:00 BC"),
+                    .text("294276-12-31 23:59:59.999999+00"), .text("-178000000 years"),
+                ],
             ])
         #expect(
             found == [
@@ -75,11 +89,16 @@ import Testing
             [
                 [
                     .text(#"\N \. \\ ünï"#), .text(#"\x00ff"#), .text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
-                    .json(#"{"b":1,  "a":"\u0000"}"#), .json(#"{"b":1.50,"a":[null]}"#), .json(#"["x y",null,"q\"\\"]"#),
-                    .json("[[1,2],[3,null]]"), .json(#"{"any":"thing"}"#), .text("twenty"), .text("plain"), .text("101"),
+                    .json(#"{"b":1,  "a":"\u0000"}"#), .json(#"{"b":1.50,"a":[null]}"#),
+                    .json(#"["x y",null,"q\"\\"]"#),
+                    .json("[[1,2],[3,null]]"), .json(#"{"any":"thing"}"#), .text("twenty"), .text("plain"),
+                    .text("101"),
                     .text("10.0.0.0/8"),
                 ],
-                [.text(""), .text(#"\x"#), .null, .json("null"), .json("null"), .json("[]"), .null, .text("text"), .null, .null, .null, .null],
+                [
+                    .text(""), .text(#"\x"#), .null, .json("null"), .json("null"), .json("[]"), .null, .text("text"),
+                    .null, .null, .null, .null,
+                ],
             ])
         #expect(
             found == [
@@ -100,11 +119,20 @@ import Testing
         table.key = [2]
         let shop = try await WarehouseFixture(
             [table], before: "CREATE TYPE mood AS ENUM ('ok', 'sad'); CREATE EXTENSION citext")
-        try await shop.apply([EventSpec(.create, table.source, version(1), after: [.int(1), .text("sad"), .text("Bob"), .json(#"["ok"]"#)])])
-        try await shop.apply([EventSpec(.update, table.source, version(2), after: [.int(1), .text("ok"), .text("bob"), .json(#"["ok","sad"]"#)])])
+        try await shop.apply([
+            EventSpec(
+                .create, table.source, version(1), after: [.int(1), .text("sad"), .text("Bob"), .json(#"["ok"]"#)])
+        ])
+        try await shop.apply([
+            EventSpec(
+                .update, table.source, version(2), after: [.int(1), .text("ok"), .text("bob"), .json(#"["ok","sad"]"#)])
+        ])
         #expect(try await shop.rows("SELECT m, c, ms FROM shop.types") == ["ok|bob|{ok,sad}"])
         #expect(try await shop.rows("SELECT pg_typeof(m) FROM shop.types") == ["mood"])
-        #expect(try await shop.rows("SELECT c, m, is_current FROM shop_history.types ORDER BY valid_from") == ["Bob|sad|f", "bob|ok|t"])
+        #expect(
+            try await shop.rows("SELECT c, m, is_current FROM shop_history.types ORDER BY valid_from") == [
+                "Bob|sad|f", "bob|ok|t",
+            ])
     }
 
     @Test func keysThatHaveNoOrderAreKeptInAFormThatHas() async throws {

@@ -106,7 +106,8 @@ package struct PipelineSetup: Sendable {
         let source = definition.source.description
         let reserved = Array(WarehouseSchema.reservedColumns)
         if let collision = pipeline.metadataColumns(source: source).collision(
-            source: source, columns: definition.columns.map(\.name), reserved: reserved, ignoringCase: engine.ignoresCase)
+            source: source, columns: definition.columns.map(\.name), reserved: reserved,
+            ignoringCase: engine.ignoresCase)
         {
             throw ReplicationError(
                 .configuration,
@@ -118,13 +119,15 @@ package struct PipelineSetup: Sendable {
             throw ReplicationError(
                 .configuration,
                 "\(source) and \(other.source) would both be table \(definition.target) in the warehouse",
-                remedy: "give one of them a name of its own:\ntables:\n  - source: \(source)\n    target: \(definition.target)_2",
+                remedy:
+                    "give one of them a name of its own:\ntables:\n  - source: \(source)\n    target: \(definition.target)_2",
                 table: definition.source)
         }
         var seen = Set<String>()
         if let twin = definition.columns.map(\.name).first(where: { !seen.insert(folded($0)).inserted }) {
             throw ReplicationError(
-                .configuration, "\(source): the warehouse can't tell column \(twin) from another that differs by case only",
+                .configuration,
+                "\(source): the warehouse can't tell column \(twin) from another that differs by case only",
                 remedy: "leave one out:\ntables:\n  - source: \(source)\n    columns: { exclude: [\(twin)] }",
                 table: definition.source)
         }
@@ -135,7 +138,8 @@ package struct PipelineSetup: Sendable {
                     remedy: "set `target:` for the table, or exclude the column", table: definition.source)
             }
         }
-        for column in pipeline.table(source: source)?.columns.exclude ?? [] where definition.columns.contains(where: { $0.name == column }) {
+        for column in pipeline.table(source: source)?.columns.exclude ?? []
+        where definition.columns.contains(where: { $0.name == column }) {
             throw ReplicationError(
                 .configuration, "\(source): column \(column) is excluded now and stands in the warehouse already",
                 remedy: "drop the pipeline's tables and replicate anew, or take the column off `exclude`",

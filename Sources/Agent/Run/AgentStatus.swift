@@ -45,7 +45,8 @@ package final class AgentStatus: Sendable {
 
     /// Counts a batch that is durable now.
     package func committed(
-        _ outcome: BatchApplier.Outcome, _ tables: [TableDefinition], positions: [TopicPartition: Int64], seconds: Double,
+        _ outcome: BatchApplier.Outcome, _ tables: [TableDefinition], positions: [TopicPartition: Int64],
+        seconds: Double,
         newestSourceTime_us: Int64, recordBytes: Int, at now_us: Int64
     ) {
         snapshot.withLock { all in
@@ -62,7 +63,8 @@ package final class AgentStatus: Sendable {
                     all.unknown += entry
                     continue
                 }
-                guard let definition = tables.first(where: { $0.source == table }) ?? all.tables[table]?.definition else {
+                guard let definition = tables.first(where: { $0.source == table }) ?? all.tables[table]?.definition
+                else {
                     // A record that was put aside before its table had a shape.
                     all.unknown += entry
                     continue

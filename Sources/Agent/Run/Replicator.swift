@@ -65,7 +65,9 @@ package actor Replicator {
     package func run() async throws {
         for definition in try await warehouse.knownTables() {
             known[definition.source] = definition
-            status.update { $0.tables[definition.source] = .init(definition: definition, ledger: .init(table: definition.source)) }
+            status.update {
+                $0.tables[definition.source] = .init(definition: definition, ledger: .init(table: definition.source))
+            }
         }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
         if settings.untilEnd, let ends = try await source.endPositions() {
@@ -134,7 +136,8 @@ package actor Replicator {
             guard unreadable.isEmpty else {
                 throw ReplicationError(
                     .permanent, "\(checkpoint.partition): the checkpoint's decoder state can't be read",
-                    remedy: "the checkpoint was written by another version, or changed by hand: millrace checkpoint show")
+                    remedy:
+                        "the checkpoint was written by another version, or changed by hand: millrace checkpoint show")
             }
             for (partition, state) in states { decoderStates[partition] = state }
         }
@@ -167,7 +170,9 @@ package actor Replicator {
             $0.state = .degraded
         }
         for partition in lost { logger.error("\(partition.partition): \(partition.reason). Try: \(partition.remedy)") }
-        if settings.untilEnd || claims.keys.allSatisfy({ partition in status.current.lost.contains { $0.partition == partition } }) {
+        if settings.untilEnd
+            || claims.keys.allSatisfy({ partition in status.current.lost.contains { $0.partition == partition } })
+        {
             throw ReplicationError(.environment, "\(first.partition): \(first.reason)", remedy: first.remedy)
         }
     }
@@ -225,7 +230,9 @@ package actor Replicator {
         let changed = used.sorted().map { batch.tables[$0] }.filter { known[$0.source] != $0 }
         guard !changed.isEmpty else { return }
         for definition in changed {
-            let others = known.values.filter { $0.source != definition.source } + changed.filter { $0.source < definition.source }
+            let others =
+                known.values.filter { $0.source != definition.source }
+                + changed.filter { $0.source < definition.source }
             try settings.validate(definition, others)
         }
         try await retrying("making tables") { [warehouse] in try await warehouse.ensure(changed) }
@@ -237,11 +244,15 @@ package actor Replicator {
             } else {
                 let names = Set(before?.columns.map(\.name) ?? [])
                 let added = definition.columns.map(\.name).filter { !names.contains($0) }
-                if !added.isEmpty { logger.notice("table \(definition.source): columns added: \(added.joined(separator: ", "))") }
+                if !added.isEmpty {
+                    logger.notice("table \(definition.source): columns added: \(added.joined(separator: ", "))")
+                }
             }
             status.update {
-                $0.tables[definition.source, default: .init(definition: definition, ledger: .init(table: definition.source))]
-                    .definition = definition
+                $0.tables[
+                    definition.source, default: .init(definition: definition, ledger: .init(table: definition.source))
+                ]
+                .definition = definition
             }
         }
     }
@@ -254,7 +265,9 @@ package actor Replicator {
                 // A lost answer: the commit may have taken effect.
                 let stored = try await warehouse.checkpoints()
                 let isDurable = advances.allSatisfy { advance in
-                    stored.contains { $0.partition == advance.partition && $0.token == advance.token && $0.position == advance.to }
+                    stored.contains {
+                        $0.partition == advance.partition && $0.token == advance.token && $0.position == advance.to
+                    }
                 }
                 if isDurable, advances.contains(where: { $0.from != $0.to }) { return nil }
             }

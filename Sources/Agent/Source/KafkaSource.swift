@@ -89,7 +89,8 @@ package actor KafkaSource: RecordSource {
                 lost.append(
                     self.lost(
                         partition,
-                        "the checkpoint is at offset \(position), the log begins at \(ends.low): retention has passed it"))
+                        "the checkpoint is at offset \(position), the log begins at \(ends.low): retention has passed it"
+                    ))
             } else if position > ends.high {
                 lost.append(
                     self.lost(

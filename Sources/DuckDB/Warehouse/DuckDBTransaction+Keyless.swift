@@ -50,10 +50,12 @@ extension DuckDBTransaction {
             }
         }
         try appender.close()
-        let values = sql.forms.enumerated().map { $0.element.converted("s.c\($0.offset)") } + [
-            "false", "NULL", "s.s_time", TableSQL.moment(loadedAt_us), "s.s_epoch", "s.s_commit", "s.s_seq", "s.s_map",
-            "s.s_id", "s.s_image", "NULL",
-        ]
+        let values =
+            sql.forms.enumerated().map { $0.element.converted("s.c\($0.offset)") } + [
+                "false", "NULL", "s.s_time", TableSQL.moment(loadedAt_us), "s.s_epoch", "s.s_commit", "s.s_seq",
+                "s.s_map",
+                "s.s_id", "s.s_image", "NULL",
+            ]
         answer.inserted = try session.execute(
             """
             INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \

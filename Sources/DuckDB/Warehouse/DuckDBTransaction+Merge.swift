@@ -182,10 +182,11 @@ extension DuckDBTransaction {
     /// In the order of `currentColumns`, for the tables that have a key.
     private func insertPlain(_ stage: StagingTables.Stage, leavingOut: Bool) -> String {
         let sql = stage.sql
-        let values = sql.forms.enumerated().map { $0.element.converted("s.c\($0.offset)") } + [
-            "s.s_deleted", "CASE WHEN s.s_deleted THEN s.s_time END", "s.s_time", Self.loadedAt,
-            "s.s_epoch", "s.s_commit", "s.s_seq", "s.s_map",
-        ]
+        let values =
+            sql.forms.enumerated().map { $0.element.converted("s.c\($0.offset)") } + [
+                "s.s_deleted", "CASE WHEN s.s_deleted THEN s.s_time END", "s.s_time", Self.loadedAt,
+                "s.s_epoch", "s.s_commit", "s.s_seq", "s.s_map",
+            ]
         let others =
             leavingOut
             ? """
@@ -219,7 +220,8 @@ extension DuckDBTransaction {
         }
         let metadata: [(stored: String, new: String)] = [
             (sql.isDeleted, "s.s_deleted"), (sql.deletedAt, "CASE WHEN s.s_deleted THEN s.s_time END"),
-            (sql.updatedAt, "s.s_time"), (sql.loadedAt, Self.loadedAt), (TableSQL.epoch, "s.s_epoch"), (TableSQL.commit, "s.s_commit"), (TableSQL.seq, "s.s_seq"),
+            (sql.updatedAt, "s.s_time"), (sql.loadedAt, Self.loadedAt), (TableSQL.epoch, "s.s_epoch"),
+            (TableSQL.commit, "s.s_commit"), (TableSQL.seq, "s.s_seq"),
         ]
         values += metadata.map { "CASE WHEN \(isFill) THEN o.\($0.stored) ELSE \($0.new) END" }
         values.append("v.map")
@@ -233,9 +235,10 @@ extension DuckDBTransaction {
 
     /// Rows that are deleted, with the values they have.
     private func insertMarked(_ sql: TableSQL) -> String {
-        let values = sql.definition.columns.indices.map { "o.\(sql.column($0))" } + [
-            "true", "v.time", "v.time", Self.loadedAt, "v.epoch", "v.commit", "v.seq", "NULL",
-        ]
+        let values =
+            sql.definition.columns.indices.map { "o.\(sql.column($0))" } + [
+                "true", "v.time", "v.time", Self.loadedAt, "v.epoch", "v.commit", "v.seq", "NULL",
+            ]
         return """
             INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
             FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \

@@ -75,7 +75,8 @@ extension DuckDBTransaction {
             if let json = found.maps[index] {
                 guard let parsed = ColumnVersions(json: json) else {
                     throw ReplicationError(
-                        .permanent, "\(staged.definition.source): \(MetadataNames.columns) of a row isn't a version map",
+                        .permanent,
+                        "\(staged.definition.source): \(MetadataNames.columns) of a row isn't a version map",
                         remedy: "somebody else wrote the column; copy the table anew", table: staged.definition.source)
                 }
                 map = parsed

@@ -74,7 +74,9 @@ final class DuckDBTransaction: WarehouseTransaction {
     }
 
     func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint] {
-        checkpoints = try ReplicationError.translating { try MetaTables.checkpoints(staging.statements, layout.pipeline) }
+        checkpoints = try ReplicationError.translating {
+            try MetaTables.checkpoints(staging.statements, layout.pipeline)
+        }
         for advance in advances {
             let stored = checkpoints.first { $0.partition == advance.partition }
             guard let stored, stored.token == advance.token, stored.position == advance.from else {

@@ -95,7 +95,8 @@ extension DuckDBWarehouse {
                     let entry = QuarantineEntry(
                         table: chunk.table(1, row),
                         partition: TopicPartition(topic: chunk.string(3, row), partition: chunk.int32(4, row)),
-                        offset: chunk.int64(5, row), reason: chunk.string(6, row), key: chunk.blob(8, row), value: chunk.blob(9, row),
+                        offset: chunk.int64(5, row), reason: chunk.string(6, row), key: chunk.blob(8, row),
+                        value: chunk.blob(9, row),
                         headers: chunk.text(10, row), operation: chunk.text(7, row).flatMap(Operation.init(letter:)))
                     records.append(
                         QuarantinedRecord(

@@ -36,7 +36,8 @@ extension DuckDBWarehouse {
         if FileManager.default.fileExists(atPath: path), !FileManager.default.isWritableFile(atPath: path) {
             return [
                 Finding(
-                    .error, "warehouse", "\(path) can't be written to", remedy: "give the agent's user write access to it")
+                    .error, "warehouse", "\(path) can't be written to",
+                    remedy: "give the agent's user write access to it")
             ]
         }
         return []

@@ -229,7 +229,8 @@ final class FieldWriter {
         let range = FieldText.appendJSON(field, forms[column].type, from: arena, to: json)
         switch ListLiteral.append(json.bytes(range), element: element.kind, to: scratch) {
         case .done: try text(scratch.bytes(ByteRange(offset: 0, length: scratch.count)), column, to: appender)
-        case .nested: throw misfit(column, "an array of more than one dimension, which a LIST of its element can't hold")
+        case .nested:
+            throw misfit(column, "an array of more than one dimension, which a LIST of its element can't hold")
         case .invalid: throw misfit(column, "not an array")
         }
     }

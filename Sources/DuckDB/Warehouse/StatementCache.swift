@@ -6,7 +6,8 @@ protocol StatementRunner {
 
     /// Runs one statement and gives its rows to `body` in chunks.
     func forEachChunk(
-        _ sql: String, _ parameters: [Parameter], purpose: String, _ body: (borrowing ChunkReader) throws -> Void) throws
+        _ sql: String, _ parameters: [Parameter], purpose: String, _ body: (borrowing ChunkReader) throws -> Void)
+        throws
 }
 
 extension StatementRunner {

@@ -84,7 +84,8 @@ struct TableMaker {
         let found = try catalog.columns(schema, definition.target)
         for column in columns {
             guard let there = found.first(where: { SQLName.folded($0.name) == SQLName.folded(column.name) }) else {
-                let fill = column.name == definition.metadata.isDeleted && schema == layout.current ? " DEFAULT false" : ""
+                let fill =
+                    column.name == definition.metadata.isDeleted && schema == layout.current ? " DEFAULT false" : ""
                 try run(
                     """
                     ALTER TABLE \(SQLName.quoted(schema, definition.target)) \
@@ -175,7 +176,9 @@ struct TableMaker {
     private func refuseOthers(_ definition: TableDefinition, _ registry: TableRegistry) throws {
         for other in registry.entries {
             let isThis = other.pipeline == layout.pipeline && other.definition.source == definition.source
-            guard !isThis, SQLName.folded(other.definition.target) == SQLName.folded(definition.target) else { continue }
+            guard !isThis, SQLName.folded(other.definition.target) == SQLName.folded(definition.target) else {
+                continue
+            }
             // Any of the other's schemas may be one of ours, in whatever role.
             let taken = other.layout.schemas.intersection(layout.schemas)
             guard let schema = taken.sorted().first else { continue }

@@ -5,7 +5,8 @@ import Replication
 struct CopyBinaryWriter {
     let buffer: CopyTextWriter
 
-    private static let header: [UInt8] = Array("PGCOPY\n".utf8) + [0xFF, 0x0D, 0x0A, 0] + [UInt8](repeating: 0, count: 8)
+    private static let header: [UInt8] =
+        Array("PGCOPY\n".utf8) + [0xFF, 0x0D, 0x0A, 0] + [UInt8](repeating: 0, count: 8)
     /// µs from 1970 to 2000, where the server counts from.
     private static let epoch_us: Int64 = 946_684_800_000_000
 

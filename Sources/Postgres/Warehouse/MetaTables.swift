@@ -17,7 +17,8 @@ enum MetaTables {
             WHERE n.nspname = '\(WarehouseSchema.metaSchema)' AND c.relname = 'meta'
             """, for: "look for _millrace")
         guard found == "t" else { return nil }
-        return try session.scalar("SELECT max(version) FROM \(name("meta"))", for: "look for _millrace").flatMap(Int.init)
+        return try session.scalar("SELECT max(version) FROM \(name("meta"))", for: "look for _millrace").flatMap(
+            Int.init)
     }
 
     static func refuseNewer(_ version: Int?) throws {

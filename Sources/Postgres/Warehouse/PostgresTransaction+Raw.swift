@@ -82,7 +82,8 @@ extension PostgresTransaction {
                 \(truncates ? "UNION ALL SELECT \(columns) FROM \(sql.raw) r WHERE r.op = 't'" : "")
                 """, [try arrayText(keys)], for: "read events of \(layout.raw).\(table.target)")
             return try (0..<rows.count).map { row in
-                guard let id = EventID(text: rows.text(row, 0)), let operation = Operation(letter: rows.text(row, 1)) else {
+                guard let id = EventID(text: rows.text(row, 0)), let operation = Operation(letter: rows.text(row, 1))
+                else {
                     throw ReplicationError(
                         .invariant, "\(layout.raw).\(table.target) has a row that millrace didn't write",
                         table: table.source)

@@ -44,7 +44,8 @@ extension PostgresTransaction {
                 [
                     layout.pipeline, try arrayText(moves.map(\.table.schema)), try arrayText(moves.map(\.table.table)),
                     try arrayText(moves.map(\.newKey)), try arrayText(moves.map(\.oldKey)),
-                    try arrayText(moves.map { "\($0.create.epoch)" }), try arrayText(moves.map { "\($0.create.commit)" }),
+                    try arrayText(moves.map { "\($0.create.epoch)" }),
+                    try arrayText(moves.map { "\($0.create.commit)" }),
                     try arrayText(moves.map { "\($0.create.seq)" }),
                 ], for: "record moves")
         }

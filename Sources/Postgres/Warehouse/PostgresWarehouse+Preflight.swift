@@ -20,12 +20,14 @@ extension PostgresWarehouse {
         if facts.serverVersion < Self.serverVersion_min {
             found.append(Finding(.error, "warehouse", "PostgreSQL \(version) is too old", remedy: "use 12 or later"))
         } else {
-            found.append(Finding(.ok, "warehouse", "PostgreSQL \(version), database \(facts.database), user \(facts.user)"))
+            found.append(
+                Finding(.ok, "warehouse", "PostgreSQL \(version), database \(facts.database), user \(facts.user)"))
         }
         if facts.isInRecovery {
             found.append(
                 Finding(.error, "warehouse", "this server is a standby", remedy: "give the URL of the primary"))
-        } else if try session.scalar("SHOW default_transaction_read_only", for: "look at settings") == "on", !isReading {
+        } else if try session.scalar("SHOW default_transaction_read_only", for: "look at settings") == "on", !isReading
+        {
             found.append(
                 Finding(
                     .error, "warehouse", "transactions are read-only for this user",

@@ -38,7 +38,8 @@ extension PostgresWarehouse {
     package func counts(_ table: TableDefinition) async throws -> TableCounts {
         try read(orNothing: TableCounts(live: 0, deleted: 0, incomplete: 0)) { session in
             let sql = try TableSQL(table, layout)
-            let there = try session.scalar("SELECT to_regclass($1) IS NOT NULL", [sql.current], for: sql.purpose("count"))
+            let there = try session.scalar(
+                "SELECT to_regclass($1) IS NOT NULL", [sql.current], for: sql.purpose("count"))
             guard there == "t" else { return TableCounts(live: 0, deleted: 0, incomplete: 0) }
             // In the map `[null]` and `[e,c,s,null]` are columns without a value.
             let rows = try session.query(

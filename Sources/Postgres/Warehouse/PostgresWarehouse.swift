@@ -30,7 +30,11 @@ package actor PostgresWarehouse: Warehouse {
         close()
         isReading = readOnly
         try work { session in
-            if readOnly { try MetaTables.refuseNewer(try MetaTables.version(session)) } else { try MetaTables.migrate(session) }
+            if readOnly {
+                try MetaTables.refuseNewer(try MetaTables.version(session))
+            } else {
+                try MetaTables.migrate(session)
+            }
         }
     }
 

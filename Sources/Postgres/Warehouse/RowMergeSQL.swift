@@ -13,7 +13,9 @@ struct RowMergeSQL {
     let loadedAt: String
 
     private static let version = "\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)"
-    private var flags: String { "\(sql.isDeleted), \(sql.deletedAt), \(sql.updatedAt), \(sql.loadedAt), \(Self.version)" }
+    private var flags: String {
+        "\(sql.isDeleted), \(sql.deletedAt), \(sql.updatedAt), \(sql.loadedAt), \(Self.version)"
+    }
     private static let stagedVersion = "(s._e, s._c, s._s)"
     private var stagedFlags: String {
         "s._is_deleted, CASE WHEN s._is_deleted THEN s._time END, s._time, \(loadedAt), s._e, s._c, s._s"

@@ -24,7 +24,9 @@ struct TableMaker {
         let known = entered?.definition.hasShape == true ? entered : nil
         guard wanted.hasShape else {
             if entered == nil {
-                try registry.write(TableRegistry.Entry(pipeline: layout.pipeline, definition: wanted, layout: layout, isAdopted: false), session)
+                try registry.write(
+                    TableRegistry.Entry(
+                        pipeline: layout.pipeline, definition: wanted, layout: layout, isAdopted: false), session)
             }
             return
         }
@@ -73,7 +75,8 @@ struct TableMaker {
 
     private func checkNames(_ table: TableDefinition) throws {
         for (name, remedy) in [
-            (table.target, "give it a shorter one with target: in tables:"), (layout.current, "set schemas: in warehouse:"),
+            (table.target, "give it a shorter one with target: in tables:"),
+            (layout.current, "set schemas: in warehouse:"),
             (layout.raw, "set schemas: in warehouse:"), (layout.live, "set schemas: in warehouse:"),
             (layout.history, "set schemas: in warehouse:"),
         ] where name.utf8.count > Self.nameLength_max {
@@ -104,8 +107,9 @@ struct TableMaker {
             for entry in registry.entries where entry.definition.target == table.target {
                 guard entry.pipeline != layout.pipeline || entry.definition.source != table.source else { continue }
                 let other = entry.layout
-                guard other.hasCurrent && (other.current == schema || other.live == schema)
-                    || other.hasRaw && (other.raw == schema || other.history == schema)
+                guard
+                    other.hasCurrent && (other.current == schema || other.live == schema)
+                        || other.hasRaw && (other.raw == schema || other.history == schema)
                 else { continue }
                 throw ReplicationError(
                     .configuration,

@@ -48,7 +48,8 @@ struct TypeNames {
         case .array(let element): return declared(element) + "[]"
         case .other(let name): return known[name].flatMap { $0 } ?? "text"
         // What MySQL and Oracle can declare and Postgres can't is kept without the declaration.
-        case .numeric(let precision?, let scale) where !(1...1000).contains(precision) || !(0...precision).contains(scale):
+        case .numeric(let precision?, let scale)
+        where !(1...1000).contains(precision) || !(0...precision).contains(scale):
             return "numeric"
         default: return type.sql
         }

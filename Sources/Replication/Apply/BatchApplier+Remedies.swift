@@ -42,7 +42,8 @@ extension BatchApplier {
         if events.count <= 1 { return events.first.map { [$0: reason] } ?? [:] }
         let middle = events.count / 2
         var found = try refusals(batch, table, Array(events[..<middle]), layout, transaction, loadedAt_us)
-        found.merge(try refusals(batch, table, Array(events[middle...]), layout, transaction, loadedAt_us)) { a, _ in a }
+        found.merge(try refusals(batch, table, Array(events[middle...]), layout, transaction, loadedAt_us)) { a, _ in a
+        }
         return found
     }
 
@@ -67,7 +68,8 @@ extension BatchApplier {
             guard layout.hasCurrent else { return nil }
             if definition.isKeyless {
                 let inserts = events.filter { batch.events[Int($0)].operation != .delete }
-                _ = try transaction.applyKeyless(definition, batch, inserts: inserts, ends: [], loadedAt_us: loadedAt_us)
+                _ = try transaction.applyKeyless(
+                    definition, batch, inserts: inserts, ends: [], loadedAt_us: loadedAt_us)
             } else {
                 let staged = Coalescer.coalesce(batch, table: table, events: events, floors: []).staged
                 try transaction.stage(staged, batch)

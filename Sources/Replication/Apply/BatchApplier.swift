@@ -61,7 +61,9 @@ package struct BatchApplier {
             var entries = [LedgerEntry]()
             for table in byTable.indices {
                 entries.append(
-                    try apply(table, byTable.events[table], states[batch.tables[table].source] ?? .init(), marks, transaction))
+                    try apply(
+                        table, byTable.events[table], states[batch.tables[table].source] ?? .init(), marks, transaction)
+                )
             }
             quarantine(&entries)
             try settle(entries)
@@ -99,7 +101,11 @@ package struct BatchApplier {
         rowEvents.reserveCapacity(fresh.count)
         var truncates: [Int32] = []
         for index in fresh {
-            if batch.events[Int(index)].operation == .truncate { truncates.append(index) } else { rowEvents.append(index) }
+            if batch.events[Int(index)].operation == .truncate {
+                truncates.append(index)
+            } else {
+                rowEvents.append(index)
+            }
         }
         dropRepeated(&truncates, &entry)
 

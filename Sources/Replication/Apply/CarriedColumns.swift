@@ -53,7 +53,8 @@ enum CarriedColumns {
             } else {
                 if carried[dependency.newKey] == nil {
                     let columns = coalesced.carried.definition.columns.count
-                    try appendKeyRow(dependency.newKey, version: dependency.create, to: &coalesced.carried, batch: batch)
+                    try appendKeyRow(
+                        dependency.newKey, version: dependency.create, to: &coalesced.carried, batch: batch)
                     coalesced.carried.registers.append(.init(repeating: .unseen, count: columns))
                     let row = coalesced.carried.rows.count - 1
                     coalesced.carried.rows[row].registers = Int32(coalesced.carried.registers.count - 1)
@@ -143,7 +144,8 @@ enum CarriedColumns {
             }
             guard let value = object?[columns[column].name] else {
                 throw ReplicationError(
-                    .invariant, "\(staged.definition.source): a key in raw or in the moves lacks column \(columns[column].name)")
+                    .invariant,
+                    "\(staged.definition.source): a key in raw or in the moves lacks column \(columns[column].name)")
             }
             batch.fields.append(try decode(value.serialized, columns[column], batch))
         }
@@ -187,7 +189,9 @@ struct RawFold {
                     floors.append(event.version)
                 } else if let key = event.key {
                     byKey[key, default: []].append(event)
-                    if event.version.createsMovedKey, let other = event.otherKey, byKey[other] == nil { next.insert(other) }
+                    if event.version.createsMovedKey, let other = event.otherKey, byKey[other] == nil {
+                        next.insert(other)
+                    }
                 }
             }
             truncates = false

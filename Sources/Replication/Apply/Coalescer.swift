@@ -117,7 +117,9 @@ package struct Coalescer {
         if isDeleted {
             for column in 0..<columns { registers[column].isKnown = values[column].isKnown }
         }
-        let complete = registers.allSatisfy { $0.isKnown && ($0.own == event.version || isDeleted) && $0.carried.isNone }
+        let complete = registers.allSatisfy {
+            $0.isKnown && ($0.own == event.version || isDeleted) && $0.carried.isNone
+        }
         var row = StagedRow(
             mode: complete ? .full : .masked, isDeleted: isDeleted, counts: !filtered, event: last, image: image,
             width: Int32(columns), version: event.version, time_us: event.sourceTime_us)

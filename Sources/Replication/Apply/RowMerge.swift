@@ -35,7 +35,9 @@ package enum RowMerge {
         let one = ColumnRegister(own: row.version, isKnown: !row.isDeleted)
         var all = [ColumnRegister](repeating: one, count: table.definition.columns.count)
         if !row.isDeleted {
-            for index in Int(row.width)..<max(all.count, Int(row.width)) where index < all.count { all[index] = .unseen }
+            for index in Int(row.width)..<max(all.count, Int(row.width)) where index < all.count {
+                all[index] = .unseen
+            }
         }
         return all
     }

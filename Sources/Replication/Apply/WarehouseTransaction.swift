@@ -36,7 +36,8 @@ package protocol WarehouseTransaction: AnyObject {
 
     /// Writes the staged rows. Rows without a patch pass if the key is new or the stored version is older; rows with one
     /// do as it says. A masked row whose key is new is inserted with its unknown columns null and its own map.
-    func merge(_ staged: StagedTable, _ batch: ChangeBatch, patches: [RowPatch], loadedAt_us: Int64) throws -> MergeAnswer
+    func merge(_ staged: StagedTable, _ batch: ChangeBatch, patches: [RowPatch], loadedAt_us: Int64) throws
+        -> MergeAnswer
 
     /// Soft-deletes every row with an older version (rows already deleted too: they take the truncate's version and
     /// time). Gives the number of rows.

@@ -76,7 +76,8 @@ struct CommandTests {
         }
         _ = try await warehouse.apply(batch, advancing: [])
         let control = WarehouseControl(
-            layout: layout, warehouse: warehouse, running: running ? .init(status: AgentStatus()) { try await $0() } : nil,
+            layout: layout, warehouse: warehouse,
+            running: running ? .init(status: AgentStatus()) { try await $0() } : nil,
             makeDecoder: { known in
                 var configuration = DecoderConfiguration(select: { table in
                     var choice = TableChoice(target: table.table)

@@ -29,7 +29,9 @@ import Testing
             let batch = builder.batch(events, from: from ?? 0)
             let to = (from ?? 0) + Int64(events.count)
             positions[builder.partition] = to
-            if from == nil { transaction.amend { $0.checkpoints[builder.partition] = Checkpoint(partition: builder.partition) } }
+            if from == nil {
+                transaction.amend { $0.checkpoints[builder.partition] = Checkpoint(partition: builder.partition) }
+            }
             let outcome = try BatchApplier.applyWithRemedies(
                 batch,
                 advancing: [CheckpointAdvance(partition: builder.partition, from: from, to: to, token: 0, spans: [0])],
@@ -110,7 +112,8 @@ import Testing
         }
         replayed += history.events
         expectEqual(try run(cut(replayed, &random)), history, reference, seed, "replayed")
-        expectEqual(try run(cut(doubled.shuffled(using: &random), &random)), history, reference, seed, "doubled, shuffled")
+        expectEqual(
+            try run(cut(doubled.shuffled(using: &random), &random)), history, reference, seed, "doubled, shuffled")
     }
 
     /// Without raw there is no memory of events; rows still converge where no column has to be carried from another key.
@@ -129,7 +132,9 @@ import Testing
     }
 
     /// The test of the tests: without any one guard some history ends wrong.
-    @Test(arguments: MemoryTransaction.Guard.allCases) func isSeenToFail(without missing: MemoryTransaction.Guard) throws {
+    @Test(arguments: MemoryTransaction.Guard.allCases) func isSeenToFail(without missing: MemoryTransaction.Guard)
+        throws
+    {
         for seed in 0..<Self.histories {
             let history = ModelHistory(seed: seed)
             var random = SeededRandom(seed: seed &+ 31)
