@@ -206,36 +206,8 @@ extension DebeziumDecoder {
     // MARK: - The row filter
 
     private func judge(_ filter: any RowFilter, _ state: TableState, _ event: inout ChangeEvent) {
-        // All texts first, and pointers to them then: a filter may look at several at once.
-        filterText.removeAll()
-        filterRanges.removeAll(keepingCapacity: true)
-        let columns = state.filterColumns(filter)
-        for column in columns {
-            var range = ByteRange.null
-            if column >= 0, after[column].isKnown, after[column].kind != .null, after[column].kind != .bool {
-                let type = state.definition.columns[column].type
-                range = FieldText.appendPostgresText(after[column], type, from: batch.arena, to: filterText)
-            }
-            filterRanges.append(range)
-        }
-        let verdict = filter.judge { index in
-            let column = columns[index]
-            guard column >= 0, after[column].isKnown else { return .unknown }
-            switch after[column].kind {
-            case .null: return .null
-            case .bool: return .bool(after[column].bits != 0)
-            default: break
-            }
-            let bytes = filterText.bytes(filterRanges[index])
-            switch state.definition.columns[column].type {
-            case .smallint, .integer, .bigint, .real, .double, .numeric: return .number(bytes)
-            default: return .text(bytes)
-            }
-        }
-        switch verdict {
-        case .pass: break
-        case .reject: event.flags.insert(.filtered)
-        case .undecided: event.flags.insert(.undecided)
-        }
+        let verdict = rowJudge.verdict(
+            filter, state.filterColumns(filter), state.definition, in: batch.arena) { after[$0] }
+        event.flags.formUnion(verdict.flags)
     }
 }

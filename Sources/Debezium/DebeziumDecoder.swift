@@ -23,7 +23,7 @@ import Replication
 /// - A decimal without digits behind the point, in an event without a schema: see `EncodingModes.Decimal`.
 /// - Reads of tables without a key are named by their offset.
 /// - Debezium's JSON keeps no array's second dimension, no varbit's leading zeros and no months of a numeric interval.
-package final class DebeziumDecoder {
+package final class DebeziumDecoder: RecordDecoder {
     /// Plans of schemas that no event has any more are only let go all at once.
     private static let details_max = 100_000
 
@@ -55,8 +55,7 @@ package final class DebeziumDecoder {
     let keyImage = ImageBuffer()
     let otherKeyImage = ImageBuffer()
     @exclusivity(unchecked) var keyColumns = ContiguousArray<Int>()
-    let filterText = ByteArena(capacity: 256)
-    @exclusivity(unchecked) var filterRanges: [ByteRange] = []
+    let rowJudge = RowJudge()
 
     private struct Span {
         var memory: PartitionMemory

@@ -12,10 +12,29 @@ extension Pipeline {
         }
     }
 
-    /// Exactly one of `source.kafka` and `source.file`.
+    /// Exactly one of `source.kafka`, `source.postgres` and `source.file`.
     package enum Input: Sendable, Equatable {
         case kafka(Kafka)
+        case postgres(PostgresServer)
         case file(EventFile)
+    }
+
+    /// `source.postgres`: a server read by logical replication.
+    package struct PostgresServer: Sendable, Equatable {
+        /// `url`: required. Example: `postgres://replicator@db/shop`.
+        package var url: ConnectionURL
+        /// `publication`: made if missing and permitted. Default `millrace_<pipeline>`.
+        package var publication: String
+        /// `slot`: made if missing. Default `millrace_<pipeline>`.
+        package var slot: String
+        /// `copy_workers`: connections that read the initial copy, 1 to 32. Default 2.
+        package var copyWorkers = 2
+
+        package init(url: ConnectionURL, publication: String, slot: String) {
+            self.url = url
+            self.publication = publication
+            self.slot = slot
+        }
     }
 
     /// `source.snapshot`: what becomes of reads of rows that were there before the stream began.

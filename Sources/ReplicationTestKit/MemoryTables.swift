@@ -28,6 +28,7 @@ package struct MemoryTables: Sendable {
     package var control = 0
     package var quarantine: [QuarantinedRecord] = []
     package var moves: Set<MoveDependency> = []
+    package var copied: [CopyMark] = []
 
     package init() {}
 

@@ -303,6 +303,10 @@ package final class MemoryTransaction: WarehouseTransaction {
                     loadedAt_us: commit.loadedAt_us))
         }
         working.states.merge(commit.states) { $1 }
+        for mark in commit.copied {
+            working.copied.removeAll { mark.replaces($0) }
+            working.copied.append(mark)
+        }
         for advance in commit.advances {
             var checkpoint = working.checkpoints[advance.partition] ?? Checkpoint(partition: advance.partition)
             checkpoint.position = advance.to

@@ -6,6 +6,7 @@ package actor MemoryWarehouse: Warehouse {
     private let layout: WarehouseLayout
     private let transaction: MemoryTransaction
     private var clock_us: Int64 = 1_000_000
+    private var writer = BatchWriter()
 
     package init(layout: WarehouseLayout, tables: MemoryTables = .init()) {
         self.layout = layout
@@ -27,6 +28,7 @@ package actor MemoryWarehouse: Warehouse {
     package func foreignTable(at definition: TableDefinition) async throws -> [Column]? { nil }
 
     package func ensure(_ tables: [TableDefinition]) async throws {
+        writer.abandon(transaction)
         transaction.amend { all in
             for table in tables { all.definitions[table.source] = table }
         }
@@ -57,11 +59,25 @@ package actor MemoryWarehouse: Warehouse {
     }
 
     package func apply(
-        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, probesAll: Bool
     ) async throws -> BatchApplier.Outcome {
         clock_us += 1
-        return try BatchApplier.applyWithRemedies(
-            batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: clock_us)
+        return try writer.apply(
+            batch, advancing: advances, part: part, layout: layout, in: transaction, loadedAt_us: clock_us,
+            probesAll: probesAll)
+    }
+
+    package func abandon() async { writer.abandon(transaction) }
+
+    package func copied(job: String) async throws -> [CopyMark] { transaction.committed.copied.filter { $0.job == job } }
+
+    package func forgetCopied(job: String) async throws {
+        transaction.amend { all in all.copied.removeAll { $0.job == job } }
+    }
+
+    package func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
+        let rows = (transaction.committed.current[table.source] ?? [:]).values
+        return Array(rows.filter { !$0.isDeleted && $0.columnVersions.isIncomplete }.map(\.key).sorted().prefix(limit))
     }
 
     package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {

@@ -78,14 +78,14 @@ struct PipelineRun: Sendable {
         let status = AgentStatus()
         do {
             try await warehouse.open(readOnly: false)
-            let source = try setup.makeSource()
+            let source = try setup.makeSource(warehouse)
             var settings = Replicator.Settings(owner: "test")
             settings.untilEnd = true
             settings.validate = { try setup.validate($0, beside: $1) }
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
             ) { known in
-                try DebeziumDecoder(configuration: setup.decoderConfiguration(known: known, catalog: nil))
+                try setup.makeDecoder(known: known, catalog: nil)
             }
             do {
                 try await replicator.run()

@@ -7,6 +7,9 @@ extension CheckCommand {
     static func source(_ setup: PipelineSetup, _ catalog: SourceCatalog?, _ warehouse: (any Warehouse)?) async
         -> [Finding]
     {
+        if case .postgres(let server) = setup.pipeline.source.input {
+            return await PostgresCheck(server: server, setup: setup).findings(warehouse)
+        }
         let look: any SourceLook
         do {
             look = try setup.makeLook()
@@ -32,6 +35,7 @@ extension CheckCommand {
         _ look: any SourceLook, _ setup: PipelineSetup
     ) async throws -> ([Finding], [String: Int]) {
         switch setup.pipeline.source.input {
+        case .postgres: return ([], [:])
         case .file(let file):
             return ([Finding(.ok, "source", "file \(file.path)")], [:])
         case .kafka(let kafka):

@@ -1,4 +1,5 @@
 import JSON
+import Postgres
 import Replication
 
 /// `millrace checkpoint`.
@@ -16,10 +17,19 @@ package struct CheckpointCommand: Sendable {
     /// From the command line's words.
     /// - Throws: `CommandFailure` where they don't make sense.
     package init(setToOffset offset: String?, lsn: String?, time: String?, partitions: [String]) throws {
-        if lsn != nil || time != nil {
+        if time != nil {
             throw CommandFailure(
-                ExitStatus.usage, "checkpoint set \(lsn != nil ? "--to-lsn" : "--to-time") is not built yet (not yet)",
+                ExitStatus.usage, "checkpoint set --to-time is not built yet (not yet)",
                 try: "millrace checkpoint set --to-offset earliest: what was read before is recognised")
+        }
+        if let lsn {
+            guard offset == nil, let sought = Self.position(ofLSN: lsn) else {
+                throw CommandFailure(
+                    ExitStatus.usage, "checkpoint set --to-lsn wants latest or a position of the source's log",
+                    try: "millrace checkpoint set --to-lsn 16/B374D848")
+            }
+            action = .set(sought, partitions: [])
+            return
         }
         guard let offset, let sought = SoughtPosition(offset) else {
             throw CommandFailure(
@@ -41,8 +51,17 @@ package struct CheckpointCommand: Sendable {
         action = .set(sought, partitions: named)
     }
 
+    private static func position(ofLSN text: String) -> SoughtPosition? {
+        switch text {
+        case "latest": .latest
+        case "earliest": .earliest
+        default: LSN.parse(text).map(SoughtPosition.offset)
+        }
+    }
+
     package func run(_ context: CommandContext) async throws {
         let setup = try context.loadSetup()
+        let isPostgres = if case .postgres = setup.pipeline.source.input { true } else { false }
         let readOnly = action == .show
         let checkpoints = try await context.withControl(setup, readOnly: readOnly) { control in
             if case .set(let sought, let partitions) = action {
@@ -52,9 +71,9 @@ package struct CheckpointCommand: Sendable {
             return try await control.checkpoints()
         }
         if context.json {
-            context.console.result(JSONValue.array(checkpoints.map(\.json)).serialized)
+            context.console.result(JSONValue.array(checkpoints.map { $0.json(asLSN: isPostgres) }).serialized)
         } else {
-            context.console.result(Self.table(checkpoints))
+            context.console.result(Self.table(checkpoints, asLSN: isPostgres))
         }
     }
 
@@ -70,7 +89,7 @@ package struct CheckpointCommand: Sendable {
             }
             var positions: [TopicPartition: Int64?] = [:]
             for partition in named.isEmpty ? there : named {
-                positions[partition] = .some(try await look.position(sought, of: partition))
+                positions[partition] = try await look.position(sought, of: partition)
             }
             // Those of topics that are gone are as if nothing had been read.
             if named.isEmpty {
@@ -86,13 +105,13 @@ package struct CheckpointCommand: Sendable {
         }
     }
 
-    private static func table(_ checkpoints: [Checkpoint]) -> String {
+    private static func table(_ checkpoints: [Checkpoint], asLSN: Bool) -> String {
         guard !checkpoints.isEmpty else { return "there is no checkpoint yet\n" }
         var table = TextTable(["topic", "partition", "position", "newest event", "owner's token"], right: [1, 2, 4])
         table.rows = checkpoints.sorted { $0.partition < $1.partition }.map { checkpoint in
             [
                 checkpoint.partition.topic, String(checkpoint.partition.partition),
-                checkpoint.position.map(String.init) ?? "-",
+                checkpoint.position.map { asLSN ? LSN.text($0) : String($0) } ?? "-",
                 checkpoint.sourceTime_us.flatMap(Moment.text) ?? "-", String(checkpoint.token),
             ]
         }

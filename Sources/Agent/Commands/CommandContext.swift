@@ -54,12 +54,14 @@ extension PipelineSetup {
     package func control(
         _ warehouse: any Warehouse, catalog: SourceCatalog?, running: WarehouseControl.Running?
     ) -> WarehouseControl {
-        WarehouseControl(
+        var control = WarehouseControl(
             layout: layout, warehouse: warehouse, running: running,
             makeDecoder: { known in
-                try DebeziumDecoder(configuration: self.decoderConfiguration(known: known, catalog: catalog))
+                try self.decoderForReplay(known: known, catalog: catalog)
             },
             validate: { try self.validate($0, beside: $1) })
+        if case .postgres = pipeline.source.input { control.hasLSNs = true }
+        return control
     }
 
     /// The source database's catalog where the pipeline file names one.

@@ -27,10 +27,21 @@ package struct DropCommand: Sendable {
         guard try isConfirmed || agreed(to: "Take away \(what)?") else {
             throw CommandFailure(ExitStatus.runtime, "nothing was taken away")
         }
+        var dropped: [String] = []
+        if case .postgres(let server) = setup.pipeline.source.input {
+            // The slot first: left behind it would fill the source's disk.
+            let look = PostgresLook(server)
+            do { dropped = try await look.dropObjects(pipeline: name) } catch {
+                await look.close()
+                throw error
+            }
+            await look.close()
+        }
         try await setup.withWarehouse(readOnly: false) { try await $0.drop(tables: tables) }
         if context.json {
             context.console.result("{\"dropped\":\"\(name)\",\"tables\":\(tables)}")
         } else {
+            if !dropped.isEmpty { context.console.result("dropped at the source: \(dropped.joined(separator: ", "))") }
             context.console.result("took away \(what)")
         }
     }

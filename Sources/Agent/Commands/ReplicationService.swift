@@ -76,7 +76,7 @@ final class ReplicationService: Service, Sendable {
         var attempts = 0
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
             let batches = status.current.batches
-            let source = try setup.makeSource()
+            let source = try setup.makeSource(warehouse)
             let replicator = makeReplicator(source)
             let mayRun = turn.withLock { turn in
                 turn.replicator = replicator
@@ -96,7 +96,6 @@ final class ReplicationService: Service, Sendable {
             status.update {
                 $0.lost = []
                 $0.lag = [:]
-                $0.waiting = nil
             }
         }
     }
@@ -105,7 +104,7 @@ final class ReplicationService: Service, Sendable {
         let setup = setup, catalog = catalog
         return Replicator(source: source, warehouse: warehouse, status: status, settings: settings, logger: logger) {
             known in
-            try DebeziumDecoder(configuration: setup.decoderConfiguration(known: known, catalog: catalog))
+            try setup.makeDecoder(known: known, catalog: catalog)
         }
     }
 
@@ -119,14 +118,23 @@ final class ReplicationService: Service, Sendable {
 
     /// Waits before the next attempt, or throws what ends the agent.
     private func prepareRejoin(after error: any Error, attempt: Int, isOnPurpose: Bool) async throws {
-        guard case .kafka = setup.pipeline.source.input, !turn.withLock({ $0.isStopping }) else {
-            throw told(error)
-        }
-        let isFenced = (error as? ReplicationError)?.kind == .fenced
+        if turn.withLock({ $0.isStopping }) { throw told(error) }
+        let kind = (error as? ReplicationError)?.kind
         // At the very start it is told: most likely the address is wrong.
-        let hasPassed = (error as? KafkaError)?.kind == .passing && status.current.batches > 0
-        guard isFenced || hasPassed || isOnPurpose, attempt <= Self.attempts_max else { throw told(error) }
+        let hasRun = status.current.batches > 0
+        switch setup.pipeline.source.input {
+        case .file: throw told(error)
+        case .kafka:
+            let hasPassed = (error as? KafkaError)?.kind == .passing && hasRun
+            guard kind == .fenced || hasPassed || isOnPurpose, attempt <= Self.attempts_max else { throw told(error) }
+        case .postgres:
+            // A source that is away is waited for, as long as it takes.
+            guard kind == .restart || kind == .passing && hasRun || isOnPurpose else { throw told(error) }
+        }
         if isOnPurpose { return }
+        if case .postgres = setup.pipeline.source.input {
+            status.update { $0.waiting = kind == .passing ? ExitStatus.failure(of: error).message : nil }
+        }
         let delay_s = min(10, 0.25 * pow(2, Double(attempt - 1))) * Double.random(in: 0.5...1)
         logger.warning(
             "\(ExitStatus.failure(of: error).message); joining again in \(String(format: "%.1f", delay_s)) s")

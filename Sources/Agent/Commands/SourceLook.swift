@@ -10,7 +10,8 @@ import SerialQueue
 protocol SourceLook: Sendable {
     /// Partitions that the pipeline reads.
     func partitions() async throws -> [TopicPartition]
-    func position(_ wanted: SoughtPosition, of partition: TopicPartition) async throws -> Int64
+    /// Nil: as if nothing had been read.
+    func position(_ wanted: SoughtPosition, of partition: TopicPartition) async throws -> Int64?
     /// A few records of each partition.
     func sample() async throws -> [RecordBatch]
     func close() async
@@ -38,6 +39,7 @@ extension PipelineSetup {
         switch pipeline.source.input {
         case .kafka(let kafka): try KafkaLook(kafka, logger: logger)
         case .file(let file): EventFileLook(path: file.path)
+        case .postgres(let server): PostgresLook(server)
         }
     }
 }
@@ -70,7 +72,7 @@ struct KafkaLook: SourceLook {
         }
     }
 
-    func position(_ wanted: SoughtPosition, of partition: TopicPartition) async throws -> Int64 {
+    func position(_ wanted: SoughtPosition, of partition: TopicPartition) async throws -> Int64? {
         if case .offset(let offset) = wanted { return offset }
         let ends = try await consumer.watermarks(of: partition)
         return wanted == .earliest ? ends.low : ends.high
@@ -109,7 +111,7 @@ actor EventFileLook: SourceLook {
     func partitions() -> [TopicPartition] { [PipelineSetup.partition(ofFile: path)] }
 
     /// Positions are lines.
-    func position(_ wanted: SoughtPosition, of partition: TopicPartition) throws -> Int64 {
+    func position(_ wanted: SoughtPosition, of partition: TopicPartition) throws -> Int64? {
         switch wanted {
         case .earliest: return 0
         case .offset(let line): return line

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import Postgres
 import Replication
 
 // The forms in which the API and `--json` say things.
@@ -55,12 +56,17 @@ package enum Moment {
 }
 
 extension Checkpoint {
-    package var json: JSONValue {
-        .object([
+    package var json: JSONValue { json(asLSN: false) }
+
+    /// - Parameter asLSN: with the position as Postgres writes it, beside the number.
+    package func json(asLSN: Bool) -> JSONValue {
+        var members: [JSONValue.Member] = [
             ("topic", .string(partition.topic)), ("partition", .integer(partition.partition)),
             ("position", .integer(position)), ("token", .integer(token)), ("last_offset", .integer(lastOffset)),
             ("source_time", .moment(sourceTime_us)),
-        ])
+        ]
+        if asLSN { members.append(("lsn", .text(position.map(LSN.text)))) }
+        return .object(members)
     }
 
     /// What `json` gave, as far as commands need it.

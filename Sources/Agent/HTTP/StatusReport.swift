@@ -1,4 +1,5 @@
 import JSON
+import Postgres
 import Replication
 
 /// The state of a pipeline as `run --until-end` and `status` tell it: this run's or the lifetime's sums.
@@ -29,6 +30,8 @@ package struct StatusReport: Sendable, Equatable {
     package var state: State
     /// `topic:0=1234, …`.
     package var position: String
+    /// From which on readers see whole source transactions; nil: consistent per key.
+    package var consistentSince: String?
     package var control: Int
     package var tables: [Table]
     /// Records whose table couldn't be told.
@@ -58,12 +61,15 @@ extension StatusReport {
     package init(_ snapshot: AgentStatus.Snapshot, layout: WarehouseLayout, isRunning: Bool, now_us: Int64) {
         self.init(
             pipeline: layout.pipeline, state: Self.state(of: snapshot, isRunning: isRunning),
-            position: Self.position(snapshot.positions), control: snapshot.control)
+            position: Self.position(snapshot.positions, asLSN: snapshot.hasLSNs), control: snapshot.control)
+        consistentSince = snapshot.progress.consistentSince
         tables = snapshot.tables.sorted { $0.key < $1.key }.map { id, status in
             var table = Table(
                 source: id.description, target: "\(layout.current).\(status.definition.target)", ledger: status.ledger)
             table.error = status.error
-            if status.error != nil { table.state = "error" }
+            if snapshot.progress.copying[id] != nil { table.state = "copying" }
+            if let refused = snapshot.progress.refused[id] { table.error = refused }
+            if table.error != nil { table.state = "error" }
             table.lag_ms = snapshot.lag_ms(status, now_us: now_us)
             return table
         }
@@ -80,8 +86,10 @@ extension StatusReport {
         return isDegraded ? .degraded : .ok
     }
 
-    static func position(_ positions: [TopicPartition: Int64]) -> String {
-        positions.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+    /// `topic:0=1234, …`; of a Postgres source its one position, as Postgres writes it.
+    static func position(_ positions: [TopicPartition: Int64], asLSN: Bool) -> String {
+        positions.sorted { $0.key < $1.key }.map { asLSN ? LSN.text($0.value) : "\($0.key)=\($0.value)" }
+            .joined(separator: ", ")
     }
 }
 
@@ -105,7 +113,7 @@ extension StatusReport {
     private func members(detailed: Bool) -> [JSONValue.Member] {
         var members: [JSONValue.Member] = [
             ("pipeline", .string(pipeline)), ("state", .string(state.rawValue)), ("position", .string(position)),
-            ("consistent_since", .null), ("control", .integer(control)),
+            ("consistent_since", .text(consistentSince)), ("control", .integer(control)),
             ("tables", .array(tables.map { $0.json(detailed: detailed) })),
         ]
         if unknown.read > 0 || unknown.quarantined > 0 {
@@ -131,6 +139,7 @@ extension StatusReport {
             control: Int(json["control"]?.int64 ?? 0), tables: tables.compactMap { Table(json: $0) })
         unknown.read = Int(json["unknown"]?["read"]?.int64 ?? 0)
         unknown.quarantined = Int(json["unknown"]?["quarantined"]?.int64 ?? 0)
+        consistentSince = json["consistent_since"]?.string
         waiting = json["waiting"]?.string
         lost = json["lost"]?.array?.compactMap(\.string) ?? []
         isAgentRunning = json["agent"]?.string == "running"

@@ -1,4 +1,5 @@
 import Debezium
+import Postgres
 import Replication
 
 /// `AgentControl` over a warehouse in hand: the running agent's, or one that a command opened.
@@ -25,6 +26,8 @@ package struct WarehouseControl: AgentControl {
     package var validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void
     /// A running agent stops queries that hold its writer up for longer.
     package var query_s_max = 60.0
+    /// Positions are Postgres' own.
+    package var hasLSNs = false
 
     package init(
         layout: WarehouseLayout, warehouse: any Warehouse, running: Running? = nil,
@@ -45,7 +48,12 @@ package struct WarehouseControl: AgentControl {
         var positions: [TopicPartition: Int64] = [:]
         for checkpoint in checkpoints { positions[checkpoint.partition] = checkpoint.position }
         var report = StatusReport(
-            pipeline: layout.pipeline, state: .stopped, position: StatusReport.position(positions), control: control)
+            pipeline: layout.pipeline, state: .stopped, position: StatusReport.position(positions, asLSN: hasLSNs),
+            control: control)
+        if hasLSNs {
+            report.consistentSince = checkpoints.lazy.compactMap(\.decoderState)
+                .compactMap(PostgresSourceState.init(json:)).first?.consistentSince.map(LSN.text)
+        }
 
         var entries: [TableID: LedgerEntry] = [:]
         for entry in ledger {
@@ -70,6 +78,7 @@ package struct WarehouseControl: AgentControl {
         report.state = run.state == .ok && report.quarantined > 0 ? .degraded : run.state
         report.waiting = run.waiting
         report.lost = run.lost
+        report.consistentSince = run.consistentSince
         for index in report.tables.indices {
             guard let table = run.tables.first(where: { $0.source == report.tables[index].source }) else { continue }
             report.tables[index].state = table.state

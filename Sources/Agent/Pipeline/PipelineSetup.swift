@@ -33,10 +33,18 @@ package struct PipelineSetup: Sendable {
         }
     }
 
-    package func makeSource() throws -> any RecordSource {
+    /// - Parameter warehouse: which keeps what of a copy is durable.
+    package func makeSource(_ warehouse: any Warehouse) throws -> any RecordSource {
         switch pipeline.source.input {
-        case .kafka(let settings): try KafkaSource(settings, limits: pipeline.batch, logger: logger)
-        case .file(let settings): FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
+        case .postgres(let server):
+            var settings = PostgresSource.Settings(
+                server: server, tables: pipeline.source.tables, snapshot: pipeline.source.snapshot,
+                limits: pipeline.batch)
+            for table in pipeline.tables { settings.keys[table.source] = table.key }
+            return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
+        case .kafka(let settings): return try KafkaSource(settings, limits: pipeline.batch, logger: logger)
+        case .file(let settings):
+            return FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
         }
     }
 
@@ -46,23 +54,59 @@ package struct PipelineSetup: Sendable {
 
     // MARK: Decoder
 
+    /// What makes events of the source's records.
+    package func makeDecoder(known: [TableDefinition], catalog: SourceCatalog?) throws -> any RecordDecoder {
+        if case .postgres = pipeline.source.input { return PgOutputDecoder(pgOutputConfiguration(known: known)) }
+        return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
+    }
+
+    /// What decodes quarantined records once more.
+    /// - Throws: of a Postgres source: its messages mean nothing without the stream around them.
+    func decoderForReplay(known: [TableDefinition], catalog: SourceCatalog?) throws -> DebeziumDecoder {
+        if case .postgres = pipeline.source.input {
+            throw CommandFailure(
+                ExitStatus.usage, "changes of a Postgres source can't be replayed from quarantine (not yet)",
+                try: "millrace quarantine show, mend the row at the source, then millrace quarantine discard")
+        }
+        return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
+    }
+
+    private var keyEquality: KeyEquality {
+        if case .duckdb = pipeline.warehouse.engine { .duckdb } else { .postgres }
+    }
+
+    private static func appendHash(_ bytes: UnsafeRawBufferPointer, _ arena: ByteArena) -> ByteRange {
+        let digest = SHA256.hash(data: bytes)
+        let range = arena.appendUninitialized(64)
+        let out = arena.mutableBytes(range)
+        let digits = StaticString("0123456789abcdef").utf8Start
+        for (index, byte) in digest.enumerated() {
+            out[2 * index] = digits[Int(byte >> 4)]
+            out[2 * index + 1] = digits[Int(byte & 15)]
+        }
+        return range
+    }
+
+    private func pgOutputConfiguration(known: [TableDefinition]) -> PgOutputConfiguration {
+        let pipeline = pipeline
+        var configuration = PgOutputConfiguration(
+            select: { Self.choice($0, in: pipeline) }, hash: { Self.appendHash($0, $1) })
+        configuration.knownTables = known
+        configuration.keyEquality = keyEquality
+        configuration.withholdsBytes = { table in
+            guard let columns = pipeline.table(source: table.description)?.columns else { return false }
+            return !columns.exclude.isEmpty || !columns.hash.isEmpty
+        }
+        return configuration
+    }
+
     package func decoderConfiguration(known: [TableDefinition], catalog: SourceCatalog?) -> DecoderConfiguration {
         let pipeline = pipeline
         var configuration = DecoderConfiguration(
             select: { table in Self.choice(table, in: pipeline) },
-            hash: { bytes, arena in
-                let digest = SHA256.hash(data: bytes)
-                let range = arena.appendUninitialized(64)
-                let out = arena.mutableBytes(range)
-                let digits = StaticString("0123456789abcdef").utf8Start
-                for (index, byte) in digest.enumerated() {
-                    out[2 * index] = digits[Int(byte >> 4)]
-                    out[2 * index + 1] = digits[Int(byte & 15)]
-                }
-                return range
-            })
+            hash: { Self.appendHash($0, $1) })
         configuration.knownTables = known
-        configuration.keyEquality = if case .duckdb = pipeline.warehouse.engine { .duckdb } else { .postgres }
+        configuration.keyEquality = keyEquality
         let withholdsAny = withholdsAny
         configuration.withholdsBytes = { table in
             guard let table else { return withholdsAny }

@@ -20,6 +20,9 @@ package final class AgentStatus: Sendable {
         package var control = 0
         package var positions: [TopicPartition: Int64] = [:]
         package var lag: [TopicPartition: Int64] = [:]
+        package var progress = SourceProgress()
+        /// Positions are Postgres' own, shown as it writes them.
+        package var hasLSNs = false
         package var lost: [LostPartition] = []
         /// What the agent waits for, if it waits.
         package var waiting: String?

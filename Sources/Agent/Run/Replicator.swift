@@ -1,5 +1,4 @@
 import CrashPoint
-import Debezium
 import Dispatch
 import Foundation
 import Logging
@@ -28,22 +27,25 @@ package actor Replicator {
     private let status: AgentStatus
     private let settings: Settings
     private let logger: Logger
-    private let makeDecoder: @Sendable ([TableDefinition]) throws -> DebeziumDecoder
+    private let makeDecoder: @Sendable ([TableDefinition]) throws -> any RecordDecoder
 
-    private var decoder: DebeziumDecoder?
+    private var decoder: (any RecordDecoder)?
     private var claims: [TopicPartition: Int64] = [:]
     private var positions: [TopicPartition: Int64?] = [:]
     /// The decoder's memory of each partition, as it goes into checkpoints.
     private var decoderStates: [TopicPartition: String] = [:]
     private var known: [TableID: TableDefinition] = [:]
     private var inFlight: Task<Void, any Error>?
+    /// The batches so far end inside a source transaction: nothing of it is durable yet.
+    private var isUnfinished = false
     private var remaining: [TopicPartition: Int64]?
     private var stopRequested = false
     private var lastLook = ContinuousClock.now
+    private var lastTold = ContinuousClock.now
 
     package init(
         source: any RecordSource, warehouse: any Warehouse, status: AgentStatus, settings: Settings, logger: Logger,
-        makeDecoder: @escaping @Sendable ([TableDefinition]) throws -> DebeziumDecoder
+        makeDecoder: @escaping @Sendable ([TableDefinition]) throws -> any RecordDecoder
     ) {
         self.source = source
         self.warehouse = warehouse
@@ -76,15 +78,23 @@ package actor Replicator {
             try report(try await source.lostPartitions(stored))
             remaining = ends
         }
-        status.update { if $0.state == .starting { $0.state = .ok } }
+        let hasLSNs = source.kind == "postgres"
+        status.update {
+            if $0.state == .starting { $0.state = .ok }
+            $0.hasLSNs = hasLSNs
+            $0.waiting = nil
+        }
         do {
             while try await !isDone() {
                 if try await !step(try await source.next()) { break }
             }
             try await drain()
+            // Of a source transaction that hasn't ended nothing is kept: it is read again.
+            if isUnfinished { await warehouse.abandon() }
         } catch {
             inFlight?.cancel()
             _ = try? await inFlight?.value
+            await warehouse.abandon()
             throw error
         }
     }
@@ -107,18 +117,29 @@ package actor Replicator {
         switch step {
         case .assigned(let partitions): try await take(partitions)
         case .revoked(let partitions, let lost): try await giveBack(partitions, lost: lost)
-        case .records(let records): try await apply(records)
+        case .records(let records):
+            try await apply(records)
+            if ContinuousClock.now - lastTold > .seconds(1) { await tell() }
         case .lost(let partition): try report([partition])
         case .idle:
             try await drain()
             if remaining != nil { try await look() }
-            let lag = await source.lag()
-            status.update { $0.lag = lag }
+            await tell()
         case .end:
             try await drain()
             return false
         }
         return true
+    }
+
+    /// Lag and the copy's progress, for status.
+    private func tell() async {
+        let (lag, progress) = (await source.lag(), await source.progress())
+        lastTold = .now
+        status.update {
+            $0.lag = lag
+            $0.progress = progress
+        }
     }
 
     // MARK: Partitions
@@ -179,7 +200,7 @@ package actor Replicator {
 
     /// Takes off `remaining` what is durable: our own positions, and those of other agents.
     private func look() async throws {
-        guard let wanted = remaining, !wanted.isEmpty else { return }
+        guard let wanted = remaining, !wanted.isEmpty, await !source.isCopying() else { return }
         let reading = await source.readPositions()
         let stored = try await warehouse.checkpoints()
         for (partition, end) in wanted {
@@ -196,6 +217,7 @@ package actor Replicator {
         guard let decoder else { return }
         let batch = decoder.decode(records.batch)
         CrashPoint.read.reach()
+        batch.copied = records.copied
         for entry in records.malformed {
             batch.quarantined.append(entry)
             batch.readUnknown += 1
@@ -205,17 +227,27 @@ package actor Replicator {
             for span in advance.spans {
                 if let state = batch.decoderState[span] { decoderStates[batch.spans[span].partition] = state }
             }
+            if let state = advance.state { decoderStates[advance.partition] = state }
             return CheckpointAdvance(
                 partition: advance.partition, from: position, to: advance.to, token: token,
                 lastOffset: advance.lastOffset, lastHash: advance.lastHash,
                 decoderState: DecoderStates.write(decoderStates, of: advance.partition, source: source.kind),
                 spans: advance.spans)
         }
-        for advance in advances { positions[advance.partition] = .some(advance.to) }
+        // Until a source transaction has ended the checkpoint stays before it, also where there is none yet.
+        if !records.isUnfinished { for advance in advances { positions[advance.partition] = .some(advance.to) } }
         try await drain()
         guard !advances.isEmpty else { return }
         try await ensure(batch)
-        inFlight = Task { [self] in try await commit(batch, advances) }
+        let part: BatchPart =
+            switch (isUnfinished, records.isUnfinished) {
+            case (false, false): .whole
+            case (false, true): .first
+            case (true, true): .middle
+            case (true, false): .last
+            }
+        isUnfinished = records.isUnfinished
+        inFlight = Task { [self] in try await commit(batch, advances, part) }
     }
 
     private func drain() async throws {
@@ -235,6 +267,9 @@ package actor Replicator {
                 + changed.filter { $0.source < definition.source }
             try settings.validate(definition, others)
         }
+        // Tables are made in a transaction of their own; with them known the source transaction comes again.
+        let isInside = isUnfinished
+        if isInside { await warehouse.abandon() }
         try await retrying("making tables") { [warehouse] in try await warehouse.ensure(changed) }
         for definition in changed {
             let before = known[definition.source]
@@ -255,9 +290,16 @@ package actor Replicator {
                 .definition = definition
             }
         }
+        if isInside {
+            throw ReplicationError(.restart, "a table changed inside a large source transaction, which is read again")
+        }
     }
 
-    private func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance]) async throws {
+    private func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart) async throws {
+        guard part != .first, part != .middle else {
+            _ = try await warehouse.apply(batch, advancing: advances, part: part, probesAll: false)
+            return
+        }
         let started = ContinuousClock.now
         var first = true
         let outcome = try await retrying("writing a batch") { [warehouse] () -> BatchApplier.Outcome? in
@@ -270,9 +312,12 @@ package actor Replicator {
                     }
                 }
                 if isDurable, advances.contains(where: { $0.from != $0.to }) { return nil }
+                // The parts before went with the connection.
+                if part == .last { throw ReplicationError(.restart, "a large source transaction is read again") }
             }
+            let isRepeated = !first
             first = false
-            return try await warehouse.apply(batch, advancing: advances)
+            return try await warehouse.apply(batch, advancing: advances, part: part, probesAll: isRepeated)
         }
         CrashPoint.committed.reach()
         var positions: [TopicPartition: Int64] = [:]

@@ -98,6 +98,7 @@ final class DuckDBTransaction: WarehouseTransaction {
             try writeCheckpoints(commit)
             try writeLedger(commit)
             try writeQuarantine(commit)
+            try writeCopied(commit)
             for (table, state) in commit.states.sorted(by: { $0.key < $1.key }) {
                 try TableRegistry.write(state, of: table, layout.pipeline, session)
             }
@@ -150,6 +151,30 @@ final class DuckDBTransaction: WarehouseTransaction {
             read, applied, superseded, duplicate, compacted, filtered, quarantined, deferred, filled, control, \
             committed_at) VALUES \(rows.joined(separator: ", "))
             """, parameters, purpose: "writing the ledger")
+    }
+
+    private func writeCopied(_ commit: CommitRecord) throws {
+        for mark in commit.copied {
+            let name: [Parameter] = [
+                .text(layout.pipeline), .text(mark.job), .text(mark.table.schema), .text(mark.table.table),
+                .text(mark.part), .int64(mark.chunk),
+            ]
+            try staging.statements.execute(
+                """
+                DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = ? AND job = ? AND source_schema = ? \
+                AND source_table = ? AND part = ? AND chunk = ?
+                """, name, purpose: "noting what is copied")
+            try staging.statements.execute(
+                """
+                INSERT INTO \(MetaTables.name("backfills")) (pipeline, job, source_schema, source_table, part, chunk, \
+                state, from_block, to_block, snapshot_lsn, rows, committed_at) \
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, make_timestamptz(?::BIGINT))
+                """,
+                name + [
+                    .text(mark.state.rawValue), .int64(mark.blocks.from), mark.blocks.to.map { .int64($0) } ?? .null,
+                    .int64(mark.snapshot), .int64(mark.rows), .int64(commit.loadedAt_us),
+                ], purpose: "noting what is copied")
+        }
     }
 
     private func writeQuarantine(_ commit: CommitRecord) throws {

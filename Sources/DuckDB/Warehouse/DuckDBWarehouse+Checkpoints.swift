@@ -45,6 +45,67 @@ extension DuckDBWarehouse {
         }
     }
 
+    // MARK: Copies
+
+    package func copied(job: String) async throws -> [CopyMark] {
+        try withSession { session in
+            var marks: [CopyMark] = []
+            guard try hasMeta(session), try MetaTables.version(session) ?? 0 >= 2 else { return marks }
+            try session.forEachChunk(
+                """
+                SELECT source_schema, source_table, part, chunk, state, from_block, to_block, snapshot_lsn, rows \
+                FROM \(MetaTables.name("backfills")) WHERE pipeline = ? AND job = ? \
+                ORDER BY source_schema, source_table, part, chunk
+                """, [.text(layout.pipeline), .text(job)], purpose: "reading what is copied"
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    guard let table = chunk.table(0, row) else { continue }
+                    marks.append(
+                        CopyMark(
+                            job: job, table: table, part: chunk.string(2, row), chunk: chunk.int64(3, row),
+                            state: CopyMark.State(rawValue: chunk.string(4, row)) ?? .copying,
+                            blocks: (chunk.int64(5, row), chunk.integer(6, row)), snapshot: chunk.int64(7, row),
+                            rows: chunk.int64(8, row)))
+                }
+            }
+            return marks
+        }
+    }
+
+    package func forgetCopied(job: String) async throws {
+        try writing("forgetting what is copied") { session in
+            try session.execute(
+                "DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = ? AND job = ?",
+                [.text(layout.pipeline), .text(job)], purpose: "forgetting what is copied")
+        }
+    }
+
+    package func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
+        guard !table.isKeyless else { return [] }
+        return try withSession { session in
+            let sql = TableSQL(table, layout)
+            // Each as text: whoever reads them has the column's own type.
+            let members = table.key.map { index in
+                let column = sql.column(index)
+                let text = sql.forms[index].kind == .blob ? "'\\x' || lower(hex(\(column)))" : "CAST(\(column) AS VARCHAR)"
+                return "\(SQLName.literal(table.columns[index].name)), \(text)"
+            }
+            var keys: [String] = []
+            try session.forEachChunk(
+                """
+                SELECT json_object(\(members.joined(separator: ", "))), \(TableSQL.map) FROM \(sql.current) \
+                WHERE \(sql.isDeleted) IS NOT TRUE AND \(TableSQL.map) LIKE '%null]%'
+                """, purpose: sql.purpose("looking for incomplete rows of"), streaming: true
+            ) { chunk in
+                for row in 0..<chunk.rowCount where keys.count < limit {
+                    guard ColumnVersions(json: chunk.string(1, row))?.isIncomplete == true else { continue }
+                    keys.append(chunk.string(0, row))
+                }
+            }
+            return keys
+        }
+    }
+
     // MARK: The ledger
 
     package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {

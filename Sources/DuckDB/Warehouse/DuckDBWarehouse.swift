@@ -4,8 +4,8 @@ import SerialQueue
 
 /// A warehouse in a DuckDB file: the engine is in the process, and one process at a time has the file.
 ///
-/// The actor runs on a serial queue of its own and owns the one session, so that all reads and writes come one after
-/// the other. After an error of the disk or the engine the next call closes the file and opens it again.
+/// The actor runs on a serial queue of its own and owns the sessions, so that all reads and writes come one after
+/// the other; a second session reads beside a source transaction in parts that is open on the first. After an error of the disk or the engine the next call closes the file and opens it again.
 package actor DuckDBWarehouse: Warehouse {
     private let executor: SerialQueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -21,10 +21,13 @@ package actor DuckDBWarehouse: Warehouse {
     /// A session whose default is an attached file.
     struct FileSession {
         let session: Session
+        /// Sees what is committed, whatever the other does.
+        let side: Session
         let claim: FileClaim?
 
         func close() {
             session.close()
+            side.close()
             session.database.close()
         }
     }
@@ -32,9 +35,11 @@ package actor DuckDBWarehouse: Warehouse {
     private struct Opened {
         let file: FileSession
         let staging: StagingTables
+        let transaction: DuckDBTransaction
         var session: Session { file.session }
     }
     private var opened: Opened?
+    private var writer = BatchWriter()
     private var isReadOnly = false
     private var wasOpened = false
     /// An error has left the engine in doubt.
@@ -76,6 +81,7 @@ package actor DuckDBWarehouse: Warehouse {
     package nonisolated func interrupt() { interrupter.interrupt() }
 
     private func disconnect() {
+        abandonParts()
         opened?.staging.statements.removeAll()
         opened?.file.close()
         opened = nil
@@ -99,7 +105,9 @@ package actor DuckDBWarehouse: Warehouse {
                 file.close()
                 throw error
             }
-            opened = Opened(file: file, staging: StagingTables(session))
+            let staging = StagingTables(session)
+            opened = Opened(
+                file: file, staging: staging, transaction: DuckDBTransaction(session, layout, staging))
         } catch let error as DuckDBError {
             // What keeps the file from being opened doesn't pass by itself.
             let failure = ReplicationError(error)
@@ -132,6 +140,8 @@ package actor DuckDBWarehouse: Warehouse {
             try session.run(
                 "ATTACH \(SQLName.literal(target)) AS \(SQLName.quoted(name)) (\(options)); USE \(SQLName.quoted(name))",
                 purpose: "opening \(path)")
+            let side = try Session(database)
+            try side.run("USE \(SQLName.quoted(name)); SET TimeZone = 'UTC'", purpose: "opening \(path)")
             // Users' SQL runs in this session: it shall reach no other file. The log is folded into the file when it
             // has grown this far, which costs as much as the writing did.
             try session.run(
@@ -141,7 +151,7 @@ package actor DuckDBWarehouse: Warehouse {
                 SET enable_external_access = false;
                 SET lock_configuration = true;
                 """, purpose: "configuring the session")
-            return FileSession(session: session, claim: claim)
+            return FileSession(session: session, side: side, claim: claim)
         } catch {
             database.close()
             throw error
@@ -161,7 +171,7 @@ package actor DuckDBWarehouse: Warehouse {
 
     /// Runs `body` with the session, which is opened again if it broke.
     func withSession<T>(_ body: (Session) throws -> T) throws -> T {
-        try withOpened { opened in try body(opened.session) }
+        try withOpened { opened in try body(writer.isUnfinished ? opened.file.side : opened.session) }
     }
 
     private func withOpened<T>(_ body: (Opened) throws -> T) throws -> T {
@@ -196,9 +206,15 @@ package actor DuckDBWarehouse: Warehouse {
         guard !isReadOnly else {
             throw ReplicationError(.permanent, "the warehouse \(path) was opened to read only")
         }
+        // A source transaction in parts has to come again.
+        abandonParts()
         return try withSession { session in
             try session.transaction(purpose: purpose) { try body(session) }
         }
+    }
+
+    private func abandonParts() {
+        if let opened { writer.abandon(opened.transaction) }
     }
 
     var isOpen: Bool { wasOpened }
@@ -220,15 +236,17 @@ package actor DuckDBWarehouse: Warehouse {
     // MARK: Batches
 
     package func apply(
-        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, probesAll: Bool
     ) async throws -> BatchApplier.Outcome {
         guard !isReadOnly else {
             throw ReplicationError(.permanent, "the warehouse \(path) was opened to read only")
         }
         return try withOpened { opened in
-            let transaction = DuckDBTransaction(opened.session, layout, opened.staging)
-            return try BatchApplier.applyWithRemedies(
-                batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: DuckDBClock.next_us())
+            try writer.apply(
+                batch, advancing: advances, part: part, layout: layout, in: opened.transaction,
+                loadedAt_us: DuckDBClock.next_us(), probesAll: probesAll)
         }
     }
+
+    package func abandon() async { abandonParts() }
 }

@@ -74,11 +74,15 @@ enum MetaTables {
             pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, new_key VARCHAR, old_key VARCHAR,
             create_epoch BIGINT, create_commit BIGINT, create_seq BIGINT,
             recorded_at TIMESTAMP WITH TIME ZONE);
+        CREATE TABLE IF NOT EXISTS \(name("backfills")) (
+            pipeline VARCHAR, job VARCHAR, source_schema VARCHAR, source_table VARCHAR, part VARCHAR, chunk BIGINT,
+            state VARCHAR, from_block BIGINT, to_block BIGINT, snapshot_lsn BIGINT, rows BIGINT,
+            committed_at TIMESTAMP WITH TIME ZONE);
         """
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
-    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves"]
+    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills"]
 }
 
 /// JSON of `_millrace`'s columns.

@@ -8,6 +8,7 @@ enum Keys {
     static let kafka = [
         "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "properties",
     ]
+    static let postgresSource = ["url", "publication", "slot", "copy_workers"]
     static let file = ["path"]
     static let warehouse = ["duckdb", "postgres", "clickhouse", "schemas"]
     static let duckdb = ["path", "memory_limit", "library"]
@@ -23,7 +24,8 @@ enum Keys {
     static let agent = ["listen", "token", "dir"]
 
     private static let all: [(path: String, keys: [String])] = [
-        ("", root), ("source", source), ("source.kafka", kafka), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
+        ("", root), ("source", source), ("source.kafka", kafka),
+        ("source.postgres", postgresSource), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
         ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
     ]
 

@@ -17,14 +17,15 @@ extension PipelineDecoder {
                 "a pipeline has one source, this one has \(inOrder.joined(separator: " and "))",
                 try: "keep one of them here, and make a second pipeline for the other")
         }
-        if kinds.contains("postgres") {
-            section.notYet("postgres", "reading Postgres directly", try: "read it by Debezium and source.kafka")
-        }
+        let postgres = self.postgres(section, pipeline: pipeline)
         let kafka = self.kafka(section, pipeline: pipeline)
         let file = self.file(section)
         let tables = selector(section)
         let snapshot = section.choice("snapshot", Pipeline.Snapshot.self)
-        guard let input = kafka.map(Pipeline.Input.kafka) ?? file.map(Pipeline.Input.file) else { return nil }
+        guard
+            let input = kafka.map(Pipeline.Input.kafka) ?? postgres.map(Pipeline.Input.postgres)
+                ?? file.map(Pipeline.Input.file)
+        else { return nil }
         var source = Pipeline.Source(input)
         source.tables = tables
         source.snapshot = snapshot ?? .initial
@@ -65,6 +66,37 @@ extension PipelineDecoder {
             return nil
         }
         return file.text("path").map { Pipeline.EventFile(path: context.resolve(path: $0.text)) }
+    }
+
+    private func postgres(_ section: Section, pipeline: String) -> Pipeline.PostgresServer? {
+        guard let postgres = section.section("postgres", keys: Keys.postgresSource) else { return nil }
+        let example = "url: postgres://replicator@db/shop"
+        guard postgres.node("url") != nil else {
+            postgres.fail("url", "which server to read isn't said", try: example)
+            return nil
+        }
+        guard let value = postgres.text("url") else { return nil }
+        guard let url = ConnectionURL(value.text, schemes: Self.postgresSchemes) else {
+            postgres.fail("url", "this is no Postgres URL", try: example)
+            return nil
+        }
+        var server = Pipeline.PostgresServer(
+            url: url, publication: postgres.text("publication")?.text ?? "millrace_\(pipeline)",
+            slot: postgres.text("slot")?.text ?? "millrace_\(pipeline)")
+        let isSlot = server.slot.utf8.allSatisfy {
+            (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F
+        }
+        if !isSlot || server.slot.isEmpty || server.slot.utf8.count > 50 {
+            postgres.fail(
+                "slot", "a slot's name has up to 50 lower-case letters, digits and underscores",
+                try: "slot: millrace_\(pipeline)")
+        }
+        if server.publication.isEmpty || server.publication.utf8.count > 63 {
+            postgres.fail(
+                "publication", "a publication's name has 1 to 63 bytes", try: "publication: millrace_\(pipeline)")
+        }
+        if let workers = postgres.integer("copy_workers", in: 1...32, example: 2) { server.copyWorkers = workers }
+        return server
     }
 
     private func kafka(_ section: Section, pipeline: String) -> Pipeline.Kafka? {

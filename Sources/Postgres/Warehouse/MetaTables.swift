@@ -36,13 +36,34 @@ enum MetaTables {
             try session.execute("SELECT pg_advisory_xact_lock(\(lockKey))", for: "make _millrace")
             let found = try version(session)
             try refuseNewer(found)
-            guard found == nil else { return }
+            if let found { return try upgrade(session, from: found) }
             let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = '\(WarehouseSchema.metaSchema)'"
             if try session.scalar(schemas, for: "make _millrace") == "0" {
                 try session.execute("CREATE SCHEMA \(schema)", for: "make _millrace")
             }
             try session.execute(script, for: "make _millrace")
         }
+    }
+
+    /// Steps from an older version to this program's; `_millrace` of version n is what the program then made.
+    private static func upgrade(_ session: Session, from found: Int) throws {
+        let purpose = "bring _millrace to version \(WarehouseSchema.version)"
+        if found < 2 { try session.execute(backfills, for: purpose) }
+        if found < WarehouseSchema.version {
+            try session.execute(
+                "INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version))", for: purpose)
+        }
+    }
+
+    /// Since version 2. Chunk -1 stands for the table as a whole.
+    private static var backfills: String {
+        """
+        CREATE TABLE \(name("backfills")) (
+            pipeline text, job text, source_schema text, source_table text, part text, chunk bigint,
+            state text NOT NULL, from_block bigint NOT NULL, to_block bigint, snapshot_lsn bigint NOT NULL,
+            rows bigint NOT NULL, committed_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (pipeline, job, source_schema, source_table, part, chunk));
+        """
     }
 
     private static var script: String {
@@ -78,11 +99,12 @@ enum MetaTables {
             old_key text NOT NULL, create_epoch bigint NOT NULL, create_commit bigint NOT NULL,
             create_seq bigint NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
         CREATE INDEX ON \(name("moves")) (pipeline, source_schema, source_table, hashtextextended(old_key, 0));
+        \(backfills)
         COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
         INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
         """
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
-    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves"]
+    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills"]
 }

@@ -57,6 +57,7 @@ extension PostgresTransaction {
         try translating {
             var statements = try commit.advances.map { try update($0, commit) }
             statements += try ledger(commit)
+            statements += try commit.copied.map(copied)
             statements += try commit.states.sorted { $0.key < $1.key }.map { try update($0.key, $0.value) }
             if !statements.isEmpty {
                 try session.execute(statements.joined(separator: ";\n"), for: "record a batch")
@@ -78,6 +79,19 @@ extension PostgresTransaction {
             WHERE pipeline = \(try quoteLiteral(layout.pipeline)) AND topic = \(try quoteLiteral(advance.partition.topic)) \
             AND partition = \(advance.partition.partition)
             """
+    }
+
+    private func copied(_ mark: CopyMark) throws -> String {
+        """
+        INSERT INTO \(MetaTables.name("backfills")) (pipeline, job, source_schema, source_table, part, chunk, state, \
+        from_block, to_block, snapshot_lsn, rows) VALUES (\(try quoteLiteral(layout.pipeline)), \
+        \(try quoteLiteral(mark.job)), \(try quoteLiteral(mark.table.schema)), \(try quoteLiteral(mark.table.table)), \
+        \(try quoteLiteral(mark.part)), \(mark.chunk), \(try quoteLiteral(mark.state.rawValue)), \(mark.blocks.from), \
+        \(SQLText.literal(mark.blocks.to)), \(mark.snapshot), \(mark.rows)) \
+        ON CONFLICT (pipeline, job, source_schema, source_table, part, chunk) DO UPDATE SET state = excluded.state, \
+        from_block = excluded.from_block, to_block = excluded.to_block, snapshot_lsn = excluded.snapshot_lsn, \
+        rows = excluded.rows, committed_at = now()
+        """
     }
 
     /// One row a table, and one of no table for control records.

@@ -2,7 +2,7 @@ import Replication
 
 extension PostgresWarehouse {
     package func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {
-        try work { session in
+        try write { session in
             try session.transaction(for: "claim partitions") {
                 try Checkpoints.claim(session, layout.pipeline, partitions, owner: owner)
             }
@@ -17,10 +17,57 @@ extension PostgresWarehouse {
     }
 
     package func set(positions: [TopicPartition: Int64?]) async throws {
-        try work { session in
+        try write { session in
             try session.transaction(for: "set positions") {
                 try Checkpoints.set(session, layout.pipeline, positions)
             }
+        }
+    }
+
+    // MARK: Copies
+
+    package func copied(job: String) async throws -> [CopyMark] {
+        try read(orNothing: []) { session in
+            let rows = try session.query(
+                """
+                SELECT source_schema, source_table, part, chunk, state, from_block, to_block, snapshot_lsn, rows \
+                FROM \(MetaTables.name("backfills")) WHERE pipeline = $1 AND job = $2 \
+                ORDER BY source_schema, source_table, part, chunk
+                """, [layout.pipeline, job], for: "read what is copied")
+            return (0..<rows.count).map { row in
+                CopyMark(
+                    job: job, table: TableID(schema: rows.text(row, 0), table: rows.text(row, 1)),
+                    part: rows.text(row, 2), chunk: rows.integer(row, 3) ?? 0,
+                    state: CopyMark.State(rawValue: rows.text(row, 4)) ?? .copying,
+                    blocks: (rows.integer(row, 5) ?? 0, rows.integer(row, 6)), snapshot: rows.integer(row, 7) ?? 0,
+                    rows: rows.integer(row, 8) ?? 0)
+            }
+        }
+    }
+
+    package func forgetCopied(job: String) async throws {
+        try write { session in
+            _ = try session.query(
+                "DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = $1 AND job = $2", [layout.pipeline, job],
+                for: "forget what is copied")
+        }
+    }
+
+    package func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
+        guard !table.isKeyless else { return [] }
+        return try read(orNothing: []) { session in
+            let sql = try TableSQL(table, layout)
+            // Each as text: whoever reads them has the column's own type.
+            let members = try table.key.map {
+                "\(try quoteLiteral(table.columns[$0].name)), t.\(sql.columns[$0])::text"
+            }
+            let rows = try session.query(
+                """
+                SELECT json_build_object(\(members.joined(separator: ", "))) FROM \(sql.current) t \
+                WHERE t.\(sql.isDeleted) IS NOT TRUE AND t.\(TableSQL.map) IS NOT NULL AND EXISTS (SELECT \
+                FROM json_each(t.\(TableSQL.map)::json) AS c WHERE json_array_length(c.value) IN (1, 4)) LIMIT \(limit)
+                """, for: sql.purpose("look for incomplete rows of"))
+            return (0..<rows.count).map { rows.text($0, 0) }
         }
     }
 }

@@ -88,7 +88,7 @@ extension PostgresWarehouse {
 
     package func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {
         guard !ids.isEmpty else { return }
-        try work { session in
+        try write { session in
             _ = try session.query(
                 """
                 UPDATE \(MetaTables.name("quarantine")) SET state = $2 WHERE pipeline = $1 AND id = ANY ($3::bigint[])

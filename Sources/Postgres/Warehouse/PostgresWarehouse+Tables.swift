@@ -36,7 +36,7 @@ extension PostgresWarehouse {
 
     package func ensure(_ tables: [TableDefinition]) async throws {
         guard !tables.isEmpty else { return }
-        try work { session in
+        try write { session in
             var types = TypeNames()
             let known = try TableRegistry(session)
             for table in tables {
@@ -65,7 +65,7 @@ extension PostgresWarehouse {
     package func drop(tables: Bool) async throws {
         // What the session has prepared for the tables goes with them.
         defer { close() }
-        try work { session in
+        try write { session in
             guard try MetaTables.version(session) != nil else { return }
             try session.transaction(for: "drop the pipeline") {
                 try session.execute("SELECT pg_advisory_xact_lock(\(MetaTables.lockKey))", for: "drop the pipeline")

@@ -3,7 +3,8 @@ import Replication
 import SerialQueue
 import Synchronization
 
-/// A Postgres database as the warehouse: one connection, used on this actor's own thread.
+/// A Postgres database as the warehouse: one connection, used on this actor's own thread. While a source transaction in
+/// parts is open on it, whoever reads gets a second one.
 ///
 /// A lost connection is an error that passes; the next call connects anew.
 package actor PostgresWarehouse: Warehouse {
@@ -12,6 +13,9 @@ package actor PostgresWarehouse: Warehouse {
     private let url: String
     private(set) var isReading = false
     private var connection: PostgresTransaction?
+    /// For reading beside an open transaction.
+    private var side: PostgresTransaction?
+    private var writer = BatchWriter()
     private var lastLoadedAt_us: Int64 = 0
     private nonisolated let interrupter = Interrupter()
     /// Raising and lowering the interrupter exclude each other.
@@ -39,17 +43,32 @@ package actor PostgresWarehouse: Warehouse {
     }
 
     package func close() {
+        abandonParts()
         connection?.session.close()
         connection = nil
+        side?.session.close()
+        side = nil
     }
 
     package func apply(
-        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, probesAll: Bool
     ) async throws -> BatchApplier.Outcome {
-        let transaction = try connected()
+        let transaction: PostgresTransaction
+        if writer.isUnfinished, let connection {
+            transaction = connection
+        } else {
+            transaction = try connected()
+        }
         transaction.loadedAt_us = nextLoadedAt_us()
-        return try BatchApplier.applyWithRemedies(
-            batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us)
+        return try writer.apply(
+            batch, advancing: advances, part: part, layout: layout, in: transaction,
+            loadedAt_us: transaction.loadedAt_us, probesAll: probesAll)
+    }
+
+    package func abandon() async { abandonParts() }
+
+    private func abandonParts() {
+        if let connection { writer.abandon(connection) }
     }
 
     package nonisolated func interrupt() {
@@ -63,23 +82,43 @@ package actor PostgresWarehouse: Warehouse {
         // What was interrupted has ended: this is the next thing.
         interruption.withLock { _ in interrupter.reset() }
         if let connection, connection.session.isUsable { return connection }
+        abandonParts()
         connection = nil
-        var settings = ConnectionSettings(url: url)
-        // Statements are many and alike: compiling them costs more than it saves. Staged rows stay in memory.
-        settings.serverSettings += [("lock_timeout", "30s"), ("temp_buffers", "64MB"), ("jit", "off")]
-        if isReading { settings.serverSettings.append(("default_transaction_read_only", "on")) }
-        let made = try ReplicationError.translating {
-            let session = try Session(settings, interrupter: interrupter)
-            return PostgresTransaction(session, layout, try session.facts())
-        }
+        let made = try connect()
         connection = made
         return made
     }
 
-    /// Runs `body` with the session; the server's errors become replication's.
+    /// A connection that sees what is committed, whatever is under way.
+    private func beside() throws -> PostgresTransaction {
+        guard writer.isUnfinished else { return try connected() }
+        if let side, side.session.isUsable { return side }
+        let made = try connect()
+        side = made
+        return made
+    }
+
+    private func connect() throws -> PostgresTransaction {
+        var settings = ConnectionSettings(url: url)
+        // Statements are many and alike: compiling them costs more than it saves. Staged rows stay in memory.
+        settings.serverSettings += [("lock_timeout", "30s"), ("temp_buffers", "64MB"), ("jit", "off")]
+        if isReading { settings.serverSettings.append(("default_transaction_read_only", "on")) }
+        return try ReplicationError.translating {
+            let session = try Session(settings, interrupter: interrupter)
+            return PostgresTransaction(session, layout, try session.facts())
+        }
+    }
+
+    /// Runs `body`, which reads, with a session; the server's errors become replication's.
     func work<Value>(_ body: (Session) throws -> Value) throws -> Value {
-        let connection = try connected()
+        let connection = try beside()
         return try ReplicationError.translating(who: connection.who) { try body(connection.session) }
+    }
+
+    /// The same for what writes beside batches: a source transaction in parts that is under way has to come again.
+    func write<Value>(_ body: (Session) throws -> Value) throws -> Value {
+        abandonParts()
+        return try work(body)
     }
 
     /// As `work`, but gives `nothing` where there is no `_millrace` yet.

@@ -6,9 +6,9 @@ extension BatchApplier {
     /// otherwise (all events are probed), and rows that the engine refuses (found by halving, put aside).
     package static func applyWithRemedies(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
-        in transaction: some WarehouseTransaction, loadedAt_us: Int64
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false
     ) throws -> Outcome {
-        var probeAll = false
+        var probeAll = probeAll
         var refused: [Int32: String] = [:]
         for attempt in 1... {
             do {
@@ -18,19 +18,29 @@ extension BatchApplier {
             } catch let error as ReplicationError where error.kind == .duplicateRaw && !probeAll {
                 probeAll = true
             } catch let error as ReplicationError where error.kind == .data && attempt < attempts_max {
-                guard let table = error.table, let index = batch.tables.firstIndex(where: { $0.source == table }) else {
-                    throw error
-                }
-                let suspects = batch.events.indices.map(Int32.init).filter {
-                    Int(batch.events[Int($0)].table) == index && refused[$0] == nil
-                        && batch.events[Int($0)].operation != .truncate
-                }
-                let found = try refusals(batch, index, suspects, layout, transaction, loadedAt_us)
+                let found = try refusals(
+                    batch, error, refused, layout: layout, in: transaction, loadedAt_us: loadedAt_us)
                 guard !found.isEmpty else { throw error }
                 refused.merge(found) { old, _ in old }
             }
         }
         throw ReplicationError(.invariant, "unreachable")
+    }
+
+    /// Events (indices) of the table that `error` is about whose rows the engine refuses, with reasons; `known` ones left
+    /// out. The transaction isn't open, and isn't when this returns.
+    static func refusals(
+        _ batch: ChangeBatch, _ error: ReplicationError, _ known: [Int32: String], layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64
+    ) throws -> [Int32: String] {
+        guard let table = error.table, let index = batch.tables.firstIndex(where: { $0.source == table }) else {
+            throw error
+        }
+        let suspects = batch.events.indices.map(Int32.init).filter {
+            Int(batch.events[Int($0)].table) == index && known[$0] == nil
+                && batch.events[Int($0)].operation != .truncate
+        }
+        return try refusals(batch, index, suspects, layout, transaction, loadedAt_us)
     }
 
     /// Events whose rows the engine refuses, found by trying halves in transactions that are rolled back.

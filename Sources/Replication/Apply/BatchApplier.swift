@@ -1,5 +1,8 @@
 /// Applies one batch: drives a `WarehouseTransaction` through the steps that make rows, raw,
 /// checkpoint and ledger commit together. Holds no state between batches and touches nothing itself.
+///
+/// A source transaction too large for one batch comes in several, which all go into one warehouse transaction: what
+/// must be remembered from one to the next is in `Unfinished`.
 package struct BatchApplier {
     package struct Outcome: Sendable {
         package var ledger: [LedgerEntry] = []
@@ -9,6 +12,13 @@ package struct BatchApplier {
         package var quarantined = 0
 
         package init() {}
+    }
+
+    /// What the batches so far of one source transaction have left; the warehouse transaction is open.
+    package struct Unfinished {
+        fileprivate var record = CommitRecord()
+        fileprivate var outcome = Outcome()
+        fileprivate var marks: Marks
     }
 
     package var layout: WarehouseLayout
@@ -31,10 +41,27 @@ package struct BatchApplier {
         in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
         refused: [Int32: String] = [:]
     ) throws -> Outcome {
+        var unfinished: Unfinished?
+        return try apply(
+            batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us, probeAll: probeAll,
+            refused: refused, continuing: &unfinished, isLast: true)
+    }
+
+    /// Applies one batch of a source transaction that comes in several.
+    ///
+    /// - Parameters:
+    ///   - unfinished: what the batch before left; nil for the first. Nil again after the last, and after an error,
+    ///     which undoes them all.
+    ///   - isLast: ends the source transaction; until then the checkpoint stays where it is.
+    package static func apply(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
+        refused: [Int32: String] = [:], continuing unfinished: inout Unfinished?, isLast: Bool
+    ) throws -> Outcome {
         var applier = BatchApplier(
             layout: layout, batch: batch, advances: advances, loadedAt_us: loadedAt_us, probeAll: probeAll,
             refused: refused)
-        return try applier.run(transaction)
+        return try applier.run(transaction, &unfinished, isLast: isLast)
     }
 
     private init(
@@ -49,14 +76,16 @@ package struct BatchApplier {
         self.refused = refused
     }
 
-    private mutating func run(_ transaction: some WarehouseTransaction) throws -> Outcome {
-        try transaction.begin()
+    private mutating func run(
+        _ transaction: some WarehouseTransaction, _ unfinished: inout Unfinished?, isLast: Bool
+    ) throws -> Outcome {
+        if unfinished == nil { try transaction.begin() }
         do {
             let byTable = EventsByTable(batch, leavingOut: refused)
             let tables = byTable.indices.map { batch.tables[$0].source }
-            let states = try transaction.lock(tables.sorted(), exclusive: byTable.hasTruncate)
-            let checkpoints = try transaction.assertOwned(advances)
-            let marks = Marks(checkpoints, advances)
+            var states = try transaction.lock(tables.sorted(), exclusive: byTable.hasTruncate)
+            if let changed = unfinished?.record.states { states.merge(changed) { $1 } }
+            let marks = try unfinished?.marks ?? Marks(transaction.assertOwned(advances), advances)
 
             var entries = [LedgerEntry]()
             for table in byTable.indices {
@@ -71,14 +100,25 @@ package struct BatchApplier {
             record.advances = advances
             record.newestSourceTime_us = batch.newestSourceTime_us
             record.loadedAt_us = loadedAt_us
+            record.copied = batch.copied
             advanceMarks()
+            outcome.control = batch.control
+            if let before = unfinished {
+                record.continue(before.record)
+                outcome.continue(before.outcome)
+            }
+            guard isLast else {
+                unfinished = Unfinished(record: record, outcome: outcome, marks: marks)
+                return outcome
+            }
+            unfinished = nil
             try transaction.record(record)
             try transaction.commit()
         } catch {
+            unfinished = nil
             transaction.rollback()
             throw error
         }
-        outcome.control = batch.control
         return outcome
     }
 
@@ -278,6 +318,10 @@ package struct BatchApplier {
         var ends: [Int32] = []
         for index in events {
             let event = batch.events[Int(index)]
+            if event.flags.contains(.contained) {
+                entry.superseded += 1
+                continue
+            }
             let filtered = !event.flags.isDisjoint(with: [.filtered, .undecided])
             // A row older than the last truncate was deleted by it.
             let isLive = !filtered && event.version > state.floor
@@ -404,6 +448,28 @@ package struct BatchApplier {
     }
 }
 
+extension CommitRecord {
+    /// Adds what the batches before left, of the same source transaction.
+    fileprivate mutating func `continue`(_ before: CommitRecord) {
+        ledger = LedgerEntry.sums(before.ledger + ledger)
+        control += before.control
+        quarantine = before.quarantine + quarantine
+        states = before.states.merging(states) { $1 }
+        for (partition, versions) in before.marks { marks[partition, default: [:]].merge(versions) { max($0, $1) } }
+        newestSourceTime_us = max(newestSourceTime_us, before.newestSourceTime_us)
+        copied = before.copied + copied
+    }
+}
+
+extension BatchApplier.Outcome {
+    fileprivate mutating func `continue`(_ before: BatchApplier.Outcome) {
+        ledger = LedgerEntry.sums(before.ledger + ledger)
+        control += before.control
+        rows += before.rows
+        quarantined += before.quarantined
+    }
+}
+
 /// A batch's events by table.
 private struct EventsByTable {
     var events: [[Int32]]
@@ -424,7 +490,7 @@ private struct EventsByTable {
 
 /// Which events may be in raw already: those not above the table's highest version over all
 /// partitions, and all of a partition that has no mark.
-private struct Marks {
+struct Marks {
     private var highest: [TableID: Version] = [:]
     private var unmarkedSpans: Set<Int32> = []
 
@@ -443,6 +509,7 @@ private struct Marks {
     }
 
     func suspects(_ event: ChangeEvent, _ table: TableID) -> Bool {
+        if event.flags.contains(.fresh) { return false }
         guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
         return event.version <= high || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
     }

@@ -40,6 +40,12 @@ package struct Coalescer {
     }
 
     private mutating func run(_ events: [Int32]) {
+        // A copied row that the table's filter rejects writes nothing: no older state of it can be there to hide.
+        let isHidden: ChangeEvent.Flags = [.fresh, .filtered]
+        let hidden = definition.isFiltered ? events.count { batch.events[Int($0)].flags.isSuperset(of: isHidden) } : 0
+        result.filtered += hidden
+        let events =
+            hidden == 0 ? events : events.filter { !batch.events[Int($0)].flags.isSuperset(of: isHidden) }
         result.staged.rows.reserveCapacity(events.count)
         let groups = KeyGroups(batch: batch, events: events)
         var several: [Int32] = []

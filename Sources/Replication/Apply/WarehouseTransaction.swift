@@ -172,6 +172,8 @@ package struct CommitRecord: Sendable {
     package var marks: [TopicPartition: [TableID: Version]] = [:]
     package var newestSourceTime_us = Int64.min
     package var loadedAt_us: Int64 = 0
+    /// What of an initial copy or backfill is done with this commit.
+    package var copied: [CopyMark] = []
 
     package init() {}
 }

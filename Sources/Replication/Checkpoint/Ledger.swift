@@ -38,4 +38,17 @@ package struct LedgerEntry: Sendable, Equatable {
         a.deferred += b.deferred
         a.filled += b.filled
     }
+
+    /// One entry a table, in order of appearance.
+    package static func sums(_ entries: [LedgerEntry]) -> [LedgerEntry] {
+        var sums: [LedgerEntry] = []
+        for entry in entries {
+            if let at = sums.firstIndex(where: { $0.table == entry.table }) {
+                sums[at] += entry
+            } else {
+                sums.append(entry)
+            }
+        }
+        return sums
+    }
 }

@@ -27,6 +27,8 @@ package final class ChangeBatch: @unchecked Sendable {
     package var records: RecordBatch?
     /// Bytes of the records it was decoded from.
     package var recordBytes = 0
+    /// What of an initial copy or backfill is done once this batch is durable.
+    package var copied: [CopyMark] = []
 
     package init(capacity: Int = 1 << 16) {
         arena = ByteArena(capacity: capacity)

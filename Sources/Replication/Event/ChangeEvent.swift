@@ -32,6 +32,10 @@ package struct ChangeEvent: Sendable {
         package static let filtered = Flags(rawValue: 16)
         /// The table's `where` needs a column that is unchanged here.
         package static let undecided = Flags(rawValue: 32)
+        /// A row read from a snapshot that was just opened: it can't be in raw, so it isn't looked for there.
+        package static let fresh = Flags(rawValue: 64)
+        /// Of a table without a key: the copy of the table holds what the event did.
+        package static let contained = Flags(rawValue: 128)
     }
 
     package var operation: Operation

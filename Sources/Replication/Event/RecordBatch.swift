@@ -81,6 +81,17 @@ package final class RecordBatch: @unchecked Sendable {
         )
     }
 
+    /// Appends a record without a key whose value is `tag` and the bytes of `value`.
+    package func append(span: Int32, offset: Int64, tag: UInt8, value: UnsafeRawBufferPointer) {
+        let first = Int32(headers.count)
+        arena.append(byte: tag)
+        let range = arena.append(value)
+        records.append(
+            Record(
+                span: span, offset: offset, timestamp_ms: -1, key: .null,
+                value: ByteRange(offset: range.offset - 1, length: range.length + 1), headers: first..<first))
+    }
+
     /// Adds a header to the record appended last. Connect's own context headers carry nothing that
     /// replication needs; the caller leaves out what begins with `__debezium.context.`.
     package func appendHeader(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?) {

@@ -9,6 +9,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case data
         /// A raw row is there already though the probe didn't say so: retried once with every event probed.
         case duplicateRaw
+        /// A source transaction that comes in parts has to be read again, from the checkpoint.
+        case restart
         /// Unreachable, permission, missing parts: exit 3.
         case environment
         /// The pipeline file and the world contradict each other: exit 2.

@@ -1,4 +1,4 @@
-/// Where records come from: Kafka, or an event file.
+/// Where records come from: Kafka, an event file, or a Postgres server.
 ///
 /// Contract:
 /// - Nothing is handed out before the runner said where to begin (`begin`), and that comes from the warehouse's
@@ -7,7 +7,7 @@
 /// - `confirm` is called after the batch is durable and is only news for others (lag tools): losing it loses nothing.
 /// - Errors that pass by themselves are dealt with inside; what is thrown is final.
 package protocol RecordSource: Sendable {
-    /// `kafka` or `file`.
+    /// `kafka`, `file` or `postgres`.
     nonisolated var kind: String { get }
 
     /// The next thing that happened; returns `.idle` after a while if nothing did.
@@ -32,12 +32,51 @@ package protocol RecordSource: Sendable {
     /// Where reading stands, per partition; not what is durable.
     func readPositions() async -> [TopicPartition: Int64]
 
-    /// Records not read yet per partition, as far as known.
+    /// Records (of Postgres: bytes of its log) not read yet per partition, as far as known.
     func lag() async -> [TopicPartition: Int64]
+
+    /// Whether there is more to come than positions tell: a copy that goes on beside the stream.
+    func isCopying() async -> Bool
+
+    func progress() async -> SourceProgress
 
     /// Makes a waiting `next` return soon; from any thread.
     nonisolated func wake()
     func close() async
+}
+
+extension RecordSource {
+    package func isCopying() async -> Bool { false }
+    package func progress() async -> SourceProgress { SourceProgress() }
+}
+
+/// What a source that copies tells of it.
+package struct SourceProgress: Sendable {
+    /// Tables that are being copied: rows handed out, and as many as there may be.
+    package var copying: [TableID: (rows: Int64, estimate: Int64)]
+    /// Tables that can't be copied, with the reason.
+    package var refused: [TableID: String]
+    /// The position from which on a reader of the warehouse sees whole source transactions; nil: not (yet).
+    package var consistentSince: String?
+
+    package init(
+        copying: [TableID: (rows: Int64, estimate: Int64)] = [:], refused: [TableID: String] = [:],
+        consistentSince: String? = nil
+    ) {
+        self.copying = copying
+        self.refused = refused
+        self.consistentSince = consistentSince
+    }
+}
+
+/// Makes change events of a source's records. Pure and synchronous; one owner, one batch after the other.
+package protocol RecordDecoder: AnyObject {
+    /// What checkpoints kept for these partitions, before their first batch; what was remembered of them is forgotten.
+    /// Returns the partitions whose state can't be read.
+    func restore(_ states: [TopicPartition: String?]) -> [TopicPartition]
+
+    /// Decodes all records, in order. A record that can't be decoded goes to the batch's quarantine and is counted.
+    func decode(_ records: RecordBatch) -> ChangeBatch
 }
 
 package enum SourceStep: Sendable {
@@ -57,6 +96,10 @@ package struct SourceRecords: Sendable {
     package var advances: [SourceAdvance]
     /// Records that weren't even records (lines of a file that aren't JSON): quarantined, counted as read.
     package var malformed: [QuarantineEntry]
+    /// The batch ends inside a source transaction: the next one goes on with it, and both commit together.
+    package var isUnfinished = false
+    /// What of an initial copy is done once the batch is durable.
+    package var copied: [CopyMark] = []
 
     package init(batch: RecordBatch, advances: [SourceAdvance], malformed: [QuarantineEntry] = []) {
         self.batch = batch
@@ -74,11 +117,14 @@ package struct SourceAdvance: Sendable {
     package var lastHash: String?
     /// The record batch's spans that it stands for.
     package var spans: [Int]
+    /// What the source wants to find in the checkpoint again, where that is more than the decoder's own state.
+    package var state: String?
 
     package init(
         partition: TopicPartition, from: Int64, to: Int64, lastOffset: Int64? = nil, lastHash: String? = nil,
-        spans: [Int]
+        spans: [Int], state: String? = nil
     ) {
+        self.state = state
         self.partition = partition
         self.from = from
         self.to = to

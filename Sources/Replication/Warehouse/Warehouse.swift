@@ -36,8 +36,22 @@ package protocol Warehouse: Sendable {
     /// fenced. Marks stay, so that what is read again is known as such.
     func set(positions: [TopicPartition: Int64?]) async throws
 
-    /// Applies a batch in one transaction.
-    func apply(_ batch: ChangeBatch, advancing advances: [CheckpointAdvance]) async throws -> BatchApplier.Outcome
+    /// Applies a batch in one transaction, or the parts of a source transaction in one: durable with the last of them.
+    /// - Parameter probesAll: look for every event in raw; for a batch of which an earlier attempt may have committed.
+    func apply(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, probesAll: Bool
+    ) async throws -> BatchApplier.Outcome
+
+    /// Undoes the parts of a source transaction whose last one won't come.
+    func abandon() async
+
+    /// What of an initial copy or backfill is durable, under the slot's name.
+    func copied(job: String) async throws -> [CopyMark]
+    /// Forgets it: all of it is copied anew.
+    func forgetCopied(job: String) async throws
+
+    /// Keys (JSON objects) of live rows with a column that never arrived, at most `limit`.
+    func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String]
 
     /// Lifetime sums per table (nil: unknown tables), and control records.
     func ledger() async throws -> (tables: [LedgerEntry], control: Int)
@@ -60,6 +74,14 @@ package protocol Warehouse: Sendable {
 
     /// Stops a statement that runs now; from any thread.
     nonisolated func interrupt()
+}
+
+extension Warehouse {
+    package func apply(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]
+    ) async throws -> BatchApplier.Outcome {
+        try await apply(batch, advancing: advances, part: .whole, probesAll: false)
+    }
 }
 
 package struct TableCounts: Sendable, Equatable {

@@ -1,0 +1,232 @@
+import PipelineFile
+import Postgres
+import Replication
+
+/// `check` of a Postgres source: server, rights, slot, publication, and each table that is or isn't replicated.
+struct PostgresCheck: Sendable {
+    let server: Pipeline.PostgresServer
+    let setup: PipelineSetup
+
+    func findings(_ warehouse: (any Warehouse)?) async -> [Finding] {
+        let control = SourceControl(url: server.url.text)
+        var findings: [Finding] = []
+        do {
+            let position = try? await checkpoint(warehouse)
+            findings += try await control.with { source in
+                try serverFindings(source) + slotFindings(source, position) + tableFindings(source)
+            }
+        } catch {
+            findings.append(CheckCommand.finding(error, "source"))
+        }
+        await control.close()
+        return findings
+    }
+
+    private func checkpoint(_ warehouse: (any Warehouse)?) async throws -> Int64? {
+        try await warehouse?.checkpoints().first { $0.partition.topic == server.slot }?.position
+    }
+
+    // MARK: The server
+
+    private func serverFindings(_ source: SourceServer) throws -> [Finding] {
+        let settings = try source.settings()
+        let user = source.facts.user
+        let version = source.facts.serverVersion
+        var findings = [
+            Finding(.ok, "source", "Postgres \(version / 10000).\(version % 10000), database \(source.facts.database)")
+        ]
+        if source.facts.isInRecovery {
+            findings.append(
+                Finding(
+                    version >= 160000 ? .warning : .error, "source", "it is a standby",
+                    remedy: "let source.postgres.url name the primary"))
+        }
+        if settings.walLevel != "logical" {
+            findings.append(
+                Finding(
+                    .error, "source", "wal_level is \(settings.walLevel), and changes need logical",
+                    remedy: "ALTER SYSTEM SET wal_level = logical; then restart the source"))
+        }
+        if !settings.mayReplicate {
+            findings.append(
+                Finding(.error, "source", "user \(user) may not replicate", remedy: "ALTER ROLE \(user) REPLICATION;"))
+        }
+        // The copy takes one more of each, for as long as its snapshot is open.
+        let exists = try source.slot(server.slot) != nil
+        let slotsWanted = exists ? 1 : 2
+        if settings.slots_max - settings.slotsUsed < slotsWanted {
+            findings.append(
+                Finding(
+                    .error, "source",
+                    "of \(settings.slots_max) replication slots \(settings.slotsUsed) are taken, \(slotsWanted) more are wanted",
+                    remedy: "ALTER SYSTEM SET max_replication_slots = \(settings.slotsUsed + slotsWanted + 4); then restart the source"))
+        }
+        if settings.senders_max - settings.sendersUsed < 2 {
+            findings.append(
+                Finding(
+                    .error, "source",
+                    "of \(settings.senders_max) senders \(settings.sendersUsed) are taken, 2 more are wanted",
+                    remedy: "ALTER SYSTEM SET max_wal_senders = \(settings.sendersUsed + 6); then restart the source"))
+        }
+        if settings.slotRetention == nil, version >= 130000 {
+            findings.append(
+                Finding(
+                    .warning, "source",
+                    "max_slot_wal_keep_size is unlimited: while the agent is away the source's disk fills with its log",
+                    remedy: "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; a slot that falls behind further is lost, which is told"))
+        }
+        return findings
+    }
+
+    // MARK: The slot
+
+    private func slotFindings(_ source: SourceServer, _ checkpoint: Int64?) throws -> [Finding] {
+        guard let slot = try source.slot(server.slot) else {
+            if let checkpoint {
+                return [
+                    Finding(
+                        .error, "slot \(server.slot)",
+                        "it is gone: changes since \(LSN.text(checkpoint)) may be lost",
+                        remedy: "millrace drop --tables, then millrace run, which copies everything anew")
+                ]
+            }
+            return [Finding(.ok, "slot \(server.slot)", "will be made")]
+        }
+        let name = "slot \(server.slot)"
+        if slot.plugin != "pgoutput" {
+            return [
+                Finding(
+                    .error, name, "its plugin is \(slot.plugin), not pgoutput",
+                    remedy: "set source.postgres.slot to another name")
+            ]
+        }
+        if slot.walStatus == "lost" || slot.invalidation != nil {
+            return [
+                Finding(
+                    .error, name, "it was invalidated: the source no longer has its log",
+                    remedy: "millrace drop --tables, then millrace run, which copies everything anew")
+            ]
+        }
+        if let confirmed = slot.confirmed, let checkpoint, confirmed > checkpoint {
+            return [
+                Finding(
+                    .error, name,
+                    "it stands at \(LSN.text(confirmed)), the checkpoint at \(LSN.text(checkpoint)): what lies between is lost",
+                    remedy: "millrace drop --tables, then millrace run, which copies everything anew")
+            ]
+        }
+        let used = slot.activePID.map { ", streamed by process \($0)" } ?? ""
+        return [Finding(.ok, name, "stands at \(slot.confirmed.map(LSN.text) ?? "no position")\(used)")]
+    }
+
+    // MARK: Tables
+
+    private func tableFindings(_ source: SourceServer) throws -> [Finding] {
+        let selector = setup.pipeline.source.tables
+        let publication = try source.publication(server.publication)
+        var findings: [Finding] = []
+        if let publication {
+            findings.append(
+                Finding(.ok, "publication \(server.publication)", "\(publication.tables.count) tables"))
+            if !publication.missing.isEmpty {
+                findings.append(
+                    Finding(
+                        .warning, "publication \(server.publication)",
+                        "it leaves out \(publication.missing.joined(separator: ", "))",
+                        remedy: "ALTER PUBLICATION \(server.publication) SET (publish = 'insert, update, delete, truncate');"))
+            }
+        } else {
+            findings.append(Finding(.ok, "publication \(server.publication)", "will be made"))
+        }
+        let published = Dictionary(
+            (publication?.tables ?? []).map { ($0.table, $0) }, uniquingKeysWith: { first, _ in first })
+        var chosen = 0
+        for table in try Catalog.read(.allUserTables, from: source.session).tables {
+            let id = TableID(schema: table.name.schema, table: table.name.name)
+            guard selector.chooses(id.description) else {
+                if published[id] != nil || publication == nil {
+                    findings.append(
+                        Finding(.ok, id.description, "not replicated: source.include and source.exclude leave it out"))
+                }
+                continue
+            }
+            // A partition's changes come under its root, where the publication is so.
+            if table.isPartition, published[id] == nil { continue }
+            chosen += 1
+            findings += try self.table(table, id, published[id], publication, source)
+        }
+        if chosen == 0 {
+            findings.append(
+                Finding(
+                    .error, "source", "source.include chooses no table of database \(source.facts.database)",
+                    remedy: "name tables as schema.table: include: [\"public.*\"]"))
+        }
+        return findings
+    }
+
+    private func table(
+        _ table: CatalogTable, _ id: TableID, _ published: SourceServer.PublishedTable?,
+        _ publication: SourceServer.Publication?, _ source: SourceServer
+    ) throws -> [Finding] {
+        let name = id.description
+        if !table.isLogged {
+            return [Finding(.warning, name, "not replicated: it is unlogged or temporary, so its changes aren't in the log")]
+        }
+        if published == nil {
+            if table.identityColumns.isEmpty {
+                return [
+                    Finding(
+                        .warning, name,
+                        "not replicated: it has no key and no replica identity, so its updates and deletes would fail once it is published",
+                        remedy: "ALTER TABLE \(name) REPLICA IDENTITY FULL;")
+                ]
+            }
+            if let publication, publication.hasAllTables || !publication.isOwn {
+                return [
+                    Finding(
+                        .warning, name, "not replicated: the publication \(server.publication) doesn't have it",
+                        remedy: "ALTER PUBLICATION \(server.publication) ADD TABLE \(name);")
+                ]
+            }
+        }
+        let target = "\(setup.layout.current).\(setup.pipeline.target(schema: id.schema, table: id.table))"
+        let facts = try source.relations([published ?? .init(table: id, columns: nil, filter: nil)]).first
+        let key = setup.pipeline.table(source: name)?.key ?? facts?.effectiveKey ?? []
+        var findings = [
+            Finding(
+                .ok, name,
+                "→ \(target), \(key.isEmpty ? "without a key" : "key (\(key.joined(separator: ", ")))")")
+        ]
+        if try !source.isReadable(id) {
+            findings.append(
+                Finding(
+                    .error, name, "user \(source.facts.user) may not read it",
+                    remedy: "GRANT SELECT ON \(name) TO \(source.facts.user);"))
+        }
+        if table.isPrimaryKeyDeferrable, !table.primaryKey.isEmpty {
+            findings.append(
+                Finding(
+                    table.replicaIdentity == .full ? .warning : .error, name,
+                    "its primary key is deferrable: it is no replica identity, and rows may change places within one transaction",
+                    remedy: "ALTER TABLE \(name) REPLICA IDENTITY FULL;"))
+        } else if !Set(key).isSubset(of: table.identityColumns) {
+            findings.append(
+                Finding(
+                    .error, name,
+                    "its replica identity doesn't cover the key (\(key.joined(separator: ", "))): deletes don't tell which row they mean",
+                    remedy: "ALTER TABLE \(name) REPLICA IDENTITY FULL;"))
+        }
+        if key.isEmpty, table.replicaIdentity != .full {
+            findings.append(
+                Finding(
+                    .warning, name, "it has no key and no full replica identity: only its inserts can be replicated",
+                    remedy: "ALTER TABLE \(name) REPLICA IDENTITY FULL;"))
+        }
+        let generated = table.columns.filter(\.isGenerated).map(\.name)
+        if !generated.isEmpty {
+            findings.append(
+                Finding(.ok, name, "generated columns aren't replicated: \(generated.joined(separator: ", "))"))
+        }
+        return findings
+    }
+}

@@ -1,0 +1,50 @@
+import Postgres
+import Replication
+
+/// Where the initial copy stands: which tables are read, and from which snapshots. Pure.
+struct CopyProgress: Sendable {
+    struct Table: Sendable {
+        /// Rows handed out, and as many as the planner guesses.
+        var rows: Int64 = 0
+        var estimate: Int64 = 0
+        var chunksLeft: Int
+        var isDone: Bool { chunksLeft == 0 }
+    }
+
+    /// Of this run.
+    var tables: [TableID: Table] = [:]
+    /// Tables without a key, which are copied whole, before the stream goes on.
+    var whole: [SourceServer.PublishedTable] = []
+    /// Tables that can't be read, with the reason.
+    var refused: [TableID: ReplicationError] = [:]
+    /// Of each copied table: the newest snapshot that rows of it were read from.
+    var snapshots: [TableID: Int64] = [:]
+    /// Tables whose copy was read from more than one snapshot: rows that moved in between may lack columns.
+    var mended: Set<TableID> = []
+    /// What is copied or being copied, so that it isn't begun again.
+    var known: Set<TableID> = []
+    /// The batch with which the last chunk was handed out.
+    var lastBatch = 0
+
+    var isGoingOn: Bool { !whole.isEmpty || tables.values.contains { !$0.isDone } }
+
+    /// The consistent point of everything copied so far.
+    var newestSnapshot: Int64? { snapshots.values.max() }
+
+    mutating func take(_ marks: [CopyMark]) {
+        for mark in marks where mark.state == .done || !mark.isWholeTable {
+            if let before = snapshots[mark.table], before != mark.snapshot { mended.insert(mark.table) }
+            snapshots[mark.table] = max(snapshots[mark.table] ?? 0, mark.snapshot)
+        }
+        for mark in marks where mark.isWholeTable && mark.state == .done { known.insert(mark.table) }
+    }
+
+    /// Counts a piece that is handed out; true where it was the last of its table.
+    mutating func note(_ table: TableID, rows: Int64, isLastOfChunk: Bool) -> Bool {
+        guard var entry = tables[table] else { return false }
+        entry.rows += rows
+        if isLastOfChunk { entry.chunksLeft -= 1 }
+        tables[table] = entry
+        return isLastOfChunk && entry.isDone
+    }
+}

@@ -1,0 +1,226 @@
+import Foundation
+import PipelineFile
+import Postgres
+import Replication
+
+/// Beginning: whose server it is, whether the slot is ours and holds what we need, what is to be copied.
+extension PostgresSource {
+    /// Another agent's stream, or what a killed one left, is waited for; then it is said.
+    func waitForSlot() async throws {
+        let slot = settings.slot
+        let deadline = ContinuousClock.now + settings.slotWait
+        while true {
+            guard let found = try await control.with({ try $0.slot(slot) }), let pid = found.activePID else { return }
+            guard ContinuousClock.now < deadline else {
+                throw ReplicationError(
+                    .environment,
+                    "the replication slot \(slot) is in use by process \(pid) of the source: another agent streams it",
+                    remedy: """
+                        stop the other agent of this pipeline, or end its connection: \
+                        psql -c 'select pg_terminate_backend(\(pid))'
+                        """)
+            }
+            try await Task.sleep(for: Waker.pause)
+        }
+    }
+
+    package func begin(_ claims: [Checkpoint]) async throws -> [LostPartition] {
+        guard let claim = claims.first(where: { $0.partition == partition }) else { return [] }
+        let stream = try translating { try ReplicationStream(url: settings.server.url.text) }
+        self.stream = stream
+        let system = try translating { try stream.identify() }
+        try await checkServer()
+        if let lost = try await refuse(claim, system) { return [lost] }
+
+        let publication = try await publication()
+        let position = try await slotPosition(claim, stream)
+        handed = position
+        received = position
+        durable.withLock { $0.position = claim.position ?? 0 }
+        var state = claim.decoderState.flatMap(PostgresSourceState.init(json:))
+            ?? PostgresSourceState(system: system.identifier, timeline: system.timeline)
+        state.timeline = system.timeline
+        self.state = state
+        if claim.position == nil { firstPosition = position }
+
+        let marks = try await ledger.copied(job: settings.slot)
+        copy.take(marks)
+        if settings.snapshot == .never {
+            if self.state?.consistentSince == nil { self.state?.consistentSince = position }
+        } else {
+            try await planCopies(publication.tables, marks)
+        }
+        if settings.snapshot != .only {
+            try translating {
+                try stream.start(slot: settings.slot, at: position, publication: settings.server.publication)
+            }
+            logger.info("streaming slot \(settings.slot) from \(LSN.text(position))")
+        }
+        startTicking()
+        return []
+    }
+
+    private func checkServer() async throws {
+        let found = try await control.with { server in (server.facts, try server.settings()) }
+        if found.0.isInRecovery, found.0.serverVersion < 160000 {
+            throw ReplicationError(
+                .environment, "the source is a standby, which can't stream changes before version 16",
+                remedy: "let source.postgres.url name the primary")
+        }
+        if found.1.walLevel != "logical" {
+            throw ReplicationError(
+                .environment, "the source writes its log with wal_level \(found.1.walLevel), and changes need logical",
+                remedy: "ALTER SYSTEM SET wal_level = logical; then restart the source")
+        }
+        if !found.1.mayReplicate {
+            throw ReplicationError(
+                .environment, "user \(found.0.user) of the source may not replicate",
+                remedy: "ALTER ROLE \(found.0.user) REPLICATION;")
+        }
+    }
+
+    // MARK: Is it the one we read before?
+
+    private func refuse(_ claim: Checkpoint, _ system: ReplicationStream.System) async throws -> LostPartition? {
+        guard let position = claim.position else { return nil }
+        if let state = claim.decoderState.flatMap(PostgresSourceState.init(json:)) {
+            if state.system != system.identifier {
+                return lost(
+                    """
+                    the source is another server: its system identifier is \(system.identifier), the checkpoint was made \
+                    on \(state.system)
+                    """)
+            }
+            if system.timeline < state.timeline || system.timeline > state.timeline && system.position < position {
+                return lost(
+                    """
+                    the source's timeline is \(system.timeline) at \(LSN.text(system.position)), the checkpoint was made on \
+                    timeline \(state.timeline) at \(LSN.text(position)): what was read there may not be here
+                    """)
+            }
+        }
+        if system.position < position {
+            return lost(
+                "the source's log ends at \(LSN.text(system.position)), before the checkpoint \(LSN.text(position))")
+        }
+        let slot = settings.slot
+        guard let found = try await control.with({ try $0.slot(slot) }) else {
+            return lost("the replication slot \(slot) is gone: changes since \(LSN.text(position)) may be lost")
+        }
+        if found.walStatus == "lost" || found.invalidation != nil {
+            let why = found.invalidation.map { " (\($0))" } ?? ""
+            return lost(
+                "the replication slot \(slot) was invalidated\(why): the source no longer has its log", dropsSlot: true)
+        }
+        if let confirmed = found.confirmed, confirmed > position {
+            return lost(
+                """
+                the replication slot \(slot) stands at \(LSN.text(confirmed)), behind the checkpoint \
+                \(LSN.text(position)): somebody else read what lies between, or the warehouse was restored
+                """, dropsSlot: true)
+        }
+        return nil
+    }
+
+    private func lost(_ reason: String, dropsSlot: Bool = false) -> LostPartition {
+        LostPartition(
+            partition: partition, reason: reason,
+            remedy: """
+                copy everything anew: `millrace drop --tables`, then `millrace run`. If you know that nothing is missing, \
+                go on from the source's present position, leaving the gap: `millrace checkpoint set --to-lsn latest`
+                """)
+    }
+
+    // MARK: The slot
+
+    /// Where the stream begins. A slot without a checkpoint (made by hand, or by a start that was killed) is taken as it
+    /// is: the copy's snapshot is newer than what it holds.
+    private func slotPosition(_ claim: Checkpoint, _ stream: ReplicationStream) async throws -> Int64 {
+        if let position = claim.position { return position }
+        let slot = settings.slot
+        guard let found = try await control.with({ try $0.slot(slot) }) else {
+            logger.notice("making the replication slot \(slot): waits for the transactions that are open now")
+            return try translating { try stream.createSlot(slot, failover: true) }
+        }
+        guard found.plugin == "pgoutput" else {
+            throw ReplicationError(
+                .environment, "the replication slot \(slot) is of plugin \(found.plugin), not pgoutput",
+                remedy: "set source.postgres.slot to another name")
+        }
+        guard found.walStatus != "lost", found.invalidation == nil, let position = found.confirmed else {
+            throw ReplicationError(
+                .environment, "the replication slot \(slot) can't be used any more",
+                remedy: "psql -c \"select pg_drop_replication_slot('\(slot)')\", then start again")
+        }
+        logger.notice("the replication slot \(slot) is there already: it is taken over at \(LSN.text(position))")
+        return position
+    }
+
+    // MARK: The publication
+
+    /// The publication as it is, with our tables in it if that is ours to do. Tables that the pipeline doesn't choose are
+    /// left out of the answer.
+    func publication() async throws -> SourceServer.Publication {
+        let name = settings.server.publication
+        let selector = settings.tables
+        let logger = logger
+        return try await control.with { server in
+            var publication = try server.publication(name)
+            if publication?.hasAllTables != true, publication?.isOwn != false {
+                let published = Set(publication?.tables.map(\.table) ?? [])
+                let choice = try Self.publishable(server, selector)
+                for table in choice.refused where !published.contains(table) {
+                    logger.warning(
+                        """
+                        \(table): not replicated, as it has no key and no replica identity: published, its updates and \
+                        deletes would fail at the source. Try: ALTER TABLE \(table) REPLICA IDENTITY FULL
+                        """)
+                }
+                let missing = choice.tables.filter { !published.contains($0) }
+                if publication == nil {
+                    guard !missing.isEmpty else { throw Self.nothingToPublish(name) }
+                    try server.createPublication(name, missing)
+                    logger.notice("made the publication \(name) for \(missing.count) tables")
+                } else if !missing.isEmpty {
+                    try server.addTables(missing, to: name)
+                    logger.notice("added \(missing.count) tables to the publication \(name)")
+                }
+                publication = try server.publication(name)
+            }
+            guard var publication else { throw Self.nothingToPublish(name) }
+            publication.tables.removeAll { !selector.chooses($0.table.description) }
+            guard !publication.tables.isEmpty else {
+                throw ReplicationError(
+                    .environment, "the publication \(name) has no table that source.include chooses",
+                    remedy: "ALTER PUBLICATION \(name) ADD TABLE …; or correct source.include in the pipeline file")
+            }
+            if !publication.missing.isEmpty {
+                let list = publication.missing.joined(separator: ", ")
+                logger.warning("the publication \(name) leaves out \(list): those changes aren't replicated")
+            }
+            return publication
+        }
+    }
+
+    private static func nothingToPublish(_ name: String) -> ReplicationError {
+        ReplicationError(
+            .environment, "there is no publication \(name), and no table to make it for",
+            remedy: "see that source.include names tables as schema.table, and that the user may read them: millrace check")
+    }
+
+    /// Tables that the pipeline chooses and that can be published without harm to whoever writes them.
+    static func publishable(
+        _ server: SourceServer, _ selector: TableSelector
+    ) throws -> (tables: [TableID], refused: [TableID]) {
+        var tables: [TableID] = []
+        var refused: [TableID] = []
+        for table in try Catalog.read(.allUserTables, from: server.session).tables {
+            let id = TableID(schema: table.name.schema, table: table.name.name)
+            guard selector.chooses(id.description), !table.isPartition, table.isLogged,
+                table.kind == .table || table.kind == .partitioned
+            else { continue }
+            if table.identityColumns.isEmpty { refused.append(id) } else { tables.append(id) }
+        }
+        return (tables, refused)
+    }
+}

@@ -1,0 +1,253 @@
+import Foundation
+import Postgres
+import Replication
+
+/// Copying tables beside the stream.
+extension PostgresSource {
+    /// Plans what of these tables isn't copied yet, and begins to read it.
+    func planCopies(_ published: [SourceServer.PublishedTable], _ marks: [CopyMark]) async throws {
+        let wanted = published.filter { !copy.known.contains($0.table) && copy.refused[$0.table] == nil }
+        for table in wanted {
+            copy.known.insert(table.table)
+            guard let facts = try await facts(table) else { continue }
+            if isKeyless(facts) {
+                copy.whole.append(table)
+                continue
+            }
+            let parts = try await control.with { try $0.parts(of: table.table) }
+            let left = CopyPlan.chunks(facts, filter: table.filter, parts: parts, done: marks.filter { $0.table == table.table })
+            // A table without a part to read (no leaves yet) still gets its table.
+            let all = left.isEmpty ? [Self.emptyChunk(facts, table.filter)] : left
+            copy.tables[table.table] = CopyProgress.Table(
+                estimate: parts.reduce(0) { $0 + $1.rows }, chunksLeft: all.count)
+            pendingChunks += all
+        }
+        try await startNextCopy()
+    }
+
+    /// Tables without a key first: the stream waits for them.
+    private func startNextCopy() async throws {
+        guard mailbox == nil else { return }
+        while let table = copy.whole.first {
+            guard let facts = try await facts(table) else {
+                copy.whole.removeFirst()
+                continue
+            }
+            let parts = try await control.with { try $0.parts(of: table.table) }
+            let chunks = parts.map { CopyChunk(facts: facts, filter: table.filter, part: $0) }
+            let all = chunks.isEmpty ? [Self.emptyChunk(facts, table.filter)] : chunks
+            copy.tables[table.table] = CopyProgress.Table(
+                estimate: parts.reduce(0) { $0 + $1.rows }, chunksLeft: all.count)
+            isReadingWhole = true
+            return try await read(all)
+        }
+        guard !pendingChunks.isEmpty else { return }
+        let chunks = pendingChunks
+        pendingChunks = []
+        try await read(chunks)
+    }
+
+    private static func emptyChunk(_ facts: RelationFacts, _ filter: String?) -> CopyChunk {
+        CopyChunk(
+            facts: facts, filter: filter,
+            part: SourceServer.Part(
+                schema: facts.table.schema, name: facts.table.table, identity: "\(facts.oid)/0", blocks: 0, rows: 0))
+    }
+
+    func isKeyless(_ facts: RelationFacts) -> Bool {
+        facts.effectiveKey.isEmpty && settings.keys[facts.table.description] == nil
+    }
+
+    private func facts(_ table: SourceServer.PublishedTable) async throws -> RelationFacts? {
+        try await control.with { try $0.relations([table]).first }
+    }
+
+    /// Opens a snapshot and lets workers read the chunks from it.
+    private func read(_ chunks: [CopyChunk]) async throws {
+        stopCopying()
+        let holder = SnapshotHolder(url: settings.server.url.text)
+        self.holder = holder
+        let (snapshot, position) = try await holder.export(slot: "\(settings.slot)_copy_\(getpid())")
+        for table in Set(chunks.map(\.facts.table)) {
+            if let before = copy.snapshots[table], before != position { copy.mended.insert(table) }
+            copy.snapshots[table] = position
+        }
+        // Readers see whole transactions again once the stream has passed it.
+        state?.consistentSince = nil
+        let count = min(settings.server.copyWorkers, chunks.count)
+        let mailbox = CopyMailbox(bytes_max: Self.pieceBytes_max * count, waker: waker)
+        self.mailbox = mailbox
+        let queue = CopyQueue(chunks)
+        workers = (0..<count).map { number in
+            CopyWorker(
+                url: settings.server.url.text, snapshot: snapshot, position: position, queue: queue, mailbox: mailbox,
+                partition: partition, bytes_max: Self.pieceBytes_max, number: number)
+        }
+        for worker in workers { worker.start() }
+        let tables = Set(chunks.map(\.facts.table)).count
+        logger.info(
+            "copying \(tables) tables from the snapshot at \(LSN.text(position)), in \(chunks.count) chunks")
+    }
+
+    static let pieceBytes_max = 4 << 20
+
+    func stopCopying() {
+        mailbox?.close()
+        for worker in workers { worker.stop() }
+        workers = []
+        mailbox = nil
+        if let holder {
+            holder.interrupt()
+            Task { await holder.close() }
+        }
+        holder = nil
+    }
+
+    // MARK: Pieces
+
+    /// A piece that a worker has read.
+    func nextPiece() throws -> SourceStep? {
+        guard let item = mailbox?.take() else { return nil }
+        switch item {
+        case .failed(let error): throw error
+        case .refused(let table, let error):
+            refuse(table, error)
+            return .idle
+        case .piece(let piece):
+            return .records(hand(piece))
+        }
+    }
+
+    private func refuse(_ table: TableID, _ error: ReplicationError) {
+        logger.error("\(table): can't be copied: \(error.message)")
+        copy.refused[table] = error
+        copy.tables[table] = nil
+    }
+
+    private func hand(_ piece: CopyPiece, isUnfinished: Bool = false) -> SourceRecords {
+        var records = hand(piece.records, to: handed, isUnfinished: isUnfinished)
+        records.isUnfinished = isUnfinished
+        guard piece.chunk.keys == nil else { return records }
+        let table = piece.chunk.facts.table
+        let isDone = copy.note(table, rows: piece.rows, isLastOfChunk: piece.isLast)
+        if piece.isLast {
+            records.copied.append(
+                CopyMark(
+                    job: settings.slot, table: table, part: piece.chunk.part.identity, chunk: piece.chunk.number,
+                    blocks: (piece.chunk.from, piece.chunk.to), snapshot: piece.snapshot, rows: piece.chunkRows))
+        }
+        if isDone {
+            records.copied.append(
+                CopyMark(
+                    job: settings.slot, table: table, snapshot: piece.snapshot, rows: copy.tables[table]?.rows ?? 0))
+            copy.lastBatch = batchesHanded
+            logger.info("\(table): \(copy.tables[table]?.rows ?? 0) rows copied")
+        }
+        return records
+    }
+
+    // MARK: Tables without a key
+
+    /// Copies one after the other, each in one warehouse transaction: a part of one can't be told from the next attempt's.
+    func nextOfWholeCopies() async throws -> SourceStep? {
+        guard isReadingWhole, let table = copy.whole.first?.table else { return nil }
+        guard let item = mailbox?.take() else {
+            try translating { try sendFeedback() }
+            waker.wait(Waker.pause)
+            return .idle
+        }
+        switch item {
+        case .failed(let error): throw error
+        case .refused(let id, let error):
+            refuse(id, error)
+            try await endWhole()
+            // Parts of it may have been handed out: the runner begins again without it.
+            throw ReplicationError(.restart, "\(id) can't be copied")
+        case .piece(let piece):
+            let isLast = piece.isLast && copy.tables[table]?.chunksLeft == 1
+            let records = hand(piece, isUnfinished: !isLast)
+            if isLast {
+                if let facts = streamed[table] {
+                    var facts = facts
+                    facts.copiedAt = copy.snapshots[table]
+                    pendingFacts.append(facts)
+                }
+                try await endWhole()
+            }
+            return .records(records)
+        }
+    }
+
+    private func endWhole() async throws {
+        copy.whole.removeFirst()
+        isReadingWhole = false
+        stopCopying()
+        try await startNextCopy()
+    }
+
+    // MARK: When all is copied
+
+    /// Once all that was read is durable: rows that lack columns are read once more, new tables are looked for, and the
+    /// position is told from which on readers see whole transactions.
+    func settleCopies() async throws -> SourceStep? {
+        guard !copy.isGoingOn else { return nil }
+        let (position, batches) = durable.withLock { ($0.position, $0.batches) }
+        guard batches >= copy.lastBatch else { return nil }
+        if mailbox != nil, !isRereading {
+            stopCopying()
+            try await startNextCopy()
+            if copy.isGoingOn { return .idle }
+        }
+        if !isRereadDone, settings.snapshot != .never {
+            isRereadDone = true
+            if try await rereadIncomplete() { return .idle }
+        }
+        if isRereading {
+            guard mailbox?.isEmpty ?? true, batches >= batchesHanded else { return nil }
+            isRereading = false
+            stopCopying()
+        }
+        if state?.consistentSince == nil, position >= copy.newestSnapshot ?? 0 {
+            state?.consistentSince = copy.newestSnapshot ?? position
+            logger.info("consistent since \(LSN.text(state?.consistentSince ?? 0)): readers see whole source transactions")
+            return .records(advance(from: handed, to: handed))
+        }
+        return try await lookForNewTables()
+    }
+
+    /// Rows that moved between two snapshots, into blocks that were done, show only what the stream told of them.
+    private func rereadIncomplete() async throws -> Bool {
+        let known = try await ledger.knownTables()
+        var chunks: [CopyChunk] = []
+        for table in known where copy.snapshots[table.source] != nil && !table.isKeyless {
+            let keys = try await ledger.incompleteKeys(table, limit: 10_000)
+            guard !keys.isEmpty else { continue }
+            let published = SourceServer.PublishedTable(table: table.source, columns: nil, filter: nil)
+            guard let facts = try await facts(published) else { continue }
+            logger.notice("\(table.source): \(keys.count) incomplete rows are read once more at the source")
+            for start in stride(from: 0, to: keys.count, by: 1000) {
+                var chunk = Self.emptyChunk(facts, nil)
+                chunk.keys = Array(keys[start..<min(start + 1000, keys.count)])
+                chunk.number = Int64(start)
+                chunks.append(chunk)
+            }
+        }
+        guard !chunks.isEmpty else { return false }
+        isRereading = true
+        try await read(chunks)
+        return true
+    }
+
+    /// A table that came into the publication meanwhile is copied while the others go on.
+    private func lookForNewTables() async throws -> SourceStep? {
+        guard ContinuousClock.now - lastPublicationLook > settings.publicationLook, settings.snapshot == .initial else {
+            return nil
+        }
+        lastPublicationLook = .now
+        let publication = try await publication()
+        guard publication.tables.contains(where: { !copy.known.contains($0.table) }) else { return nil }
+        isRereadDone = false
+        try await planCopies(publication.tables, [])
+        return .idle
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import Postgres
+import Replication
+
+/// Reading the slot's stream.
+extension PostgresSource {
+    /// Part of a transaction too large for one batch: smaller than a batch may be, so that what is filled, what is
+    /// decoded and what is applied fit into little memory together.
+    static let partBytes_max = 8 << 20
+
+    /// The next batch of whole transactions, or a part of a large one; nil where nothing came for a while.
+    func nextOfStream() async throws -> SourceStep? {
+        guard let stream else { return nil }
+        let batch = RecordBatch(capacity: 1 << 16)
+        let span = batch.span(of: partition, startingAt: handed)
+        for facts in pendingFacts { append(facts, to: batch, span, handed) }
+        let bytes_max = settings.limits.bytes_max.bytes
+        let part_max = min(bytes_max, Self.partBytes_max)
+        var end = handed
+        var changes = 0
+        var lastMessage = ContinuousClock.now
+        reading: while true {
+            var relation: [UInt8]?
+            var wantsReply = false
+            let isEmpty = batch.records.count == pendingFacts.count
+            let outcome: ReplicationStream.Outcome
+            do {
+                outcome = try stream.receive(waker: waker, wait: isEmpty || isInTransaction ? Waker.pause : .zero) {
+                    message in
+                    switch message {
+                    case .keepalive(let position, let asks):
+                        wantsReply = asks
+                        serverEnd = max(serverEnd, position)
+                        // Inside a transaction it says where the sender stands, not what was sent whole.
+                        if !isInTransaction { received = max(received, position) }
+                    case .data(let position, let bytes):
+                        serverEnd = max(serverEnd, position)
+                        switch bytes.first {
+                        case UInt8(ascii: "B"):
+                            isInTransaction = true
+                            batch.append(span: span, offset: position, key: nil, value: bytes)
+                        case UInt8(ascii: "C"):
+                            isInTransaction = false
+                            guard bytes.count >= 18 else { throw Self.garbled }
+                            end = Int64(bigEndian: bytes.loadUnaligned(fromByteOffset: 10, as: Int64.self))
+                            received = max(received, end)
+                            // Also where the commit is all that was missing.
+                            batch.append(span: span, offset: position, key: nil, value: bytes)
+                        case UInt8(ascii: "R"): relation = Array(bytes)
+                        default:
+                            changes += 1
+                            batch.append(span: span, offset: position, key: nil, value: bytes)
+                        }
+                    }
+                }
+            } catch let error as PostgresError {
+                throw ReplicationError(source: error)
+            }
+            if let relation { try await append(relation, to: batch, span) }
+            if wantsReply || ContinuousClock.now - lastFeedback > .seconds(1) { try translating { try sendFeedback() } }
+            switch outcome {
+            case .ended:
+                throw ReplicationError(.passing, "the source ended the stream of slot \(settings.slot)")
+            case .message:
+                lastMessage = .now
+                if isInTransaction {
+                    if batch.bytes >= part_max || changes >= settings.limits.rows_max { break reading }
+                } else if batch.bytes >= bytes_max || changes >= settings.limits.rows_max {
+                    break reading
+                }
+            case .nothing:
+                // The rest of a transaction is on its way; but somebody may want to stop.
+                if isInTransaction, !isEmpty, ContinuousClock.now - lastMessage < .seconds(1) { continue }
+                break reading
+            }
+        }
+        if batch.records.count > pendingFacts.count {
+            pendingFacts = []
+            if !isInTransaction { batch.advance(span: span, to: end) }
+            return .records(hand(batch, to: end, isUnfinished: isInTransaction))
+        }
+        return heartbeat()
+    }
+
+    private static let garbled = PostgresError(
+        kind: .permanent, message: "a commit message ends too early", purpose: "read the replication stream")
+
+    func translating<R>(_ body: () throws -> R) throws -> R {
+        do { return try body() } catch let error as PostgresError { throw ReplicationError(source: error) }
+    }
+
+    /// Transactions of others have moved the log on: the checkpoint follows, so that the server may let it go.
+    private func heartbeat() -> SourceStep? {
+        // Empty transactions are between what was handed and what was received, too.
+        guard !isInTransaction, received > handed else { return nil }
+        guard isHurried || ContinuousClock.now - lastHeartbeat > settings.heartbeat else { return nil }
+        return .records(advance(from: handed, to: received))
+    }
+
+    /// What the catalog says of a relation goes in front of its message.
+    private func append(_ relation: [UInt8], to batch: RecordBatch, _ span: Int32) async throws {
+        let offset = batch.records.last?.offset ?? handed
+        if let name = PgOutputMessage.relation(relation) {
+            let described = try? await control.with { server in
+                try server.relations([.init(table: name.table, columns: nil, filter: nil)]).first
+            }
+            if var described {
+                described.oid = name.oid
+                if isKeyless(described), settings.snapshot != .never {
+                    // Until it is copied, all that comes of it will be in the copy.
+                    described.copiedAt = copy.snapshots[name.table] ?? .max
+                    streamed[name.table] = described
+                }
+                append(described, to: batch, span, offset)
+            }
+        }
+        relation.withUnsafeBytes { batch.append(span: span, offset: offset, key: nil, value: $0) }
+    }
+
+    private func append(_ facts: RelationFacts, to batch: RecordBatch, _ span: Int32, _ offset: Int64) {
+        Array(facts.json.utf8).withUnsafeBytes {
+            batch.append(span: span, offset: offset, tag: SourceRecord.facts, value: $0)
+        }
+    }
+}

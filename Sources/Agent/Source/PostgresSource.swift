@@ -1,0 +1,233 @@
+import Foundation
+import Logging
+import PipelineFile
+import Postgres
+import Replication
+import SerialQueue
+import Synchronization
+
+/// A Postgres server as a `RecordSource`: the initial copy from exported snapshots, and the stream of a logical slot
+/// beside it.
+///
+/// The slot is made before any snapshot is opened, so whatever commits after a snapshot is streamed; versions settle the
+/// rest. Tables without a key have none that could, and are copied whole, each in one warehouse transaction, while the
+/// stream stands still at a transaction's end.
+package actor PostgresSource: RecordSource {
+    struct Settings: Sendable {
+        var server: Pipeline.PostgresServer
+        var tables: TableSelector
+        /// Keys that the pipeline file chooses, by `schema.table`.
+        var keys: [String: [String]] = [:]
+        var snapshot: Pipeline.Snapshot
+        var limits: Pipeline.Batch
+        /// How often an idle source's position is made durable.
+        var heartbeat: Duration = .seconds(10)
+        /// How often the publication is looked at for new tables.
+        var publicationLook: Duration = .seconds(5)
+        /// How long a slot that somebody else streams is waited for.
+        var slotWait: Duration = .seconds(20)
+
+        var slot: String { server.slot }
+    }
+
+    private let executor = SerialQueueExecutor(label: "postgres-stream")
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    package nonisolated let kind = "postgres"
+
+    let settings: Settings
+    let ledger: any CopyLedger
+    let logger: Logger
+    let partition: TopicPartition
+    let control: SourceControl
+    nonisolated let waker = Waker()
+    /// What the runner has told us is durable.
+    nonisolated let durable = Mutex(Durable())
+
+    struct Durable {
+        var position: Int64 = 0
+        /// Batches that were handed out and are durable.
+        var batches = 0
+    }
+
+    // The stream.
+    var stream: ReplicationStream?
+    var state: PostgresSourceState?
+    /// A checkpoint that wants to be made before anything is read.
+    var firstPosition: Int64?
+    /// Ends of what was handed out, and of what the server says it has sent.
+    var handed: Int64 = 0
+    var received: Int64 = 0
+    /// The server's end, as it last told.
+    var serverEnd: Int64 = 0
+    /// The last message stands inside a transaction.
+    var isInTransaction = false
+    /// A part of a source transaction was handed out, and not yet its end.
+    var isInsideTransaction = false
+    var batchesHanded = 0
+    var lastFeedback = ContinuousClock.now
+    var lastHeartbeat = ContinuousClock.now
+    var isHurried = false
+    private var isAssigned = false
+    private var isClosed = false
+    private var ticker: Task<Void, Never>?
+
+    // The copy.
+    var copy = CopyProgress()
+    var mailbox: CopyMailbox?
+    var holder: SnapshotHolder?
+    var workers: [CopyWorker] = []
+    var isCopyTurn = true
+    var lastPublicationLook = ContinuousClock.now
+    /// Chunks of tables with a key that wait until those without are copied.
+    var pendingChunks: [CopyChunk] = []
+    var isReadingWhole = false
+    var isRereadDone = false
+    var isRereading = false
+    /// Of tables without a key: what was said of them in the stream, and what is to be said anew.
+    var streamed: [TableID: RelationFacts] = [:]
+    var pendingFacts: [RelationFacts] = []
+
+    init(_ settings: Settings, ledger: any CopyLedger, logger: Logger) {
+        self.settings = settings
+        self.ledger = ledger
+        self.logger = logger
+        partition = TopicPartition(topic: settings.slot, partition: 0)
+        control = SourceControl(url: settings.server.url.text)
+    }
+
+    // MARK: What happens next
+
+    package func next() async throws -> SourceStep {
+        if !isAssigned {
+            // Before the claim, which would fence an agent that is at work.
+            try await waitForSlot()
+            isAssigned = true
+            return .assigned([partition])
+        }
+        if let position = firstPosition {
+            firstPosition = nil
+            handed = position
+            return .records(advance(from: position, to: position))
+        }
+        // Nothing comes between the parts of a transaction.
+        if isInsideTransaction { return try await nextOfStream() ?? .idle }
+        if let step = try await nextOfWholeCopies() { return step }
+        if settings.snapshot == .only, !copy.isGoingOn { return .end }
+        if isCopyTurn, let step = try nextPiece() {
+            isCopyTurn = false
+            return step
+        }
+        isCopyTurn = true
+        if settings.snapshot == .only {
+            waker.wait(.milliseconds(200))
+            return try nextPiece() ?? .idle
+        }
+        if let step = try await nextOfStream() { return step }
+        if let step = try nextPiece() { return step }
+        if let step = try await settleCopies() { return step }
+        return .idle
+    }
+
+    /// A batch without records, which moves the checkpoint alone.
+    func advance(from: Int64, to: Int64) -> SourceRecords {
+        let batch = RecordBatch(capacity: 64)
+        let span = batch.span(of: partition, startingAt: from)
+        batch.advance(span: span, to: to)
+        return hand(batch, to: to, isUnfinished: false)
+    }
+
+    /// What is given to the runner: the batch with its checkpoint.
+    func hand(_ batch: RecordBatch, to: Int64, isUnfinished: Bool) -> SourceRecords {
+        var records = SourceRecords(
+            batch: batch,
+            advances: [
+                SourceAdvance(
+                    partition: partition, from: handed, to: isUnfinished ? handed : to,
+                    spans: Array(batch.spans.indices), state: state?.json)
+            ])
+        records.isUnfinished = isUnfinished
+        isInsideTransaction = isUnfinished
+        if !isUnfinished {
+            handed = max(handed, to)
+            batchesHanded += 1
+        }
+        lastHeartbeat = .now
+        return records
+    }
+
+    // MARK: What the runner says and asks
+
+    package func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] { [] }
+    package func release(_ partitions: [TopicPartition]) async throws {}
+
+    package nonisolated func confirm(_ positions: [TopicPartition: Int64]) async {
+        durable.withLock { durable in
+            durable.batches += 1
+            durable.position = max(durable.position, positions[partition] ?? 0)
+        }
+        // Whoever waits for the copy's end sees it.
+        waker.wake()
+    }
+
+    package func endPositions() async throws -> [TopicPartition: Int64]? {
+        isHurried = true
+        if settings.snapshot == .only { return nil }
+        return [partition: try await control.with { try $0.position() }]
+    }
+
+    package func readPositions() async -> [TopicPartition: Int64] { [partition: durable.withLock { $0.position }] }
+
+    package func lag() async -> [TopicPartition: Int64] {
+        let position = durable.withLock { $0.position }
+        return [partition: max(0, max(serverEnd, received) - position)]
+    }
+
+    package func isCopying() async -> Bool { copy.isGoingOn || state?.consistentSince == nil && settings.snapshot != .never }
+
+    package func progress() async -> SourceProgress {
+        SourceProgress(
+            copying: copy.isGoingOn ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
+            refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
+    }
+
+    package nonisolated func wake() { waker.wake() }
+
+    package func close() async {
+        isClosed = true
+        ticker?.cancel()
+        stopCopying()
+        try? sendFeedback()
+        stream?.close()
+        stream = nil
+        await control.close()
+    }
+
+    /// Tells the server once a second that we live and what is durable, also while nobody asks for more.
+    func startTicking() {
+        ticker = Task { [weak self] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(1))
+                guard let self, await self.tick() else { return }
+            }
+        }
+    }
+
+    private func tick() -> Bool {
+        guard !isClosed else { return false }
+        // A connection that is lost shows itself when it is read.
+        try? sendFeedback()
+        return true
+    }
+
+    func sendFeedback() throws {
+        guard let stream, stream.isUsable else { return }
+        lastFeedback = .now
+        try stream.confirm(
+            durable: durable.withLock { $0.position }, received: isInTransaction ? handed : received, now_us: now_us())
+    }
+}
+
+extension Waker {
+    /// Also for waits that no connection is part of.
+    package static let pause: Duration = .milliseconds(200)
+}

@@ -1,0 +1,116 @@
+import Replication
+
+/// A replicated table as the decoder of a Postgres source knows it, whatever relations bring its rows.
+final class ReplicatedTable {
+    let id: TableID
+    /// Nil: it isn't replicated.
+    let choice: TableChoice?
+    /// The start of every event's id.
+    let seed: Hash128
+    private(set) var definition: TableDefinition
+    private(set) var isKeyKnown: Bool
+    private(set) var keyTemplate: KeyTemplate?
+    private(set) var imageTemplate: ImageTemplate?
+    private let equality: KeyEquality
+    private var filterIndices: [Int] = []
+    private var filterWidth = -1
+
+    /// Of the batch in hand.
+    var batch = 0
+    var index = 0
+
+    init(_ id: TableID, choice: TableChoice?, known: TableDefinition?, equality: KeyEquality) {
+        self.id = id
+        self.choice = choice
+        self.equality = equality
+        var seed = Hash128()
+        seed.add(id.schema)
+        seed.add(id.table)
+        self.seed = seed
+        definition = known ?? TableDefinition(source: id, target: choice?.target ?? "", columns: [], key: [])
+        isKeyKnown = known?.hasShape ?? false
+        if let choice {
+            definition.target = choice.target
+            definition.metadata = choice.metadata
+            definition.existing = choice.existing
+            definition.isFiltered = choice.filter != nil
+        }
+        if isKeyKnown { makeTemplates() }
+    }
+
+    /// The table's column for a column of a relation; nil: it is excluded. A new one is added.
+    func column(named name: String, type: ColumnType, isNullable: Bool) -> Int? {
+        guard let choice, !choice.excluded.contains(name) else { return nil }
+        if let index = definition.columns.firstIndex(where: { $0.name == name }) {
+            if definition.columns[index].type == .unknown { definition.columns[index].type = wanted(name, type, choice) }
+            return index
+        }
+        definition.columns.append(Column(name: name, type: wanted(name, type, choice), nullable: isNullable))
+        if isKeyKnown { makeTemplates() }
+        return definition.columns.count - 1
+    }
+
+    private func wanted(_ name: String, _ type: ColumnType, _ choice: TableChoice) -> ColumnType {
+        choice.hashed.contains(name) ? .text : choice.types[name] ?? type
+    }
+
+    /// Settles the key where it isn't yet. Returns names that aren't columns.
+    func settleKey(_ names: [String]) -> [String] {
+        guard !isKeyKnown else { return [] }
+        var key: [Int] = []
+        var missing: [String] = []
+        for name in choice?.key ?? names {
+            if let index = definition.columns.firstIndex(where: { $0.name == name }) {
+                key.append(index)
+            } else {
+                missing.append(name)
+            }
+        }
+        guard missing.isEmpty else { return missing }
+        definition.key = key
+        for index in key {
+            definition.columns[index].isKey = true
+            definition.columns[index].nullable = false
+        }
+        isKeyKnown = true
+        makeTemplates()
+        return []
+    }
+
+    private func makeTemplates() {
+        keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
+        imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil
+    }
+
+    /// Indices of the columns that the filter looks at; -1 for one that isn't there.
+    func filterColumns(_ filter: any RowFilter) -> [Int] {
+        if filterWidth != definition.columns.count {
+            filterWidth = definition.columns.count
+            filterIndices = filter.columns.map { name in definition.columns.firstIndex { $0.name == name } ?? -1 }
+        }
+        return filterIndices
+    }
+}
+
+/// A relation as its last message or facts described it: which column of the table each of its own is.
+struct Relation {
+    /// What becomes of a column's text.
+    enum Use: Equatable {
+        case skip
+        case keep
+        case hash
+        /// The warehouse's column has another type: the value is looked at before it is stored.
+        case check
+    }
+
+    var table: ReplicatedTable
+    /// By place in the relation: index in the table's columns, -1 where it is left out.
+    var columns: ContiguousArray<Int32>
+    var uses: ContiguousArray<Use>
+    /// By place: whether old tuples that aren't whole hold it.
+    var isIdentity: ContiguousArray<Bool>
+    var isFull: Bool
+    /// Columns that the key needs and the relation doesn't have.
+    var missingKey: [String]
+    var copiedAt: Int64?
+}

@@ -1,0 +1,228 @@
+import CLibPQ
+import Glibc
+
+/// The replication protocol on one connection: makes slots, streams one of them, and tells the server what is durable.
+///
+/// Used by one thread at a time. Every error with `isConnectionLost` ends it.
+package final class ReplicationStream {
+    package struct System: Sendable, Equatable {
+        package var identifier: String
+        package var timeline: Int64
+        package var position: Int64
+    }
+
+    /// What the server sent; bytes are valid during the call they are given to.
+    package enum Message {
+        /// Output of the plugin: the log's position at it, and the message.
+        case data(position: Int64, bytes: UnsafeRawBufferPointer)
+        /// All up to `end` was sent; `wantsReply`: the server gives up soon if it hears nothing.
+        case keepalive(end: Int64, wantsReply: Bool)
+    }
+
+    package enum Outcome { case message, nothing, ended }
+
+    private let session: Session
+    package let serverVersion: Int
+    private static let epoch2000_us: Int64 = 946_684_800_000_000
+
+    package init(url: String, interrupter: Interrupter = Interrupter()) throws(PostgresError) {
+        var settings = ConnectionSettings(url: url)
+        settings.isReplication = true
+        session = try Session(settings, interrupter: interrupter)
+        serverVersion = session.serverVersion
+    }
+
+    package func close() { session.close() }
+    package var isUsable: Bool { session.isUsable }
+
+    // MARK: Commands
+
+    package func identify() throws(PostgresError) -> System {
+        let rows = try session.query("IDENTIFY_SYSTEM", for: "identify the server")
+        guard rows.count == 1, let identifier = rows.string(0, 0), let position = rows.string(0, 2).flatMap(LSN.parse)
+        else {
+            throw PostgresError(
+                kind: .permanent, message: "the server doesn't say who it is", purpose: "identify the server")
+        }
+        return System(identifier: identifier, timeline: rows.integer(0, 1) ?? 0, position: position)
+    }
+
+    /// Makes a slot that stays. It waits for the transactions that are open now.
+    /// - Parameter failover: keep it on standbys too, where the server knows how (from 17 on).
+    /// - Returns: where its stream begins.
+    package func createSlot(_ name: String, failover: Bool) throws -> Int64 {
+        let options =
+            serverVersion >= 170000 && failover ? "(SNAPSHOT 'nothing', FAILOVER true)" : "NOEXPORT_SNAPSHOT"
+        let rows = try session.query(
+            "CREATE_REPLICATION_SLOT \(try quoteIdentifier(name)) LOGICAL pgoutput \(options)",
+            for: "make the replication slot \(name)")
+        return try position(rows, name)
+    }
+
+    /// Exports a snapshot and says at which position it stands: it holds the transactions that committed before it and
+    /// no other. It lives until the connection is used again or closed. It waits for the transactions that are open now.
+    package func exportSnapshot(_ name: String) throws -> (snapshot: String, position: Int64) {
+        let rows = try session.query(
+            "CREATE_REPLICATION_SLOT \(try quoteIdentifier(name)) TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT",
+            for: "export a snapshot")
+        guard let snapshot = rows.string(0, 2) else {
+            throw PostgresError(kind: .permanent, message: "the server named no snapshot", purpose: "export a snapshot")
+        }
+        return (snapshot, try position(rows, name))
+    }
+
+    private func position(_ rows: Rows, _ name: String) throws(PostgresError) -> Int64 {
+        guard rows.count == 1, let position = rows.string(0, 1).flatMap(LSN.parse) else {
+            throw PostgresError(
+                kind: .permanent, message: "the server gave no position", purpose: "make the replication slot \(name)")
+        }
+        return position
+    }
+
+    package func dropSlot(_ name: String) throws {
+        _ = try session.query(
+            "DROP_REPLICATION_SLOT \(try quoteIdentifier(name)) WAIT", for: "drop the replication slot \(name)")
+    }
+
+    // MARK: Streaming
+
+    /// Starts the stream. Large transactions are kept by the server until they commit, and come whole.
+    package func start(slot: String, at position: Int64, publication: String) throws {
+        let purpose = "stream the slot \(slot)"
+        var options = [
+            "proto_version '\(Self.protocolVersion(serverVersion))'",
+            "publication_names \(try quoteLiteral(quoteIdentifier(publication)))",
+        ]
+        if serverVersion >= 140000 { options.append("messages 'true'") }
+        let sql = """
+            START_REPLICATION SLOT \(try quoteIdentifier(slot)) LOGICAL \(LSN.text(position)) \
+            (\(options.joined(separator: ", ")))
+            """
+        try session.startCopyBoth(sql, for: purpose)
+    }
+
+    static func protocolVersion(_ serverVersion: Int) -> Int {
+        switch serverVersion {
+        case 160000...: 4
+        case 150000...: 3
+        case 140000...: 2
+        default: 1
+        }
+    }
+
+    /// Gives the next message to `body` if there is one, else waits for one: until `deadline`, until the waker is woken
+    /// or until something comes (which the next call then gives).
+    package func receive(
+        waker: Waker, wait: Duration, _ body: (Message) throws -> Void
+    ) throws -> Outcome {
+        try session.receiveCopyBoth(waker: waker, wait: wait) { bytes in
+            guard let message = Self.parse(bytes) else {
+                throw PostgresError(
+                    kind: .permanent, message: "the server sent something that isn't a replication message",
+                    purpose: "read the replication stream")
+            }
+            try body(message)
+        }
+    }
+
+    private static func parse(_ bytes: UnsafeRawBufferPointer) -> Message? {
+        guard let kind = bytes.first else { return nil }
+        func integer(_ at: Int) -> Int64 {
+            Int64(bigEndian: bytes.loadUnaligned(fromByteOffset: at, as: Int64.self))
+        }
+        switch kind {
+        case UInt8(ascii: "w") where bytes.count >= 25:
+            return .data(position: integer(1), bytes: UnsafeRawBufferPointer(rebasing: bytes[25...]))
+        case UInt8(ascii: "k") where bytes.count >= 18:
+            return .keepalive(end: integer(1), wantsReply: bytes[17] != 0)
+        default: return nil
+        }
+    }
+
+    /// Tells the server that all before `durable` needn't be kept for us.
+    package func confirm(durable: Int64, received: Int64, now_us: Int64, wantsReply: Bool = false) throws {
+        var bytes = [UInt8]()
+        bytes.reserveCapacity(34)
+        func append(_ value: Int64) { withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) } }
+        bytes.append(UInt8(ascii: "r"))
+        append(max(received, durable))
+        append(durable)
+        append(durable)
+        append(now_us - Self.epoch2000_us)
+        bytes.append(wantsReply ? 1 : 0)
+        try bytes.withUnsafeBytes { try session.sendCopyBoth($0) }
+    }
+}
+
+extension Session {
+    /// Sends a replication command whose answer is a stream both ways.
+    func startCopyBoth(_ sql: String, for purpose: String) throws(PostgresError) {
+        try operation(purpose) { handle throws(PostgresError) in
+            try rejectNUL(sql, purpose)
+            try sent(PQsendQuery(handle, sql), handle, purpose)
+            guard let result = try nextResult(handle, purpose) else {
+                throw PostgresError(kind: .permanent, message: "the server gave no answer", purpose: purpose)
+            }
+            defer { PQclear(result) }
+            guard PQresultStatus(result) == PGRES_COPY_BOTH else {
+                let failure = failure(of: result, handle, purpose)
+                _ = try? allResults(handle, purpose)
+                throw failure
+            }
+        }
+    }
+
+    func receiveCopyBoth(
+        waker: Waker, wait: Duration, _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws -> ReplicationStream.Outcome {
+        let purpose = "read the replication stream"
+        return try copyOperation(purpose) { handle in
+            var hasLooked = false
+            while true {
+                var row: UnsafeMutablePointer<CChar>?
+                let length = PQgetCopyData(handle, &row, 1)
+                switch length {
+                case 1...:
+                    defer { PQfreemem(row) }
+                    try body(UnsafeRawBufferPointer(start: row, count: Int(length)))
+                    return .message
+                case 0:
+                    // What has come already is taken before anything is waited for.
+                    if !hasLooked {
+                        hasLooked = true
+                        guard PQconsumeInput(handle) == 1 else { throw lost(handle, purpose) }
+                        continue
+                    }
+                    guard wait > .zero else { return .nothing }
+                    var descriptors = [
+                        pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0),
+                        pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0),
+                    ]
+                    let ready = poll(&descriptors, 2, Waker.milliseconds(wait))
+                    if ready > 0, descriptors[1].revents != 0 { waker.drain() }
+                    return .nothing
+                case -1:
+                    // The server ended the stream: shutting down, or with an error that says why.
+                    _ = try allResults(handle, purpose)
+                    return .ended
+                default:
+                    throw lost(handle, purpose)
+                }
+            }
+        }
+    }
+
+    func sendCopyBoth(_ bytes: UnsafeRawBufferPointer) throws(PostgresError) {
+        let purpose = "tell the server what is durable"
+        try operation(purpose) { handle throws(PostgresError) in
+            guard let base = bytes.assumingMemoryBound(to: CChar.self).baseAddress else { return }
+            switch PQputCopyData(handle, base, Int32(bytes.count)) {
+            case 1: break
+            // No room: the server doesn't read. The next one says the same and more.
+            case 0: return
+            default: throw lost(handle, purpose)
+            }
+            if PQflush(handle) < 0 { throw lost(handle, purpose) }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+import Replication
+
+/// What a Postgres source has beside its stream: who it is, its slot and publication, its catalog. On an ordinary
+/// session, whose calls block; used by one thread at a time.
+package final class SourceServer {
+    package let session: Session
+    package let facts: Session.Facts
+
+    package init(url: String, interrupter: Interrupter = Interrupter()) throws {
+        session = try Session(url: url, interrupter: interrupter)
+        facts = try session.facts()
+    }
+
+    package func close() { session.close() }
+    package var isUsable: Bool { session.isUsable }
+
+    // MARK: The server
+
+    package struct Settings: Sendable {
+        package var walLevel: String
+        package var slots_max: Int
+        package var slotsUsed: Int
+        package var senders_max: Int
+        package var sendersUsed: Int
+        /// `max_slot_wal_keep_size`; nil: unlimited.
+        package var slotRetention: String?
+        package var mayReplicate: Bool
+        package var mayCreate: Bool
+        package var isSuperuser: Bool
+    }
+
+    package func settings() throws -> Settings {
+        let rows = try session.query(
+            """
+            SELECT current_setting('wal_level'), current_setting('max_replication_slots'), \
+            (SELECT count(*) FROM pg_replication_slots), current_setting('max_wal_senders'), \
+            (SELECT count(*) FROM pg_stat_get_activity(NULL) a WHERE a.backend_type = 'walsender'), \
+            current_setting('max_slot_wal_keep_size', true), r.rolreplication OR r.rolsuper, r.rolsuper, \
+            has_database_privilege(current_database(), 'CREATE') FROM pg_roles r WHERE r.rolname = current_user
+            """, for: "look at the source's settings")
+        func number(_ column: Int) -> Int { Int(rows.integer(0, column) ?? 0) }
+        let retention = rows.string(0, 5)
+        return Settings(
+            walLevel: rows.string(0, 0) ?? "", slots_max: number(1), slotsUsed: number(2), senders_max: number(3),
+            sendersUsed: number(4), slotRetention: retention == "-1" || retention == nil ? nil : retention,
+            mayReplicate: rows.bool(0, 6), mayCreate: rows.bool(0, 8), isSuperuser: rows.bool(0, 7))
+    }
+
+    /// The log's position now: what is written later stands behind it.
+    package func position() throws -> Int64 {
+        let text = try session.scalar("SELECT pg_current_wal_insert_lsn()", for: "ask for the log's position")
+        guard let lsn = text.flatMap(LSN.parse) else {
+            throw PostgresError(
+                kind: .permanent, message: "the server gave no position", purpose: "ask for the log's position")
+        }
+        return LSN.settled(lsn)
+    }
+
+    // MARK: The slot
+
+    package struct Slot: Sendable, Equatable {
+        package var plugin: String
+        package var database: String
+        /// The process that streams it now.
+        package var activePID: Int64?
+        /// All before it was confirmed, and may be gone.
+        package var confirmed: Int64?
+        package var restart: Int64?
+        /// `reserved`, `extended`, `unreserved`, `lost`.
+        package var walStatus: String
+        /// Why it can't be used any more, where the server says so (from 17 on).
+        package var invalidation: String?
+    }
+
+    package func slot(_ name: String) throws -> Slot? {
+        let reason =
+            facts.serverVersion >= 170000
+            ? "invalidation_reason" : facts.serverVersion >= 160000 ? "CASE WHEN conflicting THEN 'conflict' END" : "NULL"
+        let status = facts.serverVersion >= 130000 ? "wal_status" : "NULL"
+        let rows = try session.query(
+            """
+            SELECT plugin, database, active_pid, confirmed_flush_lsn, restart_lsn, \(status), \(reason) \
+            FROM pg_replication_slots WHERE slot_name = \(try quoteLiteral(name))
+            """, for: "look for the replication slot \(name)")
+        guard rows.count == 1 else { return nil }
+        return Slot(
+            plugin: rows.string(0, 0) ?? "", database: rows.string(0, 1) ?? "", activePID: rows.integer(0, 2),
+            confirmed: rows.string(0, 3).flatMap(LSN.parse), restart: rows.string(0, 4).flatMap(LSN.parse),
+            walStatus: rows.string(0, 5) ?? "reserved", invalidation: rows.string(0, 6))
+    }
+
+    package func dropSlot(_ name: String) throws {
+        _ = try session.query(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = \(try quoteLiteral(name))",
+            for: "drop the replication slot \(name)")
+    }
+
+    // MARK: The publication
+
+    package struct Publication: Sendable {
+        package var hasAllTables: Bool
+        package var viaRoot: Bool
+        package var isOwn: Bool
+        /// Operations that it leaves out: `insert`, `update`, `delete`, `truncate`.
+        package var missing: [String]
+        package var tables: [PublishedTable]
+    }
+
+    package struct PublishedTable: Sendable, Equatable {
+        package var table: TableID
+        /// Its column list; nil: all.
+        package var columns: [String]?
+        /// Its row filter, as SQL.
+        package var filter: String?
+
+        package init(table: TableID, columns: [String]? = nil, filter: String? = nil) {
+            self.table = table
+            self.columns = columns
+            self.filter = filter
+        }
+    }
+
+    package func publication(_ name: String) throws -> Publication? {
+        let literal = try quoteLiteral(name)
+        let viaRoot = facts.serverVersion >= 130000 ? "pubviaroot" : "false"
+        let hasLists = facts.serverVersion >= 150000
+        let lists = hasLists ? "t.attnames::text[], t.rowfilter" : "NULL, NULL"
+        let answers = try session.script(
+            """
+            SELECT puballtables, \(viaRoot), pg_has_role(pubowner, 'USAGE'), pubinsert, pubupdate, pubdelete, pubtruncate \
+            FROM pg_publication WHERE pubname = \(literal);
+            SELECT t.schemaname, t.tablename, \(lists) FROM pg_publication_tables t WHERE t.pubname = \(literal) \
+            ORDER BY 1, 2
+            """, for: "look at the publication \(name)")
+        guard answers.count == 2, answers[0].count == 1 else { return nil }
+        let rows = answers[1]
+        let tables = (0..<rows.count).map { row in
+            PublishedTable(
+                table: TableID(schema: rows.string(row, 0) ?? "", table: rows.string(row, 1) ?? ""),
+                columns: rows.string(row, 2).flatMap(Self.names), filter: rows.string(row, 3))
+        }
+        let operations = ["insert", "update", "delete", "truncate"]
+        let missing = operations.enumerated().filter { !answers[0].bool(0, 3 + $0.offset) }.map(\.element)
+        return Publication(
+            hasAllTables: answers[0].bool(0, 0), viaRoot: answers[0].bool(0, 1), isOwn: answers[0].bool(0, 2),
+            missing: missing, tables: tables)
+    }
+
+    /// The names in a text[] literal.
+    private static func names(_ literal: String) -> [String]? {
+        guard literal.hasPrefix("{"), literal.hasSuffix("}") else { return nil }
+        var names: [String] = []
+        var name = ""
+        var isQuoted = false
+        var isEscaped = false
+        for character in literal.dropFirst().dropLast() {
+            if isEscaped {
+                name.append(character)
+                isEscaped = false
+            } else if character == "\\" {
+                isEscaped = true
+            } else if character == "\"" {
+                isQuoted.toggle()
+            } else if character == ",", !isQuoted {
+                names.append(name)
+                name = ""
+            } else {
+                name.append(character)
+            }
+        }
+        if !name.isEmpty || !names.isEmpty { names.append(name) }
+        return names
+    }
+
+    package func createPublication(_ name: String, _ tables: [TableID]) throws {
+        let list = try tables.map { try quoteIdentifier(schema: $0.schema, $0.table) }
+        let viaRoot = facts.serverVersion >= 130000 ? " WITH (publish_via_partition_root = true)" : ""
+        try session.execute(
+            "CREATE PUBLICATION \(try quoteIdentifier(name)) FOR TABLE \(list.joined(separator: ", "))\(viaRoot)",
+            for: "make the publication \(name)")
+    }
+
+    package func addTables(_ tables: [TableID], to publication: String) throws {
+        let list = try tables.map { try quoteIdentifier(schema: $0.schema, $0.table) }
+        try session.execute(
+            "ALTER PUBLICATION \(try quoteIdentifier(publication)) ADD TABLE \(list.joined(separator: ", "))",
+            for: "add tables to the publication \(publication)")
+    }
+
+    package func dropPublication(_ name: String) throws {
+        try session.execute(
+            "DROP PUBLICATION IF EXISTS \(try quoteIdentifier(name))", for: "drop the publication \(name)")
+    }
+
+    // MARK: Tables
+
+    /// What the catalog says of tables, where they are still there.
+    package func relations(_ tables: [PublishedTable]) throws -> [RelationFacts] {
+        let names = tables.map { CatalogTable.Name(schema: $0.table.schema, name: $0.table.table) }
+        guard !names.isEmpty else { return [] }
+        let catalog = try Catalog.read(.named(names), from: session)
+        return tables.compactMap { published in
+            catalog.table(published.table.schema, published.table.table).map {
+                RelationFacts($0, columns: published.columns)
+            }
+        }
+    }
+
+    /// What is read for a table's copy: itself, or the leaves of a partitioned one.
+    package struct Part: Sendable, Equatable {
+        package var schema: String
+        package var name: String
+        /// The relation and its file: `16385/16391`.
+        package var identity: String
+        package var blocks: Int64
+        /// As the planner guesses; for the progress bar.
+        package var rows: Int64
+
+        package init(schema: String, name: String, identity: String, blocks: Int64, rows: Int64) {
+            self.schema = schema
+            self.name = name
+            self.identity = identity
+            self.blocks = blocks
+            self.rows = rows
+        }
+    }
+
+    package func parts(of table: TableID) throws -> [Part] {
+        let name = try quoteLiteral(quoteIdentifier(schema: table.schema, table.table))
+        let rows = try session.query(
+            """
+            SELECT n.nspname, c.relname, c.oid::text || '/' || coalesce(pg_relation_filenode(c.oid), 0)::text, \
+            pg_relation_size(c.oid) / current_setting('block_size')::bigint, greatest(c.reltuples, 0)::bigint \
+            FROM (SELECT \(name)::regclass AS relid UNION SELECT relid FROM pg_partition_tree(\(name)::regclass)) AS tree \
+            JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
+            WHERE c.relkind = 'r' ORDER BY c.oid
+            """, for: "look at the blocks of \(table)")
+        return (0..<rows.count).map { row in
+            Part(
+                schema: rows.string(row, 0) ?? "", name: rows.string(row, 1) ?? "", identity: rows.string(row, 2) ?? "",
+                blocks: rows.integer(row, 3) ?? 0, rows: rows.integer(row, 4) ?? 0)
+        }
+    }
+
+    /// The kind of the file behind a relation now, as in `Part.identity`; nil if it is gone.
+    package func isReadable(_ table: TableID) throws -> Bool {
+        let name = try quoteLiteral(quoteIdentifier(schema: table.schema, table.table))
+        return try session.scalar(
+            "SELECT has_table_privilege(\(name), 'SELECT')", for: "look at the rights on \(table)") == "t"
+    }
+}
+
+extension RelationFacts {
+    /// - Parameter columns: the publication's column list, if it has one.
+    init(_ table: CatalogTable, columns list: [String]?) {
+        let published = table.columns.filter { !$0.isGenerated && (list?.contains($0.name) ?? true) }
+        self.init(
+            oid: table.oid, table: TableID(schema: table.name.schema, table: table.name.name), key: table.primaryKey,
+            identity: table.identityColumns, isFull: table.replicaIdentity == .full,
+            columns: published.map { ($0.name, $0.baseType) })
+    }
+}

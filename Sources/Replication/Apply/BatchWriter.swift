@@ -1,0 +1,79 @@
+/// Which part of a source transaction a batch is. One too large for a batch comes in parts, which commit together.
+package enum BatchPart: Sendable {
+    /// One or more source transactions, whole.
+    case whole
+    case first
+    case middle
+    case last
+
+    package var isLast: Bool { self == .whole || self == .last }
+    package var goesOn: Bool { self == .middle || self == .last }
+}
+
+/// What a warehouse keeps between batches: the source transaction of which not all parts have come.
+package struct BatchWriter {
+    private var unfinished: BatchApplier.Unfinished?
+    /// Events of a source transaction in parts that the engine refused, with reasons: put aside when it comes again.
+    private var refused: [EventID: String] = [:]
+    private var probesAll = false
+
+    package init() {}
+
+    /// The warehouse transaction is open.
+    package var isUnfinished: Bool { unfinished != nil }
+
+    /// - Parameter probesAll: look for every event in raw; for a batch of which an earlier attempt may have committed.
+    /// - Throws: `.restart` where the source transaction's earlier parts have to come again.
+    package mutating func apply(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, probesAll: Bool = false
+    ) throws -> BatchApplier.Outcome {
+        if part.goesOn != isUnfinished {
+            abandon(transaction)
+            if part.goesOn {
+                throw ReplicationError(.restart, "the warehouse transaction of a large source transaction was given up")
+            }
+        }
+        if part == .whole, refused.isEmpty {
+            return try BatchApplier.applyWithRemedies(
+                batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
+                probeAll: probesAll)
+        }
+        do {
+            let outcome = try BatchApplier.apply(
+                batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
+                probeAll: probesAll || self.probesAll, refused: known(in: batch), continuing: &unfinished,
+                isLast: part.isLast)
+            if part.isLast {
+                refused = [:]
+                self.probesAll = false
+            }
+            return outcome
+        } catch let error as ReplicationError where error.kind == .duplicateRaw && !self.probesAll {
+            self.probesAll = true
+            throw ReplicationError(.restart, "raw has an event of this source transaction already: each is looked up")
+        } catch let error as ReplicationError where error.kind == .data {
+            let found = try BatchApplier.refusals(
+                batch, error, known(in: batch), layout: layout, in: transaction, loadedAt_us: loadedAt_us)
+            guard !found.isEmpty else { throw error }
+            for (index, reason) in found { refused[batch.events[Int(index)].id] = reason }
+            throw ReplicationError(.restart, "\(found.count) rows are refused by the warehouse and will be put aside")
+        }
+    }
+
+    /// Undoes the parts that have come.
+    package mutating func abandon(_ transaction: some WarehouseTransaction) {
+        guard unfinished != nil else { return }
+        unfinished = nil
+        transaction.rollback()
+    }
+
+    private func known(in batch: ChangeBatch) -> [Int32: String] {
+        guard !refused.isEmpty else { return [:] }
+        var known: [Int32: String] = [:]
+        for index in batch.events.indices {
+            if let reason = refused[batch.events[index].id] { known[Int32(index)] = reason }
+        }
+        return known
+    }
+}

@@ -1,0 +1,38 @@
+/// A replicated table, as the pipeline file wants it.
+package struct TableChoice: Sendable {
+    package var target: String
+    /// Columns that make the key instead of the record's own.
+    package var key: [String]?
+    package var excluded: Set<String>
+    /// Columns whose values are replaced by the hash of their Postgres text; they become text.
+    package var hashed: Set<String>
+    package var types: [String: ColumnType]
+    package var metadata: MetadataNames
+    package var existing: ExistingPolicy
+    package var filter: (any RowFilter)?
+
+    package init(
+        target: String, key: [String]? = nil, excluded: Set<String> = [], hashed: Set<String> = [],
+        types: [String: ColumnType] = [:], metadata: MetadataNames = .init(), existing: ExistingPolicy = .error,
+        filter: (any RowFilter)? = nil
+    ) {
+        self.target = target
+        self.key = key
+        self.excluded = excluded
+        self.hashed = hashed
+        self.types = types
+        self.metadata = metadata
+        self.existing = existing
+        self.filter = filter
+    }
+}
+
+/// What a before-image holds.
+package enum ReplicaIdentity: Sendable {
+    /// The key's columns at least: REPLICA IDENTITY DEFAULT with the primary key as key, or an index that covers it.
+    case coversKey
+    /// Every column.
+    case full
+    /// Not all of the key: a delete can carry a key of type defaults that is no row's.
+    case incomplete
+}
