@@ -102,6 +102,31 @@ struct PipelineRun: Sendable {
         return status.current
     }
 
+    /// Replicates while `body` runs, then drains.
+    func whileRunning<R: Sendable>(_ body: (AgentStatus, any Warehouse) async throws -> R) async throws -> R {
+        let setup = try setup
+        let warehouse = setup.makeWarehouse()
+        let status = AgentStatus()
+        try await warehouse.open(readOnly: false)
+        let source = try setup.makeSource(warehouse)
+        var settings = Replicator.Settings(owner: "test")
+        settings.validate = { try setup.validate($0, beside: $1) }
+        let replicator = Replicator(
+            source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
+        ) { known in
+            try setup.makeDecoder(known: known, catalog: nil)
+        }
+        let running = Task { try await replicator.run() }
+        let result: Result<R, any Error>
+        do { result = .success(try await body(status, warehouse)) } catch { result = .failure(error) }
+        replicator.stop()
+        let end = await running.result
+        await source.close()
+        await warehouse.close()
+        try end.get()
+        return try result.get()
+    }
+
     /// Opens the warehouse for a look.
     func looking<R: Sendable>(_ body: (any Warehouse, WarehouseLayout) async throws -> R) async throws -> R {
         let setup = try setup

@@ -151,7 +151,7 @@ struct PostgresCheck: Sendable {
                 continue
             }
             // A partition's changes come under its root, where the publication is so.
-            if table.isPartition, published[id] == nil { continue }
+            if published[id] == nil, table.isPartition || publication?.members.contains(id) == true { continue }
             chosen += 1
             findings += try self.table(table, id, published[id], publication, source)
         }

@@ -91,6 +91,7 @@ package actor Replicator {
             try await drain()
             // Of a source transaction that hasn't ended nothing is kept: it is read again.
             if isUnfinished { await warehouse.abandon() }
+            await tell()
         } catch {
             inFlight?.cancel()
             _ = try? await inFlight?.value
@@ -259,6 +260,10 @@ package actor Replicator {
     private func ensure(_ batch: ChangeBatch) async throws {
         var used = Set<Int>()
         for event in batch.events { used.insert(Int(event.table)) }
+        // A table that was copied is made, also if there was no row.
+        for mark in batch.copied {
+            if let index = batch.tables.firstIndex(where: { $0.source == mark.table && $0.hasShape }) { used.insert(index) }
+        }
         let changed = used.sorted().map { batch.tables[$0] }.filter { known[$0.source] != $0 }
         guard !changed.isEmpty else { return }
         for definition in changed {

@@ -26,10 +26,10 @@ extension PostgresSource {
 
     package func begin(_ claims: [Checkpoint]) async throws -> [LostPartition] {
         guard let claim = claims.first(where: { $0.partition == partition }) else { return [] }
+        try await checkServer()
         let stream = try translating { try ReplicationStream(url: settings.server.url.text) }
         self.stream = stream
         let system = try translating { try stream.identify() }
-        try await checkServer()
         if let lost = try await refuse(claim, system) { return [lost] }
 
         let publication = try await publication()
@@ -167,7 +167,7 @@ extension PostgresSource {
         return try await control.with { server in
             var publication = try server.publication(name)
             if publication?.hasAllTables != true, publication?.isOwn != false {
-                let published = Set(publication?.tables.map(\.table) ?? [])
+                let published = publication?.members ?? []
                 let choice = try Self.publishable(server, selector)
                 for table in choice.refused where !published.contains(table) {
                     logger.warning(

@@ -67,7 +67,9 @@ extension PostgresSource {
         stopCopying()
         let holder = SnapshotHolder(url: settings.server.url.text)
         self.holder = holder
-        let (snapshot, position) = try await holder.export(slot: "\(settings.slot)_copy_\(getpid())")
+        // A name of its own each time: the one before may still be on its way out.
+        snapshotsOpened += 1
+        let (snapshot, position) = try await holder.export(slot: "\(settings.slot)_c\(getpid())_\(snapshotsOpened)")
         for table in Set(chunks.map(\.facts.table)) {
             if let before = copy.snapshots[table], before != position { copy.mended.insert(table) }
             copy.snapshots[table] = position

@@ -81,6 +81,7 @@ package actor PostgresSource: RecordSource {
     /// Chunks of tables with a key that wait until those without are copied.
     var pendingChunks: [CopyChunk] = []
     var isReadingWhole = false
+    var snapshotsOpened = 0
     var isRereadDone = false
     var isRereading = false
     /// Of tables without a key: what was said of them in the stream, and what is to be said anew.

@@ -104,6 +104,8 @@ package final class SourceServer {
         /// Operations that it leaves out: `insert`, `update`, `delete`, `truncate`.
         package var missing: [String]
         package var tables: [PublishedTable]
+        /// Tables that needn't be added: `tables`, and the roots of partitions among them.
+        package var members: Set<TableID>
     }
 
     package struct PublishedTable: Sendable, Equatable {
@@ -130,9 +132,14 @@ package final class SourceServer {
             SELECT puballtables, \(viaRoot), pg_has_role(pubowner, 'USAGE'), pubinsert, pubupdate, pubdelete, pubtruncate \
             FROM pg_publication WHERE pubname = \(literal);
             SELECT t.schemaname, t.tablename, \(lists) FROM pg_publication_tables t WHERE t.pubname = \(literal) \
-            ORDER BY 1, 2
+            ORDER BY 1, 2;
+            SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid \
+            JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = \(literal) \
+            UNION SELECT n.nspname, c.relname FROM pg_publication_tables t \
+            JOIN pg_partition_ancestors(format('%I.%I', t.schemaname, t.tablename)::regclass) AS a(relid) ON true \
+            JOIN pg_class c ON c.oid = a.relid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.pubname = \(literal)
             """, for: "look at the publication \(name)")
-        guard answers.count == 2, answers[0].count == 1 else { return nil }
+        guard answers.count == 3, answers[0].count == 1 else { return nil }
         let rows = answers[1]
         let tables = (0..<rows.count).map { row in
             PublishedTable(
@@ -143,7 +150,12 @@ package final class SourceServer {
         let missing = operations.enumerated().filter { !answers[0].bool(0, 3 + $0.offset) }.map(\.element)
         return Publication(
             hasAllTables: answers[0].bool(0, 0), viaRoot: answers[0].bool(0, 1), isOwn: answers[0].bool(0, 2),
-            missing: missing, tables: tables)
+            missing: missing, tables: tables,
+            members: Set(
+                tables.map(\.table)
+                    + (0..<answers[2].count).map {
+                        TableID(schema: answers[2].string($0, 0) ?? "", table: answers[2].string($0, 1) ?? "")
+                    }))
     }
 
     /// The names in a text[] literal.
