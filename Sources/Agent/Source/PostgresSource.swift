@@ -78,6 +78,7 @@ package actor PostgresSource: RecordSource {
     var workers: [CopyWorker] = []
     var isCopyTurn = true
     var lastPublicationLook = ContinuousClock.now
+    private var lastSettled = ContinuousClock.now - .seconds(1)
     /// Chunks of tables with a key that wait until those without are copied.
     var pendingChunks: [CopyChunk] = []
     var isReadingWhole = false
@@ -123,10 +124,13 @@ package actor PostgresSource: RecordSource {
             waker.wait(.milliseconds(200))
             return try nextPiece() ?? .idle
         }
+        // Also while the stream never rests.
+        if ContinuousClock.now - lastSettled > .milliseconds(500) {
+            lastSettled = .now
+            if let step = try await settleCopies() { return step }
+        }
         if let step = try await nextOfStream() { return step }
-        if let step = try nextPiece() { return step }
-        if let step = try await settleCopies() { return step }
-        return .idle
+        return try nextPiece() ?? .idle
     }
 
     /// A batch without records, which moves the checkpoint alone.
