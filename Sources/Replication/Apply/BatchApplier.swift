@@ -93,7 +93,7 @@ package struct BatchApplier {
         entry.read = table < batch.read.count ? batch.read[table] : 0
 
         var fresh = events
-        if layout.hasRaw, definition.hasShape, let duplicates = try duplicates(definition, events, marks, transaction) {
+        if layout.hasRaw, let duplicates = try duplicates(definition, events, marks, transaction) {
             entry.duplicate = duplicates.count
             fresh = events.filter { !duplicates.contains($0) }
         }
@@ -110,6 +110,7 @@ package struct BatchApplier {
         dropRepeated(&truncates, &entry)
 
         if !definition.hasShape {
+            if layout.hasRaw { try transaction.appendRaw(definition, batch, truncates) }
             leaveFloor(truncates, &entry, &state)
         } else if definition.isKeyless {
             try applyKeyless(definition, rowEvents, truncates, &entry, &state, transaction)
@@ -136,7 +137,7 @@ package struct BatchApplier {
         entry.duplicate += all.count - truncates.count
     }
 
-    /// A table whose rows were never seen has nothing that a truncate could delete, and no raw yet: its floor stays.
+    /// A table whose rows were never seen has nothing that a truncate could delete; its floor stays.
     private func leaveFloor(_ truncates: [Int32], _ entry: inout LedgerEntry, _ state: inout TableState) {
         for event in truncates.map({ batch.events[Int($0)] }) {
             entry.applied += 1
