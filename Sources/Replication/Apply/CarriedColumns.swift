@@ -30,8 +30,11 @@ enum CarriedColumns {
         }
         if state.hasMoves {
             try reach(&affected, definition, batch: batch, events: events, truncates: truncates, in: transaction)
-            coalesced.spared = affected.filter(\.isOnItself)
-            affected.subtract(coalesced.spared)
+            let onThemselves = affected.filter(\.isOnItself)
+            affected.subtract(onThemselves)
+            // Only what is older can change them.
+            let oldest = events.lazy.map { batch.events[Int($0)].version }.min() ?? .none
+            coalesced.spared = onThemselves.filter { truncates || oldest < $0.create }
         }
         let unresolved = definition.isFiltered ? partialRows(coalesced.staged) : []
         guard !affected.isEmpty || !unresolved.isEmpty else { return }

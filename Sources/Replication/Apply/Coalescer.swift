@@ -13,7 +13,7 @@ package struct Coalescer {
         package var doubtful: [[Int32]] = []
         /// For masked rows of several events: the oldest one's version, by index into `staged.rows`.
         package var oldest: [Int: Version] = [:]
-        /// Moves of keys on themselves (see `MoveDependency`) that events of this batch reach.
+        /// Moves of keys on themselves (see `MoveDependency`) that events of this batch may change.
         package var spared: Set<MoveDependency> = []
         /// Creates of moved keys that lack columns: event indices.
         package var carrying: [Int32] = []
