@@ -114,6 +114,26 @@ import Testing
         await subject.close()
     }
 
+    /// Postgres takes no NUL in a text. The create goes to quarantine; the delete's before-image has the value too, and
+    /// of that only the key is needed.
+    @Test(arguments: Engine.allCases) func aRefusedValueInABeforeImageIsInNobodysWay(engine: Engine) async throws {
+        let subject = try await engine.warehouse("refused")
+        try await subject.warehouse.open(readOnly: false)
+        try await subject.warehouse.ensure([model])
+        func version(_ place: Int64) -> Version { .change(epoch: 0, commit: 20, place: place) }
+        let row: [Cell] = [.int(1), .int(1), .text("nul \u{0}")]
+        let sum = try await replicate(
+            [
+                [
+                    EventSpec(.create, model.source, version(1), after: row, transaction: 7),
+                    EventSpec(.delete, model.source, version(2), before: row, transaction: 7),
+                ]
+            ], model, into: subject)
+        #expect(sum.addsUp && sum.quarantined == (engine == .postgres ? 1 : 0), "\(engine)")
+        #expect(try await subject.warehouse.counts(model) == TableCounts(live: 0, deleted: 1, incomplete: 0))
+        await subject.close()
+    }
+
     @Test(arguments: Engine.allCases) func withoutRawRowsConverge(engine: Engine) async throws {
         for seed in UInt64(0)..<6 {
             let history = ModelHistory(seed: seed, shape: .init(moves: false))

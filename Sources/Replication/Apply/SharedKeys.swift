@@ -129,10 +129,17 @@ struct SharedKeys {
     ) throws -> [Int: StoredRow] {
         var probe = StagedTable(
             table: batch.tables.firstIndex { $0.source == definition.source } ?? 0, definition: definition)
+        let columns = definition.columns.count
         for (image, width) in images {
+            // The key alone: the engine might refuse another value, which nobody asks it to take.
+            let key = Int32(batch.fields.count)
+            for column in 0..<columns {
+                batch.fields.append(
+                    definition.key.contains(column) ? batch.field(image, column, width: width) : .unchanged)
+            }
             probe.rows.append(
                 StagedRow(
-                    mode: .masked, isDeleted: true, counts: false, event: -1, image: image, width: width,
+                    mode: .masked, isDeleted: true, counts: false, event: -1, image: key, width: Int32(columns),
                     version: .none, time_us: .min))
         }
         try transaction.stage(probe, batch)
