@@ -23,10 +23,13 @@ package struct EventSpec: Sendable, Hashable {
     package var time_us: Int64
     /// Distinguishes keyless twins.
     package var ordinal: Int64 = 0
+    /// The source transaction's id.
+    package var transaction: Int64 = -1
 
     package init(
         _ operation: Operation, _ table: TableID, _ version: Version, before: [Cell]? = nil, after: [Cell]? = nil,
-        otherKey: [Cell]? = nil, filtered: Bool = false, time_us: Int64? = nil, ordinal: Int64 = 0
+        otherKey: [Cell]? = nil, filtered: Bool = false, time_us: Int64? = nil, ordinal: Int64 = 0,
+        transaction: Int64 = -1
     ) {
         self.operation = operation
         self.table = table
@@ -37,6 +40,7 @@ package struct EventSpec: Sendable, Hashable {
         self.filtered = filtered
         self.time_us = time_us ?? (version.commit * 1_000_000)
         self.ordinal = ordinal
+        self.transaction = transaction
     }
 }
 
@@ -66,6 +70,7 @@ package struct BatchBuilder: Sendable {
         event.width = Int32(definition.columns.count)
         event.before = image(spec.before, batch)
         event.after = image(spec.after, batch)
+        event.transaction = spec.transaction
         if spec.filtered { event.flags.insert(.filtered) }
         if let after = spec.after, after.contains(where: { $0 == .unchanged || $0 == .absent }) {
             event.flags.insert(.partial)

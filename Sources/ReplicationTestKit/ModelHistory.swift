@@ -21,12 +21,19 @@ package struct ModelHistory: Sendable {
         package var truncates = true
         package var moves = true
         package var toast = true
-        package init(keys: Int = 6, steps: Int = 30, truncates: Bool = true, moves: Bool = true, toast: Bool = true) {
+        /// The key is checked at commit, and before-images are whole: several rows may have one key inside of a
+        /// transaction.
+        package var deferrable = false
+        package init(
+            keys: Int = 6, steps: Int = 30, truncates: Bool = true, moves: Bool = true, toast: Bool = true,
+            deferrable: Bool = false
+        ) {
             self.keys = keys
             self.steps = steps
             self.truncates = truncates
             self.moves = moves
             self.toast = toast
+            self.deferrable = deferrable
         }
     }
 
@@ -36,6 +43,13 @@ package struct ModelHistory: Sendable {
         var step = 0
         while step < shape.steps {
             commit += 10
+            if shape.deferrable {
+                var transaction = DeferrableTransaction(rows, commit: commit)
+                step = transaction.run(&random, shape, step)
+                rows = transaction.rows
+                events += transaction.events
+                continue
+            }
             for place in 0..<(1 + random.below(4)) {
                 change(&random, shape, Version.change(epoch: 0, commit: commit, place: commit + Int64(place)), step)
                 step += 1
@@ -43,29 +57,30 @@ package struct ModelHistory: Sendable {
         }
     }
 
-    private func cells(_ id: Int64, _ row: (n: Int64, note: String?), unchanged: Bool = false) -> [Cell] {
+    static func cells(_ id: Int64, _ row: (n: Int64, note: String?), unchanged: Bool = false) -> [Cell] {
         [.int(id), .int(row.n), unchanged ? .unchanged : row.note.map(Cell.text) ?? .null]
     }
 
-    private func key(_ id: Int64) -> [Cell] { [.int(id), .unchanged, .unchanged] }
+    static func key(_ id: Int64) -> [Cell] { [.int(id), .unchanged, .unchanged] }
 
     private mutating func change(_ random: inout SeededRandom, _ shape: Shape, _ version: Version, _ step: Int) {
         let id = Int64(random.below(shape.keys))
         let roll = random.below(100)
         if shape.truncates, roll < 2 {
             rows = [:]
-            events.append(EventSpec(.truncate, Self.table, version))
+            events.append(EventSpec(.truncate, Self.table, version, transaction: version.commit))
             return
         }
         guard let old = rows[id] else {
             let row = (n: Int64(step), note: random.chance(20) ? nil : "note \(step)")
             rows[id] = row
-            events.append(EventSpec(.create, Self.table, version, after: cells(id, row)))
+            events.append(
+                EventSpec(.create, Self.table, version, after: Self.cells(id, row), transaction: version.commit))
             return
         }
         if roll < 25 {
             rows[id] = nil
-            events.append(EventSpec(.delete, Self.table, version, before: key(id)))
+            events.append(EventSpec(.delete, Self.table, version, before: Self.key(id), transaction: version.commit))
             return
         }
         let keepsNote = random.chance(60)
@@ -77,17 +92,26 @@ package struct ModelHistory: Sendable {
             if other != id, rows[other] == nil {
                 rows[id] = nil
                 rows[other] = row
-                events.append(EventSpec(.delete, Self.table, version, before: key(id), otherKey: key(other)))
+                events.append(
+                    EventSpec(
+                        .delete, Self.table, version, before: Self.key(id), otherKey: Self.key(other),
+                        transaction: version.commit
+                    ))
                 var create = version
                 create.seq += 1
                 events.append(
                     EventSpec(
-                        .create, Self.table, create, after: cells(other, row, unchanged: unchanged), otherKey: key(id)))
+                        .create, Self.table, create, after: Self.cells(other, row, unchanged: unchanged),
+                        otherKey: Self.key(id),
+                        transaction: version.commit))
                 return
             }
         }
         rows[id] = row
-        events.append(EventSpec(.update, Self.table, version, after: cells(id, row, unchanged: unchanged)))
+        events.append(
+            EventSpec(
+                .update, Self.table, version, after: Self.cells(id, row, unchanged: unchanged),
+                transaction: version.commit))
     }
 
     /// The source's rows as the test kit's warehouse shows live ones.

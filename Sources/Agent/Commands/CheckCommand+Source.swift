@@ -191,17 +191,39 @@ extension CheckCommand {
                     remedy: isKnown ? nil : "see that `source:` is the table's schema and name"))
         }
         guard let catalog else { return findings }
-        for (id, identity) in catalog.identities.sorted(by: { $0.key < $1.key })
-        where setup.pipeline.source.tables.chooses(id.description) && seen.contains(id.description) {
-            guard case .incomplete = identity else { continue }
-            let hasKey = catalog.keys[id] != nil
+        let chosen = catalog.identities.keys.filter {
+            setup.pipeline.source.tables.chooses($0.description) && seen.contains($0.description)
+        }
+        return findings + keys(of: chosen.sorted(), catalog, hasRaw: setup.pipeline.layers.raw)
+    }
+
+    /// What the source's keys and replica identities don't tell.
+    static func keys(of tables: [TableID], _ catalog: SourceCatalog, hasRaw: Bool) -> [Finding] {
+        var findings: [Finding] = []
+        for id in tables {
+            if catalog.identities[id] == .incomplete {
+                findings.append(
+                    Finding(
+                        .warning, id.description,
+                        catalog.keys[id] != nil
+                            ? "its replica identity doesn't cover the key (a deferrable key is none): deletes can't be told apart"
+                            : "it has no key and no full replica identity: its updates and deletes can't be told apart",
+                        remedy: "ALTER TABLE … REPLICA IDENTITY FULL"))
+            }
+            guard catalog.deferrableKeys.contains(id) else { continue }
+            let isFull = catalog.identities[id] == .full
             findings.append(
                 Finding(
                     .warning, id.description,
-                    hasKey
-                        ? "its replica identity doesn't cover the key (a deferrable key is none): deletes can't be told apart"
-                        : "it has no key and no full replica identity: its updates and deletes can't be told apart",
-                    remedy: "ALTER TABLE … REPLICA IDENTITY FULL"))
+                    "its key is deferrable, so that several rows can have one key inside of a transaction: "
+                        + (isFull && hasRaw
+                            ? "which one a delete means is told by before-images and by what raw has of the key"
+                            : isFull
+                                ? "without the raw layer, deletes of such rows are told apart within one batch only"
+                                : "deletes of such rows can't be told apart and go to quarantine"),
+                    remedy: isFull
+                        ? (hasRaw ? "make the key NOT DEFERRABLE, if nothing needs it" : "layers: { raw: true }")
+                        : "make the key NOT DEFERRABLE, or ALTER TABLE … REPLICA IDENTITY FULL"))
         }
         return findings
     }

@@ -197,6 +197,8 @@ package struct SourceCatalog: Sendable {
     package var types: [TableID: [String: ColumnType]] = [:]
     package var keys: [TableID: [String]] = [:]
     package var identities: [TableID: ReplicaIdentity] = [:]
+    /// Tables whose key is checked at commit at the latest, not at each change.
+    package var deferrableKeys: Set<TableID> = []
 
     package init() {}
 }

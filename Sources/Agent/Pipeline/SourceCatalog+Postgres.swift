@@ -21,6 +21,7 @@ actor CatalogReader {
             }
             catalog.types[id] = types
             if !table.primaryKey.isEmpty { catalog.keys[id] = table.primaryKey }
+            if table.isPrimaryKeyDeferrable { catalog.deferrableKeys.insert(id) }
             catalog.identities[id] =
                 switch table.replicaIdentity {
                 case .full: .full

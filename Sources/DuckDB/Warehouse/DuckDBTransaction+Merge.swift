@@ -59,6 +59,7 @@ extension DuckDBTransaction {
             }
             if !found.ords.isEmpty { _ = try run("DELETE FROM \(StagingTables.verdicts)", [], purpose) }
             _ = try run("DELETE FROM \(stage.table)", [], purpose)
+            stage.isFilled = false
             let due = plain + tally.mixed + tally.marked
             guard inserted == due, removed == tally.renewed else {
                 throw ReplicationError(

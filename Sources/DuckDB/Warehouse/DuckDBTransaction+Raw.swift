@@ -63,7 +63,8 @@ extension DuckDBTransaction {
             try fillKeys(keys, purpose)
             let columns = """
                 event_id, op, \(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq), CAST(key AS VARCHAR), \
-                CAST(other_key AS VARCHAR), CAST(before AS VARCHAR), CAST(after AS VARCHAR), CAST(unchanged AS VARCHAR)
+                CAST(other_key AS VARCHAR), CAST(before AS VARCHAR), CAST(after AS VARCHAR), CAST(unchanged AS VARCHAR), \
+                source_tx, source_ts
                 """
             var events: [RawEvent] = []
             func read(_ condition: String) throws {
@@ -90,7 +91,8 @@ extension DuckDBTransaction {
         }
         return RawEvent(
             id: chunk.eventID(0, row), operation: operation, version: chunk.version(2, row), key: chunk.text(5, row),
-            otherKey: chunk.text(6, row), before: chunk.text(7, row), after: chunk.text(8, row), unchanged: unchanged)
+            otherKey: chunk.text(6, row), before: chunk.text(7, row), after: chunk.text(8, row), unchanged: unchanged,
+            transaction: chunk.integer(10, row) ?? -1, sourceTime_us: chunk.integer(11, row) ?? .min)
     }
 
     private func fillKeys(_ keys: [String], _ purpose: String) throws {

@@ -17,8 +17,10 @@ extension DuckDBTransaction {
         hasNullKeys = false
         try ReplicationError.translating(staged.definition.source) {
             let stage = try staging.stage(staged.definition, layout, session)
-            let appender = try Appender(
-                session, into: .temporary(stage.table), stage.columns, purpose: stage.sql.purpose("staging rows of"))
+            let purpose = stage.sql.purpose("staging rows of")
+            if stage.isFilled { try session.execute("DELETE FROM \(stage.table)", purpose: purpose) }
+            stage.isFilled = true
+            let appender = try Appender(session, into: .temporary(stage.table), stage.columns, purpose: purpose)
             try batch.fields.withUnsafeBufferPointer { fields in
                 for (ord, row) in staged.rows.enumerated() {
                     try append(row, ord, staged, fields, batch.arena, stage, to: appender)

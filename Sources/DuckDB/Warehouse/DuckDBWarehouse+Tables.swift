@@ -11,7 +11,7 @@ extension DuckDBWarehouse {
     package func foreignTable(at definition: TableDefinition) async throws -> [Column]? {
         try withSession { session in
             if try hasMeta(session), let known = try TableRegistry(session).entry(layout.pipeline, definition.source),
-                known.layout.hasCurrent, known.layout.current == layout.current,
+                known.layout.hasCurrent, known.definition.hasShape, known.layout.current == layout.current,
                 known.definition.target == definition.target
             {
                 return nil

@@ -31,6 +31,8 @@ final class StagingTables {
         let writer: FieldWriter
         let columns: [AppenderColumn]
         fileprivate(set) var isMade = false
+        /// Rows that no merge has taken away.
+        var isFilled = false
 
         init(_ sql: TableSQL, number: Int) {
             self.sql = sql
@@ -94,6 +96,8 @@ final class StagingTables {
     func begin() { madeInTransaction.removeAll() }
 
     func rolledBack() {
+        // What the transaction took away from them is back.
+        for stage in stages.values { stage.isFilled = true }
         for stage in madeInTransaction { stage.isMade = false }
         madeInTransaction.removeAll()
     }

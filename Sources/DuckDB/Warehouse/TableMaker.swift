@@ -20,9 +20,16 @@ struct TableMaker {
         try refuseNames(definition)
         try refuseOthers(definition, registry)
         if let known, known.definition.hasShape { try refuseChanges(definition, known.definition) }
+        if let known, !known.definition.hasShape { try refuseOtherNames(definition, known.definition) }
+        let isOurRaw = known?.layout.hasRaw == true && known?.layout.raw == layout.raw
         guard definition.hasShape else {
-            // Only its floor can be kept so far.
-            if known == nil { try TableRegistry.write(definition, layout, madeAt_us: now_us, session) }
+            // Its truncates and its floor are all that can be kept so far.
+            if layout.hasRaw {
+                try run("CREATE SCHEMA IF NOT EXISTS \(SQLName.quoted(layout.raw))", definition)
+                let sql = TableSQL(definition, layout)
+                try table(layout.raw, sql.createRaw, TableSQL.rawColumns, isOurs: isOurRaw, definition)
+            }
+            try TableRegistry.write(definition, layout, madeAt_us: known == nil ? now_us : nil, session)
             return
         }
 
@@ -41,10 +48,9 @@ struct TableMaker {
             try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
         }
         if layout.hasRaw {
-            let isOurs = made?.layout.hasRaw == true && known?.layout.raw == layout.raw
-            try table(layout.raw, sql.createRaw, TableSQL.rawColumns, isOurs: isOurs, definition)
+            try table(layout.raw, sql.createRaw, TableSQL.rawColumns, isOurs: isOurRaw, definition)
             if layout.hasCurrent || !definition.isKeyless {
-                let isOurView = isOurs && known?.layout.history == layout.history
+                let isOurView = made != nil && isOurRaw && known?.layout.history == layout.history
                 try view(layout.history, sql.createHistory, isOurs: isOurView, definition)
             }
         }
@@ -57,8 +63,9 @@ struct TableMaker {
 
     private func isWhole(_ definition: TableDefinition) throws -> Bool {
         let catalog = CatalogReader(session: session)
-        if layout.hasCurrent, try catalog.kind(layout.current, definition.target) == nil { return false }
-        if layout.hasCurrent, try catalog.kind(layout.live, definition.target) == nil { return false }
+        let hasCurrent = layout.hasCurrent && definition.hasShape
+        if hasCurrent, try catalog.kind(layout.current, definition.target) == nil { return false }
+        if hasCurrent, try catalog.kind(layout.live, definition.target) == nil { return false }
         if layout.hasRaw, try catalog.kind(layout.raw, definition.target) == nil { return false }
         return true
     }
@@ -193,13 +200,17 @@ struct TableMaker {
         }
     }
 
-    private func refuseChanges(_ definition: TableDefinition, _ known: TableDefinition) throws {
+    private func refuseOtherNames(_ definition: TableDefinition, _ known: TableDefinition) throws {
         guard definition.target == known.target, definition.metadata == known.metadata else {
             throw ReplicationError(
                 .configuration,
                 "\(definition.source) was made as \(known.target) with other names than the pipeline file has now",
                 remedy: "keep the names, or drop the pipeline and copy it anew", table: definition.source)
         }
+    }
+
+    private func refuseChanges(_ definition: TableDefinition, _ known: TableDefinition) throws {
+        try refuseOtherNames(definition, known)
         let key = definition.key.map { definition.columns[$0].name }
         let knownKey = known.key.map { known.columns[$0].name }
         guard key == knownKey else {

@@ -73,7 +73,8 @@ extension PostgresTransaction {
         try translating {
             let sql = try TableSQL(table, layout)
             let columns = """
-                r.event_id, r.op, \(TableSQL.versionColumns("r")), r.key, r.other_key, r.before, r.after, r.unchanged
+                r.event_id, r.op, \(TableSQL.versionColumns("r")), r.key, r.other_key, r.before, r.after, r.unchanged, \
+                r.source_tx, (extract(epoch FROM r.source_ts) * 1000000)::bigint
                 """
             let rows = try session.query(
                 """
@@ -91,7 +92,8 @@ extension PostgresTransaction {
                 return RawEvent(
                     id: id, operation: operation, version: rows.version(row, 2), key: rows.string(row, 5),
                     otherKey: rows.string(row, 6), before: rows.string(row, 7), after: rows.string(row, 8),
-                    unchanged: try rows.string(row, 9).map { try MetaJSON.names($0, of: "raw's unchanged") } ?? [])
+                    unchanged: try rows.string(row, 9).map { try MetaJSON.names($0, of: "raw's unchanged") } ?? [],
+                    transaction: rows.integer(row, 10) ?? -1, sourceTime_us: rows.integer(row, 11) ?? .min)
             }
         }
     }

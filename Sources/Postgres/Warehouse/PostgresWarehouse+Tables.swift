@@ -13,7 +13,11 @@ extension PostgresWarehouse {
         try work { session in
             if try MetaTables.version(session) != nil {
                 let known = try TableRegistry(session).entry(layout.pipeline, definition.source)
-                if let known, known.layout.hasCurrent, known.definition.target == definition.target { return nil }
+                if let known, known.layout.hasCurrent, known.definition.hasShape,
+                    known.definition.target == definition.target
+                {
+                    return nil
+                }
             }
             let rows = try session.query(
                 """

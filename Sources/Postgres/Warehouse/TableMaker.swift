@@ -20,10 +20,20 @@ struct TableMaker {
 
     mutating func ensure(_ wanted: TableDefinition) throws {
         let entered = registry.entry(layout.pipeline, wanted.source)
-        // Of a table without a shape only the floor could be kept: nothing was made.
+        // Of a table without a shape raw alone was made.
         let known = entered?.definition.hasShape == true ? entered : nil
+        if let entered, known == nil, entered.definition.target != wanted.target || entered.layout.raw != layout.raw {
+            throw ReplicationError(
+                .configuration, "\(wanted.source): its target or raw schema isn't the one that its table was made with",
+                remedy: "set it back, or drop the pipeline with its tables and copy it anew", table: wanted.source)
+        }
         guard wanted.hasShape else {
-            if entered == nil {
+            if layout.hasRaw {
+                try checkNames(wanted)
+                try checkOwners(wanted)
+                try makeRaw(try TableSQL(wanted, layout), entered)
+            }
+            if known == nil, entered?.layout != layout {
                 try registry.write(
                     TableRegistry.Entry(
                         pipeline: layout.pipeline, definition: wanted, layout: layout, isAdopted: false), session)
@@ -58,13 +68,7 @@ struct TableMaker {
                 entry.isAdopted = try makeCurrent(sql, declared)
             }
         }
-        if layout.hasRaw {
-            try makeSchema(layout.raw)
-            if try known?.layout.hasRaw != true || relationKind(layout.raw, definition.target) == nil {
-                _ = try clear(layout.raw, definition, adopts: false)
-                try session.execute(sql.createRaw, for: sql.purpose("make the raw table of"))
-            }
-        }
+        if layout.hasRaw { try makeRaw(sql, entered) }
         try makeViews(sql, declared, known, isChanged: grew)
         if known == nil || grew || known?.definition != definition || known?.layout != entry.layout {
             try registry.write(entry, session)
@@ -200,6 +204,14 @@ struct TableMaker {
         }
         try session.execute(try sql.createCurrent(types), for: sql.purpose("make table"))
         return false
+    }
+
+    private mutating func makeRaw(_ sql: TableSQL, _ entered: TableRegistry.Entry?) throws {
+        try makeSchema(layout.raw)
+        let isThere = try relationKind(layout.raw, sql.definition.target) != nil
+        guard entered?.layout.hasRaw != true || !isThere else { return }
+        _ = try clear(layout.raw, sql.definition, adopts: false)
+        try session.execute(sql.createRaw, for: sql.purpose("make the raw table of"))
     }
 
     private func addColumns(_ sql: TableSQL, _ types: [String], beyond known: [Column]) throws {

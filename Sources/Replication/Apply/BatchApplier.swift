@@ -133,7 +133,7 @@ package struct BatchApplier {
         entry.read = table < batch.read.count ? batch.read[table] : 0
 
         var fresh = events
-        if layout.hasRaw, definition.hasShape, let duplicates = try duplicates(definition, events, marks, transaction) {
+        if layout.hasRaw, let duplicates = try duplicates(definition, events, marks, transaction) {
             entry.duplicate = duplicates.count
             fresh = events.filter { !duplicates.contains($0) }
         }
@@ -150,11 +150,12 @@ package struct BatchApplier {
         dropRepeated(&truncates, &entry)
 
         if !definition.hasShape {
+            if layout.hasRaw { try transaction.appendRaw(definition, batch, truncates) }
             leaveFloor(truncates, &entry, &state)
         } else if definition.isKeyless {
             try applyKeyless(definition, rowEvents, truncates, &entry, &state, transaction)
         } else {
-            try applyKeyed(table, definition, rowEvents, truncates, &entry, &state, transaction)
+            try applyKeyed(table, definition, rowEvents, truncates, marks, &entry, &state, transaction)
         }
         if state != stored { record.states[definition.source] = state }
         return entry
@@ -176,7 +177,7 @@ package struct BatchApplier {
         entry.duplicate += all.count - truncates.count
     }
 
-    /// A table whose rows were never seen has nothing that a truncate could delete, and no raw yet: its floor stays.
+    /// A table whose rows were never seen has nothing that a truncate could delete; its floor stays.
     private func leaveFloor(_ truncates: [Int32], _ entry: inout LedgerEntry, _ state: inout TableState) {
         for event in truncates.map({ batch.events[Int($0)] }) {
             entry.applied += 1
@@ -187,7 +188,7 @@ package struct BatchApplier {
     }
 
     private mutating func applyKeyed(
-        _ table: Int, _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32],
+        _ table: Int, _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32], _ marks: Marks,
         _ entry: inout LedgerEntry, _ state: inout TableState, _ transaction: some WarehouseTransaction
     ) throws {
         var floors = truncates.map { batch.events[Int($0)].version }
@@ -198,11 +199,9 @@ package struct BatchApplier {
         entry.compacted += coalesced.compacted
         entry.filtered += coalesced.filtered
 
-        if layout.hasRaw {
-            let repeated = Set(coalesced.duplicates)
-            let kept = repeated.isEmpty ? rowEvents : rowEvents.filter { !repeated.contains($0) }
-            try transaction.appendRaw(definition, batch, kept + truncates)
-        }
+        let repeated = Set(coalesced.duplicates)
+        let kept = repeated.isEmpty ? rowEvents : rowEvents.filter { !repeated.contains($0) }
+        if layout.hasRaw { try transaction.appendRaw(definition, batch, kept + truncates) }
         guard layout.hasCurrent else {
             entry.applied += coalesced.staged.rows.count { $0.counts } + truncates.count
             return
@@ -212,9 +211,12 @@ package struct BatchApplier {
                 &coalesced, batch: batch, events: rowEvents, truncates: !truncates.isEmpty, floors: floors,
                 state: &state, in: transaction)
         }
+        var shared = SharedKeys(batch, definition, kept, hasRaw: layout.hasRaw)
+        try shared.look(coalesced, marks, in: transaction)
         lower(&coalesced.staged, under: state)
-        try write(&coalesced.staged, floors, &entry, &state, transaction)
-        try write(&coalesced.carried, floors, &entry, &state, transaction)
+        let written = try write(&coalesced.staged, floors, &entry, &state, transaction)
+        _ = try write(&coalesced.carried, floors, &entry, &state, transaction)
+        try settle(&shared, coalesced, written, floors, &entry, &state, transaction)
         try truncate(definition, truncates, &entry, &state, transaction)
     }
 
@@ -235,17 +237,27 @@ package struct BatchApplier {
         }
     }
 
+    /// What a merge met that was newer than the rows written.
+    private struct Written {
+        /// Rows that count and did not pass.
+        var superseded: [Int] = []
+        /// Rows with columns of their own versions, with what the warehouse had.
+        var masked: [StoredRow] = []
+    }
+
     private mutating func write(
         _ staged: inout StagedTable, _ floors: [Version], _ entry: inout LedgerEntry, _ state: inout TableState,
         _ transaction: some WarehouseTransaction
-    ) throws {
-        guard !staged.rows.isEmpty else { return }
+    ) throws -> Written {
+        var written = Written()
+        guard !staged.rows.isEmpty else { return written }
         try transaction.stage(staged, batch)
         let hasMasked = staged.rows.contains { $0.mode == .masked }
         var patches: [RowPatch] = []
         if hasMasked || state.isSparse {
             for stored in try transaction.storedRows(staged, sparse: state.isSparse) {
                 patches.append(RowMerge.patch(row: stored.row, in: staged, onto: stored, floors: floors))
+                written.masked.append(stored)
             }
         }
         let answer = try transaction.merge(staged, batch, patches: patches, loadedAt_us: loadedAt_us)
@@ -253,7 +265,52 @@ package struct BatchApplier {
         entry.superseded += answer.superseded.count
         entry.filled += answer.filled
         outcome.rows += answer.applied + answer.filled
-        if patches.contains(where: { $0.columnVersions != nil }) || hasMasked { state.isSparse = true }
+        if patches.contains(where: { $0.columnVersions != nil }) || staged.rows.contains(where: Self.isSparse) {
+            state.isSparse = true
+        }
+        written.superseded = answer.superseded
+        return written
+    }
+
+    private static func isSparse(_ row: StagedRow) -> Bool { row.mode == .masked && !row.settles }
+
+    /// Puts right what deletes of rows that share their key for the length of a transaction did.
+    private mutating func settle(
+        _ shared: inout SharedKeys, _ coalesced: Coalescer.Result, _ written: Written, _ floors: [Version],
+        _ entry: inout LedgerEntry, _ state: inout TableState, _ transaction: some WarehouseTransaction
+    ) throws {
+        let late = written.masked.filter { stored in coalesced.oldest[stored.row].map { $0 < stored.version } ?? false }
+        try shared.add(
+            late: Set(written.superseded + late.map(\.row)).sorted(), of: coalesced.staged, in: transaction)
+        var settlement = try shared.settle(spared: coalesced.spared, floors: floors, in: transaction)
+        for index in settlement.tables.indices {
+            _ = try write(&settlement.tables[index], floors, &entry, &state, transaction)
+        }
+        let moves = settlement.moves.subtracting(coalesced.spared)
+        if layout.hasRaw, !moves.isEmpty {
+            try transaction.record(moves.sorted { $0.create < $1.create })
+            state.hasMoves = true
+        }
+        for index in settlement.undecided.sorted() {
+            takeBack(index, coalesced, written, &entry)
+            quarantine(index, SharedKeys.reason, &entry)
+        }
+    }
+
+    /// The event was answered for already; it will be otherwise.
+    private func takeBack(
+        _ index: Int32, _ coalesced: Coalescer.Result, _ written: Written, _ entry: inout LedgerEntry
+    ) {
+        let row = coalesced.staged.rows.firstIndex { $0.event == index }
+        if !batch.events[Int(index)].flags.isDisjoint(with: [.filtered, .undecided]) {
+            entry.filtered -= 1
+        } else if let row, written.superseded.contains(row) {
+            entry.superseded -= 1
+        } else if row != nil {
+            entry.applied -= 1
+        } else {
+            entry.compacted -= 1
+        }
     }
 
     private mutating func truncate(
@@ -512,5 +569,12 @@ struct Marks {
         if event.flags.contains(.fresh) { return false }
         guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
         return event.version <= high || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
+    }
+
+    /// Whether earlier events of the event's source transaction may be in the warehouse.
+    func mayHaveBegun(_ event: ChangeEvent, _ table: TableID) -> Bool {
+        guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
+        return (event.version.epoch, event.version.commit) <= (high.epoch, high.commit)
+            || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
     }
 }

@@ -30,6 +30,11 @@ enum CarriedColumns {
         }
         if state.hasMoves {
             try reach(&affected, definition, batch: batch, events: events, truncates: truncates, in: transaction)
+            let onThemselves = affected.filter(\.isOnItself)
+            affected.subtract(onThemselves)
+            // Only what is older can change them.
+            let oldest = events.lazy.map { batch.events[Int($0)].version }.min() ?? .none
+            coalesced.spared = onThemselves.filter { truncates || oldest < $0.create }
         }
         let unresolved = definition.isFiltered ? partialRows(coalesced.staged) : []
         guard !affected.isEmpty || !unresolved.isEmpty else { return }
@@ -117,7 +122,7 @@ enum CarriedColumns {
         let create = fold.events(of: dependency.newKey).first { $0.version == dependency.create }
         guard let create else { return }
         for column in columns.indices where create.unchanged.contains(columns[column].name) {
-            let found = fold.value(of: column, key: dependency.oldKey, below: dependency.create.deleteHalf)
+            let found = fold.carried(column, from: dependency.oldKey, at: dependency.create)
             var register = ColumnRegister(own: dependency.create, isKnown: found.json != nil)
             if found.json != nil { register.carried = found.version }
             guard register > staged.registers[registers][column] else { continue }
@@ -155,7 +160,7 @@ enum CarriedColumns {
                 version: version, time_us: .min))
     }
 
-    private static func decode(_ json: String, _ column: Column, _ batch: ChangeBatch) throws -> Field {
+    static func decode(_ json: String, _ column: Column, _ batch: ChangeBatch) throws -> Field {
         let found = try? JSONParser.withTape(of: Array(json.utf8)) { tape in
             FieldJSONDecode.field(tape, tape.root, column.type, to: batch.arena)
         }
@@ -170,6 +175,7 @@ enum CarriedColumns {
 struct RawFold {
     private let definition: TableDefinition
     private var byKey: [String: [RawEvent]] = [:]
+    private var deletes: [String: KeyDeletes] = [:]
     private var floors: [Version]
 
     init(definition: TableDefinition, floors: [Version]) {
@@ -199,6 +205,23 @@ struct RawFold {
         }
         for key in byKey.keys { byKey[key]?.sort { $0.version > $1.version } }
         floors.sort()
+        for key in byKey.keys { deletes[key] = deletes(of: key) }
+    }
+
+    /// What the key's deletes mean that stand behind a create of their own transaction.
+    ///
+    /// - Parameter unknown: events that are left out.
+    func deletes(of key: String, without unknown: Set<EventID> = []) -> KeyDeletes {
+        KeyTenants.deletes(
+            events(of: key).filter { !unknown.contains($0.id) }.reversed(), floors: floors,
+            key: Set(definition.key.map { definition.columns[$0].name })
+        ) { create, name in
+            guard let other = create.otherKey,
+                let column = definition.columns.firstIndex(where: { $0.name == name })
+            else { return nil }
+            // Below that key's own verdicts, which may hang on this key's.
+            return carried(column, from: other, at: create.version, isSettled: false).json
+        }
     }
 
     /// Newest first.
@@ -212,8 +235,27 @@ struct RawFold {
         var carriedAt: Version = .none
     }
 
+    /// The value that a create at `version` carries over from `other`. The move's own delete says it where its
+    /// before-image is whole, whoever else lived under that key.
+    func carried(_ column: Int, from other: String, at version: Version, isSettled: Bool = true) -> Found {
+        let half = version.deleteHalf
+        return told(by: half, other, definition.columns[column].name, isSettled: isSettled)
+            ?? value(of: column, key: other, below: half, isSettled: isSettled)
+    }
+
+    /// What the key's delete at `version` says itself of the row that it ended; nil if it leaves that to the key's
+    /// earlier events.
+    private func told(by version: Version, _ key: String, _ name: String, isSettled: Bool) -> Found? {
+        let delete = events(of: key).first { $0.version == version && $0.operation == .delete }
+        if let json = delete.flatMap({ KeyTenants.members($0.before)[name] }) {
+            return Found(json: json, version: version)
+        }
+        guard isSettled, let deletes = deletes[key], deletes.verdicts[version] != nil else { return nil }
+        return deletes.ended[version]?[name].map { Found(json: $0, version: version) } ?? Found()
+    }
+
     /// The value that `column` of `key` had just below `version`.
-    func value(of column: Int, key: String, below version: Version) -> Found {
+    func value(of column: Int, key: String, below version: Version, isSettled: Bool = true) -> Found {
         let name = definition.columns[column].name
         var key = key
         var version = version
@@ -222,13 +264,22 @@ struct RawFold {
             var moved = false
             for event in events(of: key) where event.version < version {
                 let floor = RowMerge.floor(below: version, floors)
-                if floor > event.version || event.operation == .delete { return Found() }
+                if floor > event.version { return Found() }
+                if event.operation == .delete {
+                    guard isSettled, case .spares(let values, _, _)? = deletes[key]?.verdicts[event.version],
+                        let json = values[name]
+                    else { return Found() }
+                    return Found(json: json, version: event.version, carriedAt: carriedAt)
+                }
                 if event.unchanged.contains(name) {
                     guard event.version.createsMovedKey else { continue }
                     guard let other = event.otherKey else { return Found() }
                     if carriedAt.isNone { carriedAt = event.version }
                     key = other
                     version = event.version.deleteHalf
+                    if let found = told(by: version, key, name, isSettled: isSettled) {
+                        return Found(json: found.json, version: found.version, carriedAt: carriedAt)
+                    }
                     moved = true
                     break
                 }

@@ -9,6 +9,12 @@ package struct Coalescer {
         package var duplicates: [Int32] = []
         package var compacted = 0
         package var filtered = 0
+        /// Events of each key with a delete behind a create of the same source transaction, in order of version.
+        package var doubtful: [[Int32]] = []
+        /// For masked rows of several events: the oldest one's version, by index into `staged.rows`.
+        package var oldest: [Int: Version] = [:]
+        /// Moves of keys on themselves (see `MoveDependency`) that events of this batch may change.
+        package var spared: Set<MoveDependency> = []
         /// Creates of moved keys that lack columns: event indices.
         package var carrying: [Int32] = []
         /// Carried columns for rows whose create isn't what this batch writes to their key; written behind `staged`.
@@ -96,8 +102,16 @@ package struct Coalescer {
         var registers = [ColumnRegister](repeating: .unseen, count: columns)
         var values = [Field](repeating: .absent, count: columns)
         var last: Int32 = -1
+        var created: (epoch: Int64, transaction: Int64)?
+        var isDoubtful = false
         for index in indices {
             let event = events[Int(index)]
+            if event.transaction >= 0 {
+                if event.operation == .create { created = (event.version.epoch, event.transaction) }
+                if event.operation == .delete, let created, created == (event.version.epoch, event.transaction) {
+                    isDoubtful = true
+                }
+            }
             if last >= 0 {
                 let previous = events[Int(last)]
                 if previous.version == event.version && previous.id == event.id {
@@ -108,6 +122,10 @@ package struct Coalescer {
             }
             last = index
             step(event, index, &registers, &values)
+        }
+        if isDoubtful {
+            var seen = Set<EventID>()
+            result.doubtful.append(indices.filter { seen.insert(events[Int($0)].id).inserted })
         }
         let event = events[Int(last)]
         let filtered = !event.flags.isDisjoint(with: [.filtered, .undecided])
@@ -132,6 +150,7 @@ package struct Coalescer {
         if !complete {
             row.registers = Int32(result.staged.registers.count)
             result.staged.registers.append(registers)
+            if indices.count > 1 { result.oldest[result.staged.rows.count] = events[Int(indices[0])].version }
         }
         result.staged.rows.append(row)
     }

@@ -42,6 +42,19 @@ package enum RowMerge {
         return all
     }
 
+    /// Puts a row in the place of what the warehouse made of the same version.
+    private static func settle(_ row: StagedRow, _ index: Int, _ table: StagedTable, _ stored: StoredRow) -> RowPatch {
+        let columns = table.definition.columns
+        if row.isDeleted, stored.isDeleted { return RowPatch(row: index, kind: .skip, take: [], columnVersions: nil) }
+        let registers = registers(of: row, table)
+        // A row that is deleted keeps its last values for people.
+        let unknown = row.isDeleted ? RowPatch.fromStored : RowPatch.null
+        var take = registers.map { $0.isKnown ? RowPatch.fromStage : unknown }
+        for column in table.definition.key { take[column] = RowPatch.fromStage }
+        let map = row.isDeleted ? ColumnVersions() : columnVersions(registers, columns, at: row.version)
+        return RowPatch(row: index, kind: .advance, take: take, columnVersions: map.isEmpty ? nil : map.json)
+    }
+
     /// - Parameter floors: versions of the table's truncates, ascending.
     package static func patch(
         row index: Int, in table: StagedTable, onto stored: StoredRow, floors: [Version]
@@ -50,6 +63,7 @@ package enum RowMerge {
         let columns = table.definition.columns
         let advances = row.version > stored.version
         let unchanged = RowPatch(row: index, kind: .skip, take: [], columnVersions: nil)
+        if row.settles, row.version == stored.version { return settle(row, index, table, stored) }
 
         if advances && row.isDeleted {
             // The values stay as they were last known.

@@ -23,6 +23,9 @@ package struct StagedRow: Sendable {
     package var time_us: Int64
     /// Index into `registers` for masked rows, else -1.
     package var registers: Int32 = -1
+    /// Says what the key's row is as of its version, also where the warehouse has a row of that very version
+    /// (`SharedKeys`). Always masked.
+    package var settles = false
 }
 
 /// What one batch writes to one keyed table's current.

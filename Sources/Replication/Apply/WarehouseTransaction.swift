@@ -129,10 +129,15 @@ package struct RawEvent: Sendable {
     package var before: String?
     package var after: String?
     package var unchanged: [String]
+    /// As `ChangeEvent.transaction`.
+    package var transaction: Int64
+    /// As `ChangeEvent.sourceTime_us`.
+    package var sourceTime_us: Int64
 
     package init(
         id: EventID, operation: Operation, version: Version, key: String?, otherKey: String? = nil,
-        before: String? = nil, after: String? = nil, unchanged: [String] = []
+        before: String? = nil, after: String? = nil, unchanged: [String] = [], transaction: Int64 = -1,
+        sourceTime_us: Int64 = .min
     ) {
         self.id = id
         self.operation = operation
@@ -142,16 +147,55 @@ package struct RawEvent: Sendable {
         self.before = before
         self.after = after
         self.unchanged = unchanged
+        self.transaction = transaction
+        self.sourceTime_us = sourceTime_us
+    }
+}
+
+extension RawEvent {
+    /// The event as raw will show it.
+    package init(_ event: ChangeEvent, _ definition: TableDefinition, in batch: ChangeBatch) {
+        func object(_ image: Int32) -> String? {
+            guard image >= 0 else { return nil }
+            let sink = ByteArena()
+            var parts: [String] = []
+            for (column, definition) in definition.columns.enumerated() {
+                let field = batch.field(image, column, width: event.width)
+                guard field.isKnown else { continue }
+                sink.removeAll()
+                FieldText.appendJSON(field, definition.type, from: batch.arena, to: sink)
+                parts.append(
+                    JSONText.quoted(definition.name) + ":" + sink.string(ByteRange(offset: 0, length: sink.count)))
+            }
+            return "{" + parts.joined(separator: ",") + "}"
+        }
+        let unchanged =
+            event.after < 0
+            ? []
+            : definition.columns.indices.filter {
+                batch.field(event.after, $0, width: event.width).kind == .unchanged
+            }.map { definition.columns[$0].name }
+        self.init(
+            id: event.id, operation: event.operation, version: event.version,
+            key: event.key.isNull ? nil : batch.arena.string(event.key),
+            otherKey: event.otherKey.isNull ? nil : batch.arena.string(event.otherKey), before: object(event.before),
+            after: object(event.after), unchanged: unchanged, transaction: event.transaction,
+            sourceTime_us: event.sourceTime_us)
     }
 }
 
 /// The row `newKey`, made by a key change at `create`, has columns that come from `oldKey` as it was
 /// below the delete half. Kept for the late window, so that a later fill of the donor reaches it.
+///
+/// Of a key on itself: the delete at `create` was found to spare the row (`SharedKeys`), which an older event that comes
+/// later may change.
 package struct MoveDependency: Hashable, Sendable {
     package var table: TableID
     package var newKey: String
     package var oldKey: String
     package var create: Version
+
+    var isOnItself: Bool { newKey == oldKey }
 
     package init(table: TableID, newKey: String, oldKey: String, create: Version) {
         self.table = table

@@ -85,6 +85,7 @@ package struct TableDefinition: Hashable, Sendable {
 
     package var isKeyless: Bool { key.isEmpty }
     /// False for a table of which nothing but a truncate is known: it has no columns yet, and no key that could be told.
+    /// Of such a table there is raw alone, whose columns are the same for all.
     package var hasShape: Bool { !columns.isEmpty }
 }
 

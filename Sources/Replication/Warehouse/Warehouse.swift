@@ -22,7 +22,7 @@ package protocol Warehouse: Sendable {
     func foreignTable(at definition: TableDefinition) async throws -> [Column]?
 
     /// Makes what is missing, in one transaction: schemas, current, raw, views; adds columns that a known table lacks.
-    /// Idempotent. A table in our place that we didn't make is `.configuration` unless its policy says adopt (missing
+    /// Idempotent. Of a table of which nothing but its name is known (`hasShape`) raw alone is made. A table in our place that we didn't make is `.configuration` unless its policy says adopt (missing
     /// columns of ours are added) or replace (it is renamed aside, never dropped).
     func ensure(_ tables: [TableDefinition]) async throws
 
