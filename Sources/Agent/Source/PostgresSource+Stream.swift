@@ -18,6 +18,9 @@ extension PostgresSource {
         let part_max = min(bytes_max, Self.partBytes_max)
         var end = handed
         var changes = 0
+        // Where the transaction in hand began in this batch. Only one that is itself too large comes in parts: whole
+        // ones before it don't make it so.
+        var (begunBytes, begunChanges) = (0, 0)
         var lastMessage = ContinuousClock.now
         reading: while true {
             var relation: [UInt8]?
@@ -38,6 +41,7 @@ extension PostgresSource {
                         switch bytes.first {
                         case UInt8(ascii: "B"):
                             isInTransaction = true
+                            (begunBytes, begunChanges) = (batch.bytes, changes)
                             batch.append(span: span, offset: position, key: nil, value: bytes)
                         case UInt8(ascii: "C"):
                             isInTransaction = false
@@ -64,7 +68,9 @@ extension PostgresSource {
             case .message:
                 lastMessage = .now
                 if isInTransaction {
-                    if batch.bytes >= part_max || changes >= settings.limits.rows_max { break reading }
+                    if batch.bytes - begunBytes >= part_max || changes - begunChanges >= settings.limits.rows_max {
+                        break reading
+                    }
                 } else if batch.bytes >= bytes_max || changes >= settings.limits.rows_max {
                     break reading
                 }

@@ -47,15 +47,21 @@ extension DuckDBTransaction {
             if plain > 0 {
                 inserted = try run(insertPlain(stage, leavingOut: others > 0), [.int64(loadedAt_us)], purpose)
             }
-            if tally.mixed > 0 { inserted += try run(insertMixed(stage), [.int64(loadedAt_us)], purpose) }
-            if tally.marked > 0 { inserted += try run(insertMarked(stage.sql), [.int64(loadedAt_us)], purpose) }
             var removed = 0
-            if tally.renewed > 0 {
-                removed = try run(
+            let kinds = RowIDKind.present(in: found.rowIDs)
+            for kind in kinds {
+                let ids = [Parameter.int64(kind.ids.lowerBound), .int64(kind.ids.upperBound)]
+                if tally.mixed > 0 { inserted += try run(insertMixed(stage), [.int64(loadedAt_us)] + ids, purpose) }
+                if tally.marked > 0 {
+                    inserted += try run(insertMarked(stage.sql), [.int64(loadedAt_us)] + ids, purpose)
+                }
+            }
+            for kind in kinds where tally.renewed > 0 {
+                removed += try run(
                     """
-                    DELETE FROM \(stage.sql.current) WHERE rowid IN \
-                    (SELECT rid FROM \(StagingTables.verdicts) WHERE kind < \(Verdict.skip.rawValue))
-                    """, [], purpose)
+                    DELETE FROM \(stage.sql.current) WHERE rowid IN (SELECT rid FROM \(StagingTables.verdicts) v \
+                    WHERE kind < \(Verdict.skip.rawValue) AND \(RowIDKind.condition))
+                    """, [.int64(kind.ids.lowerBound), .int64(kind.ids.upperBound)], purpose)
             }
             if !found.ords.isEmpty { _ = try run("DELETE FROM \(StagingTables.verdicts)", [], purpose) }
             _ = try run("DELETE FROM \(stage.table)", [], purpose)
@@ -230,7 +236,7 @@ extension DuckDBTransaction {
             INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
             FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \
             JOIN \(stage.table) s ON s.s_ord = v.ord \
-            WHERE v.kind IN (\(Verdict.patch.rawValue), \(Verdict.fill.rawValue))
+            WHERE v.kind IN (\(Verdict.patch.rawValue), \(Verdict.fill.rawValue)) AND \(RowIDKind.condition)
             """
     }
 
@@ -243,7 +249,7 @@ extension DuckDBTransaction {
         return """
             INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
             FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \
-            WHERE v.kind = \(Verdict.mark.rawValue)
+            WHERE v.kind = \(Verdict.mark.rawValue) AND \(RowIDKind.condition)
             """
     }
 
@@ -294,6 +300,27 @@ extension DuckDBTransaction {
             return rows
         }
     }
+}
+
+/// Rows that the transaction itself wrote have row ids from `local_min` on. A join by row id over rows of both kinds
+/// loses some of them or crashes the engine (seen in DuckDB 2.0.0, with one delete or join over both; never with each
+/// kind by itself), so every such statement runs once for each kind.
+private enum RowIDKind: CaseIterable {
+    case stored, local
+
+    /// The engine's MAX_ROW_ID.
+    private static let local_min: Int64 = 36_028_797_018_960_000
+
+    var ids: ClosedRange<Int64> { self == .stored ? 0...(Self.local_min - 1) : Self.local_min...Int64.max }
+
+    static func present(in rowIDs: some Sequence<Int64>) -> [RowIDKind] {
+        var (stored, local) = (false, false)
+        for id in rowIDs { if id < local_min { stored = true } else { local = true } }
+        return allCases.filter { $0 == .stored ? stored : local }
+    }
+
+    /// Two parameters: the least and the greatest id.
+    static let condition = "v.rid BETWEEN ? AND ?"
 }
 
 /// The key of a row of current as JSON, in values that raw's would decode to as well.
