@@ -23,6 +23,37 @@ struct Run: AsyncParsableCommand {
     }
 }
 
+struct Backfill: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "One-shot copy of tables, verified, then exit. Exit 4 if a table differs.",
+        discussion: """
+            A killed backfill is gone on with by the same command. A table that holds rows already is copied anew: rows \
+            that the source no longer has are marked as deleted.
+
+            Example: millrace backfill --table public.orders --workers 4
+            """)
+
+    @OptionGroup var global: GlobalOptions
+    @Option(help: ArgumentHelp("A table; may be repeated. Default: all.", valueName: "schema.table"))
+    var table: [String] = []
+    @Option(help: "Connections that read the copy. Default: source.postgres.copy_workers.")
+    var workers: Int?
+    @Flag(help: "Begin anew, whatever an earlier backfill has copied.")
+    var restart = false
+    @Flag(help: "Use the pipeline's own slot, so that `millrace run` goes on from the end.")
+    var follow = false
+
+    func validate() throws {
+        if let workers, !(1...32).contains(workers) { throw ValidationError("--workers takes 1 to 32") }
+    }
+
+    func run() async throws {
+        try Ended.with(
+            try await BackfillCommand(tables: table, workers: workers, isRestart: restart, isFollowed: follow)
+                .run(global.context(quiet: false)))
+    }
+}
+
 struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Preflight: connect everywhere, list findings, write nothing. Exit 3 on errors.",

@@ -13,11 +13,6 @@ extension NotYet {
     func run() throws { throw LaterCommand.failure(Self.configuration.commandName ?? "") }
 }
 
-struct Backfill: NotYet {
-    static let configuration = later("backfill", "One-shot copy of tables, verified.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct Sweep: NotYet {
     static let configuration = later("sweep", "Reconcile the warehouse with its source.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

@@ -13,8 +13,16 @@ struct CopyProgress: Sendable {
 
     /// Of this run.
     var tables: [TableID: Table] = [:]
-    /// Tables without a key, which are copied whole, before the stream goes on.
-    var whole: [SourceServer.PublishedTable] = []
+    /// A table that is copied in one warehouse transaction, before the stream goes on.
+    struct Whole: Sendable {
+        var published: SourceServer.PublishedTable
+        /// Current has rows already: those that aren't in the snapshot are deleted with it.
+        var isResync: Bool
+        var table: TableID { published.table }
+    }
+
+    /// Tables without a key, which no version could tell apart, and those that hold rows of an earlier copy.
+    var whole: [Whole] = []
     /// Tables that can't be read, with the reason.
     var refused: [TableID: ReplicationError] = [:]
     /// Of each copied table: the newest snapshot that rows of it were read from.

@@ -7,13 +7,21 @@ extension PostgresSource {
     /// Plans what of these tables isn't copied yet, and begins to read it.
     func planCopies(_ published: [SourceServer.PublishedTable], _ marks: [CopyMark]) async throws {
         let wanted = published.filter { !copy.known.contains($0.table) && copy.refused[$0.table] == nil }
+        let made = try await ledger.knownTables()
         for table in wanted {
             copy.known.insert(table.table)
             guard let facts = try await facts(table) else { continue }
-            if isKeyless(facts) {
-                copy.whole.append(table)
+            var isResync = false
+            if !marks.contains(where: { $0.table == table.table }),
+                let definition = made.first(where: { $0.source == table.table })
+            {
+                isResync = try await ledger.hasRows(definition)
+            }
+            if isKeyless(facts) || isResync {
+                copy.whole.append(CopyProgress.Whole(published: table, isResync: isResync))
                 continue
             }
+            pendingMarks.append(CopyMark(job: settings.slot, table: table.table, state: .copying, snapshot: 0, rows: 0))
             let parts = try await control.with { try $0.parts(of: table.table) }
             let left = CopyPlan.chunks(facts, filter: table.filter, parts: parts, done: marks.filter { $0.table == table.table })
             // A table without a part to read (no leaves yet) still gets its table.
@@ -28,7 +36,8 @@ extension PostgresSource {
     /// Tables without a key first: the stream waits for them.
     private func startNextCopy() async throws {
         guard mailbox == nil else { return }
-        while let table = copy.whole.first {
+        while let whole = copy.whole.first {
+            let table = whole.published
             guard let facts = try await facts(table) else {
                 copy.whole.removeFirst()
                 continue
@@ -39,7 +48,9 @@ extension PostgresSource {
             copy.tables[table.table] = CopyProgress.Table(
                 estimate: parts.reduce(0) { $0 + $1.rows }, chunksLeft: all.count)
             isReadingWhole = true
-            return try await read(all)
+            try await read(all)
+            if whole.isResync { pendingResync = (facts, copy.snapshots[table.table] ?? 0) }
+            return
         }
         guard !pendingChunks.isEmpty else { return }
         let chunks = pendingChunks
@@ -153,6 +164,11 @@ extension PostgresSource {
     /// Copies one after the other, each in one warehouse transaction: a part of one can't be told from the next attempt's.
     func nextOfWholeCopies() async throws -> SourceStep? {
         guard isReadingWhole, let table = copy.whole.first?.table else { return nil }
+        if let (facts, position) = pendingResync {
+            pendingResync = nil
+            logger.notice("\(table) holds rows already: those that the source no longer has are marked as deleted")
+            return .records(hand(resyncBatch(facts, position), to: handed, isUnfinished: true))
+        }
         guard let item = mailbox?.take() else {
             try translating { try sendFeedback() }
             waker.wait(Waker.pause)
@@ -180,6 +196,15 @@ extension PostgresSource {
         }
     }
 
+    private func resyncBatch(_ facts: RelationFacts, _ position: Int64) -> RecordBatch {
+        let batch = RecordBatch(capacity: 1024)
+        let span = batch.span(of: partition, startingAt: position)
+        Array(facts.json.utf8).withUnsafeBytes {
+            batch.append(span: span, offset: position, tag: SourceRecord.resync, value: $0)
+        }
+        return batch
+    }
+
     private func endWhole() async throws {
         copy.whole.removeFirst()
         isReadingWhole = false
@@ -192,6 +217,13 @@ extension PostgresSource {
     /// Once all that was read is durable: rows that lack columns are read once more, new tables are looked for, and the
     /// position is told from which on readers see whole transactions.
     func settleCopies() async throws -> SourceStep? {
+        if !pendingMarks.isEmpty, !isReadingWhole {
+            // Known before the first rows are there: a copy that is killed goes on, and isn't taken for an earlier one.
+            var records = advance(from: handed, to: handed)
+            records.copied = pendingMarks
+            pendingMarks = []
+            return .records(records)
+        }
         guard !copy.isGoingOn else { return nil }
         let (position, batches) = durable.withLock { ($0.position, $0.batches) }
         guard batches >= copy.lastBatch else { return nil }
@@ -213,6 +245,10 @@ extension PostgresSource {
             state?.consistentSince = copy.newestSnapshot ?? position
             logger.info("consistent since \(LSN.text(state?.consistentSince ?? 0)): readers see whole source transactions")
             return .records(advance(from: handed, to: handed))
+        }
+        if settings.isBackfill {
+            if stopAt == nil { try await openProof() }
+            return nil
         }
         return try await lookForNewTables()
     }

@@ -36,10 +36,19 @@ extension PostgresSource {
                         serverEnd = max(serverEnd, position)
                         // Inside a transaction it says where the sender stands, not what was sent whole.
                         if !isInTransaction { received = max(received, position) }
+                        if let stopAt, !isInTransaction, position >= stopAt { hasStopped = true }
                     case .data(let position, let bytes):
                         serverEnd = max(serverEnd, position)
                         switch bytes.first {
+                        case _ where hasStopped: break
                         case UInt8(ascii: "B"):
+                            if let stopAt, bytes.count >= 9,
+                                Int64(bigEndian: bytes.loadUnaligned(fromByteOffset: 1, as: Int64.self)) >= stopAt
+                            {
+                                // Not in the snapshot: whoever goes on from here reads it again.
+                                hasStopped = true
+                                break
+                            }
                             isInTransaction = true
                             (begunBytes, begunChanges) = (batch.bytes, changes)
                             batch.append(span: span, offset: position, key: nil, value: bytes)
@@ -62,6 +71,7 @@ extension PostgresSource {
             }
             if let relation { try await append(relation, to: batch, span) }
             if wantsReply || ContinuousClock.now - lastFeedback > .seconds(1) { try translating { try sendFeedback() } }
+            if hasStopped { break reading }
             switch outcome {
             case .ended:
                 throw ReplicationError(.passing, "the source ended the stream of slot \(settings.slot)")
@@ -98,7 +108,7 @@ extension PostgresSource {
     /// Transactions of others have moved the log on: the checkpoint follows, so that the server may let it go.
     private func heartbeat() -> SourceStep? {
         // Empty transactions are between what was handed and what was received, too.
-        guard !isInTransaction, received > handed else { return nil }
+        guard !isInTransaction, received > handed, !hasStopped else { return nil }
         guard isHurried || ContinuousClock.now - lastHeartbeat > settings.heartbeat else { return nil }
         return .records(advance(from: handed, to: received))
     }

@@ -20,6 +20,8 @@ package actor PostgresSource: RecordSource {
         var keys: [String: [String]] = [:]
         var snapshot: Pipeline.Snapshot
         var limits: Pipeline.Batch
+        /// Ends once all is copied and the stream has reached one more snapshot, in which the result can be verified.
+        var isBackfill = false
         /// How often an idle source's position is made durable.
         var heartbeat: Duration = .seconds(10)
         /// How often the publication is looked at for new tables.
@@ -82,6 +84,13 @@ package actor PostgresSource: RecordSource {
     /// Chunks of tables with a key that wait until those without are copied.
     var pendingChunks: [CopyChunk] = []
     var isReadingWhole = false
+    var pendingResync: (facts: RelationFacts, position: Int64)?
+    /// What is to be said of copies that begin.
+    var pendingMarks: [CopyMark] = []
+    /// Of a backfill: the snapshot in which it is verified; the stream ends in front of it.
+    var stopAt: Int64?
+    var hasStopped = false
+    var proof: (holder: SnapshotHolder, snapshot: String)?
     var snapshotsOpened = 0
     var isRereadDone = false
     var isRereading = false
@@ -115,6 +124,8 @@ package actor PostgresSource: RecordSource {
         if isInsideTransaction { return try await nextOfStream() ?? .idle }
         if let step = try await nextOfWholeCopies() { return step }
         if settings.snapshot == .only, !copy.isGoingOn { return .end }
+        if !pendingMarks.isEmpty, !isReadingWhole, let step = try await settleCopies() { return step }
+        if hasStopped { return try await endOfBackfill() }
         if isCopyTurn, let step = try nextPiece() {
             isCopyTurn = false
             return step
@@ -201,6 +212,11 @@ package actor PostgresSource: RecordSource {
         isClosed = true
         ticker?.cancel()
         stopCopying()
+        if let proof {
+            proof.holder.interrupt()
+            await proof.holder.close()
+        }
+        proof = nil
         try? sendFeedback()
         stream?.close()
         stream = nil

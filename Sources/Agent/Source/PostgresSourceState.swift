@@ -39,6 +39,8 @@ protocol CopyLedger: Sendable {
     func copied(job: String) async throws -> [CopyMark]
     func knownTables() async throws -> [TableDefinition]
     func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String]
+    /// Whether current has rows of the table, deleted ones too.
+    func hasRows(_ table: TableDefinition) async throws -> Bool
 }
 
 struct WarehouseCopyLedger: CopyLedger {
@@ -48,5 +50,9 @@ struct WarehouseCopyLedger: CopyLedger {
     func knownTables() async throws -> [TableDefinition] { try await warehouse.knownTables() }
     func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
         try await warehouse.incompleteKeys(table, limit: limit)
+    }
+    func hasRows(_ table: TableDefinition) async throws -> Bool {
+        let counts = try await warehouse.counts(table)
+        return counts.live + counts.deleted > 0
     }
 }

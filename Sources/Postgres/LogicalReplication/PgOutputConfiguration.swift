@@ -29,6 +29,9 @@ package enum SourceRecord {
     package static let facts = UInt8(ascii: "z")
     /// `RelationFacts` of the copied rows that follow.
     package static let copying = UInt8(ascii: "p")
+    /// `RelationFacts` of a table whose rows are all copied anew: what is older than the snapshot at the record's offset,
+    /// and isn't in it, is deleted.
+    package static let resync = UInt8(ascii: "q")
     /// A copied row, as COPY's text; the record's offset is the snapshot's position.
     package static let row = UInt8(ascii: "k")
 }

@@ -133,6 +133,12 @@ package final class PgOutputDecoder: RecordDecoder {
                 throw Misfit(nil, "the description of a relation can't be read")
             }
             beginCopy(described, record)
+        case SourceRecord.resync:
+            guard let described = RelationFacts(json: UnsafeRawBufferPointer(rebasing: bytes[1...])) else {
+                throw Misfit(nil, "the description of a relation can't be read")
+            }
+            beginCopy(described, record)
+            resync(record)
         default: throw Misfit(nil, "a message of an unknown kind")
         }
     }
@@ -147,6 +153,23 @@ package final class PgOutputDecoder: RecordDecoder {
         copiedRow = 0
         copiedPart = Hash128()
         copiedPart.add(record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : records.arena.bytes(record.key))
+    }
+
+    /// A truncate just below the snapshot's reads.
+    private func resync(_ record: RecordBatch.Record) {
+        guard let relation = copying, relation.table.choice != nil else { return }
+        batch.read[relation.table.index] += 1
+        var event = ChangeEvent(
+            operation: .truncate, table: Int32(relation.table.index),
+            version: Version(epoch: configuration.epoch, commit: record.offset, seq: -1), id: .zero,
+            offset: record.offset, sourceTime_us: record.timestamp_ms < 0 ? .min : record.timestamp_ms * 1000)
+        event.span = record.span
+        event.record = recordIndex
+        var hash = relation.table.seed
+        hash.add(UInt64(Operation.truncate.rawValue), 1)
+        hash.add(record.offset)
+        event.id = hash.finish()
+        append(event)
     }
 
     private func relation(_ cursor: inout PgOutputCursor) throws {
