@@ -24,10 +24,12 @@ extension PipelineDecoder {
         let file = self.file(section)
         let tables = selector(section)
         let snapshot = section.choice("snapshot", Pipeline.Snapshot.self)
+        let debezium = self.debezium(section)
         guard let input = kafka.map(Pipeline.Input.kafka) ?? file.map(Pipeline.Input.file) else { return nil }
         var source = Pipeline.Source(input)
         source.tables = tables
         source.snapshot = snapshot ?? .initial
+        source.debezium = debezium
         return source
     }
 
