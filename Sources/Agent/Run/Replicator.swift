@@ -40,6 +40,7 @@ package actor Replicator {
     private var remaining: [TopicPartition: Int64]?
     private var stopRequested = false
     private var lastLook = ContinuousClock.now
+    private var lastLag: ContinuousClock.Instant?
 
     package init(
         source: any RecordSource, warehouse: any Warehouse, status: AgentStatus, settings: Settings, logger: Logger,
@@ -107,18 +108,28 @@ package actor Replicator {
         switch step {
         case .assigned(let partitions): try await take(partitions)
         case .revoked(let partitions, let lost): try await giveBack(partitions, lost: lost)
-        case .records(let records): try await apply(records)
+        case .records(let records):
+            try await apply(records)
+            await noteLag(every: .seconds(1))
         case .lost(let partition): try report([partition])
         case .idle:
             try await drain()
             if remaining != nil { try await look() }
-            let lag = await source.lag()
-            status.update { $0.lag = lag }
+            await noteLag(every: .zero)
         case .end:
             try await drain()
             return false
         }
         return true
+    }
+
+    /// An agent that never gets idle is the one whose lag is asked for.
+    private func noteLag(every pause: Duration) async {
+        let now = ContinuousClock.now
+        if let lastLag, now - lastLag < pause { return }
+        lastLag = now
+        let lag = await source.lag()
+        status.update { $0.lag = lag }
     }
 
     // MARK: Partitions
