@@ -49,7 +49,7 @@ import ThrowawayPostgres
         try """
         pipeline: shop
         source:
-          kafka: { brokers: "\(broker.bootstrap)", topics: [\(Self.topic)], properties: { fetch.wait.max.ms: 10 } }
+          kafka: { brokers: "\(broker.bootstrap)", topics: [\(Self.topic)], properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000 } }
         warehouse: { \(warehouse) }
         tables: [{ source: public.items, columns: { types: { id: bigint, v: text } } }]
         agent: { listen: "127.0.0.1:0" }

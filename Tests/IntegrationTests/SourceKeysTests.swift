@@ -41,7 +41,8 @@ import ThrowawayPostgres
     }
 
     private func run(
-        _ name: String, _ engine: Engine, _ broker: MockBroker, topics: String = "\"shop.*\"", properties: String = "",
+        _ name: String, _ engine: Engine, _ broker: MockBroker, topics: String = "\"shop.*\"",
+        properties: String = ", session.timeout.ms: 6000",
         more: String = "", rest: String = ""
     ) async throws -> PipelineRun {
         try await PipelineRun(
