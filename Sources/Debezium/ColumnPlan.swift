@@ -7,6 +7,7 @@ struct ColumnPlan {
         case unset
         case json, boolean, integer, floating, string, loose, binary, decimalBytes, decimal, variableDecimal
         case date, time, timestamp, zonedTimestamp, zonedTime, interval, uuid, document, bits, hstore, point, array
+        case textBytes
     }
 
     /// What a value's `Field` looks like.
@@ -130,6 +131,9 @@ extension ValueDecoder {
         case .bits(let length):
             plan.operation = .bits
             plan.parameter = Int32(clamping: length)
+        case .textBytes(let bytes):
+            plan.operation = .textBytes
+            plan.bytes = bytes
         case .hstore: plan.operation = .hstore
         case .point: plan.operation = .point
         case .array(let inner):
@@ -162,6 +166,12 @@ extension ValueDecoder {
                     elementType: elementType))
         }
         return plan
+    }
+
+    /// How the elements of an array's column are written; nil of any other column.
+    @inline(__always)
+    func elementOperation(_ plan: ColumnPlan) -> ColumnPlan.Operation? {
+        plan.operation == .array ? details[Int(plan.detail)].element?.operation : nil
     }
 
     /// Whether a value of `natural` is one of `target` as it stands.

@@ -111,6 +111,7 @@ extension DebeziumDecoder {
             guard c.operation != .update || readsBefore else {
                 throw Trouble("an update without a before-image, in a table without a key")
             }
+            if c.operation != .read { try refuseScattered(c) }
             event.imageAfter = try imageHash(state, after)
             if readsBefore { event.imageBefore = try imageHash(state, before) }
         }
@@ -176,6 +177,7 @@ extension DebeziumDecoder {
             appendKey(state, &event)
             move(c, key, header, isPartial: false, &event)
         } else {
+            try refuseScattered(c)
             event.imageBefore = try imageHash(state, before)
         }
         event.before = before.append(to: batch)
@@ -192,6 +194,14 @@ extension DebeziumDecoder {
         }
         guard c.state.identity == .incomplete || hasOtherValues(c, object) else { return }
         throw Trouble("a delete with an empty key: the replica identity doesn't cover the key")
+    }
+
+    /// Null keys scatter over a topic's partitions, and with them the order of a table's events.
+    private func refuseScattered(_ c: EventContext) throws(Trouble) {
+        guard isScattered(c.record), c.envelope.totalOrder(c.tape) == nil else { return }
+        throw Trouble(
+            "the table has no key, its topic several partitions, and its events no transaction metadata: their order can't be told"
+        )
     }
 
     /// The hash that tells a keyless table's rows apart.

@@ -41,7 +41,9 @@ extension DebeziumDecoder {
                 continue
             }
             let plan = plan(slot, state, c.schema)
-            if mayLack || plan.operation == .document, placeholder.matches(tape, child, plan.operation) {
+            if mayLack || plan.operation == .document,
+                placeholder.matches(tape, child, plan.operation, element: values.elementOperation(plan))
+            {
                 image[column] = .unchanged
                 continue
             }
@@ -99,6 +101,9 @@ extension DebeziumDecoder {
         let column = state.definition.columns[Int(state.slots[slot].column)]
         let isHashed = state.choice?.hashed.contains(column.name) == true
         if let described = schema?.column(named: state.name(of: slot)) {
+            if let encoding = described.encoding.asTextBytes(for: column.type, modes: configuration.modes) {
+                return values.plan(encoding, of: column.type, for: column.type, isHashed: isHashed)
+            }
             return values.plan(described.encoding, of: described.type, for: column.type, isHashed: isHashed)
         }
         let type =

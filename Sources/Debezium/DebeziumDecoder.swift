@@ -39,6 +39,8 @@ package final class DebeziumDecoder: RecordDecoder {
 
     @exclusivity(unchecked) private var tables: [TableID: TableState] = [:]
     @exclusivity(unchecked) private var memories: [TopicPartition: PartitionMemory] = [:]
+    /// Topics of which another partition than the first was seen.
+    private var scattered: Set<String> = []
     private let known: [TableID: TableDefinition]
 
     // The batch and record in hand.
@@ -61,6 +63,8 @@ package final class DebeziumDecoder: RecordDecoder {
         var memory: PartitionMemory
         /// The epoch of all its records, where it is one.
         var epoch: Int64?
+        /// Its topic has several partitions.
+        var isScattered: Bool
     }
 
     /// - Throws: `JSONError` where there is no memory for a parser.
@@ -86,6 +90,7 @@ package final class DebeziumDecoder: RecordDecoder {
             let memory = state.flatMap { PartitionMemory(state: $0) }
             if state != nil, memory == nil { unreadable.append(partition) }
             memories[partition] = memory ?? PartitionMemory()
+            if partition.partition > 0 { scattered.insert(partition.topic) }
         }
         return unreadable.sorted()
     }
@@ -121,12 +126,15 @@ package final class DebeziumDecoder: RecordDecoder {
             values.details.removeAll()
             for table in tables.values { table.forgetPlans() }
         }
+        for span in records.spans where span.partition.partition > 0 { scattered.insert(span.partition.topic) }
         spans = records.spans.map { span in
             let memory = memories[span.partition] ?? PartitionMemory()
             memories[span.partition] = memory
             let first = configuration.epoch(span.partition, span.start)
             let last = configuration.epoch(span.partition, max(span.start, span.end - 1))
-            return Span(memory: memory, epoch: first == last ? first : nil)
+            return Span(
+                memory: memory, epoch: first == last ? first : nil,
+                isScattered: scattered.contains(span.partition.topic))
         }
     }
 
@@ -255,6 +263,8 @@ package final class DebeziumDecoder: RecordDecoder {
     }
 
     func parseKey(_ bytes: UnsafeRawBufferPointer) throws(JSONError) -> JSONTape { try keyParser.parse(bytes) }
+
+    func isScattered(_ record: RecordBatch.Record) -> Bool { spans[Int(record.span)].isScattered }
 
     // MARK: - Tables
 

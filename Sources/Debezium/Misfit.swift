@@ -28,7 +28,7 @@ enum Misfit: Error, Equatable {
         case .surrogate: "has half of a surrogate pair"
         case .nul: "has a NUL character, which Postgres can't hold"
         case .document: "isn't JSON"
-        case .bytesNotTold: "is binary as text, and binary.handling.mode isn't told"
+        case .bytesNotTold: "is binary as text, and source.debezium.binary_handling_mode doesn't say which"
         case .element: "has an array element that doesn't read as the element type"
         case .conversion: "was written as another type and doesn't fit"
         case .tooLong: "is longer than the type"

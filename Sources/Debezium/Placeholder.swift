@@ -22,14 +22,22 @@ struct Placeholder {
         pair = Self.escape(Array("{\"".utf8) + content + Array("\":\"".utf8) + content + Array("\"}".utf8))
     }
 
-    /// Whether the value at `i` stands for an unchanged column. `operation` is how the column is written: a JSON null
-    /// is never one, though some types have nothing better.
+    /// Whether the value at `i` stands for an unchanged column. A JSON null is never one, though some types have nothing
+    /// better.
+    ///
+    /// - Parameters:
+    ///   - operation: how the column is written. Each type has forms of its own, and what is another type's form is
+    ///     an honest value.
+    ///   - element: how an array's elements are written; nil where the column isn't known to be one.
     @inline(__always)
-    func matches(_ tape: JSONTape, _ i: Int, _ operation: ColumnPlan.Operation) -> Bool {
+    func matches(
+        _ tape: JSONTape, _ i: Int, _ operation: ColumnPlan.Operation,
+        element: @autoclosure () -> ColumnPlan.Operation?
+    ) -> Bool {
         switch tape.kind(i) {
         case .string: matches(string: tape.rawValue(i), operation)
-        case .array: matches(array: i, tape)
-        case .object: operation != .point && matches(map: i, tape)
+        case .array: matches(array: i, tape, operation == .json ? .json : element())
+        case .object: (operation == .hstore || operation == .json) && matches(map: i, tape)
         default: false
         }
     }
@@ -39,20 +47,28 @@ struct Placeholder {
         if raw.count == escaped.count, equal(raw, escaped) { return true }
         if raw.count == base64.count || raw.count == base64URL.count {
             // In a text column that would be an honest value.
-            if operation == .binary || operation == .json { return equal(raw, base64) || equal(raw, base64URL) }
+            if operation == .binary || operation == .textBytes || operation == .json {
+                return equal(raw, base64) || equal(raw, base64URL)
+            }
         }
         return raw.count == pair.count && (operation == .hstore || operation == .json) && equal(raw, pair)
     }
 
-    private func matches(array i: Int, _ tape: JSONTape) -> Bool {
+    private func matches(array i: Int, _ tape: JSONTape, _ element: ColumnPlan.Operation?) -> Bool {
+        guard let element else { return false }
+        // An array of another type that has the same elements is what it is.
+        let isAny = element == .json
         let count = tape.childCount(i)
-        if count == 1 {
-            let element = i + 1
-            guard tape.kind(element) == .string else { return count == text.count && codes(i, tape) }
-            let raw = tape.rawValue(element)
-            return equal(raw, escaped) || equal(raw, base64) || equal(raw, base64URL) || equal(raw, uuid)
+        if isAny || element == .integer || element == .date, count == text.count, codes(i, tape) { return true }
+        guard count == 1, tape.kind(i + 1) == .string else { return false }
+        let raw = tape.rawValue(i + 1)
+        return switch element {
+        case .string, .document, .loose: equal(raw, escaped)
+        case .binary: equal(raw, base64) || equal(raw, base64URL)
+        case .uuid: equal(raw, uuid)
+        case .json: equal(raw, escaped) || equal(raw, base64) || equal(raw, base64URL) || equal(raw, uuid)
+        default: false
         }
-        return count == text.count && codes(i, tape)
     }
 
     /// Arrays of integers (and of dates) have its bytes as elements.

@@ -26,6 +26,16 @@ extension ValueDecoder {
         }
     }
 
+    func textBytes(_ tape: JSONTape, _ i: Int, _ form: ValueEncoding.Bytes) throws(Misfit) -> Field {
+        let range = try binary(tape, i, form).range
+        let bytes = arena.bytes(range)
+        guard !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else {
+            arena.truncate(to: range.offset)
+            throw .form
+        }
+        return .stretch(.text, range)
+    }
+
     /// Little-endian bytes, most significant bit last; the text has it first. `length` 0: as many as are needed.
     func bits(_ tape: JSONTape, _ i: Int, length: Int) throws(Misfit) -> Field {
         switch tape.kind(i) {

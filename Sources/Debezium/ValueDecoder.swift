@@ -64,6 +64,7 @@ final class ValueDecoder {
         case .uuid: return try uuid(tape, i)
         case .document: return try document(tape, i, plan)
         case .binary: return try binary(tape, i, plan.bytes)
+        case .textBytes: return try textBytes(tape, i, plan.bytes)
         case .bits: return try bits(tape, i, length: Int(plan.parameter))
         case .variableDecimal: return try variableDecimal(tape, i, plan)
         case .hstore: return try hstore(tape, i)

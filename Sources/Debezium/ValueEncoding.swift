@@ -32,6 +32,8 @@ indirect enum ValueEncoding: Hashable, Sendable {
     case bits(length: Int)
     case hstore
     case point
+    /// Of types that Debezium doesn't know (`include.unknown.datatypes`): the bytes of their text.
+    case textBytes(Bytes)
     case array(ValueEncoding)
 
     enum Unit: Int64, Sendable {
@@ -100,7 +102,29 @@ extension ValueEncoding {
         case "money": return .decimal(scale: 2, modes.decimal)
         case "hstore": return .hstore
         case "point": return .point
-        default: return base.hasPrefix("interval") ? .interval : .loose
+        default:
+            if connector == .postgres, isUnknownToDebezium(name) {
+                return .textBytes(modes.binary == .hex ? .hex : .base64)
+            }
+            return base.hasPrefix("interval") ? .interval : .loose
+        }
+    }
+
+    private static func isUnknownToDebezium(_ type: String) -> Bool {
+        let base = parts(of: type).base
+        return ["line", "lseg", "box", "path", "polygon", "circle", "tsquery", "pg_lsn"].contains(base)
+            || base.hasSuffix("multirange")
+    }
+
+    /// What a schema calls bytes (or, in the modes of text, a string) where the column is known to be of a type that
+    /// Debezium doesn't know; else nil.
+    func asTextBytes(for type: ColumnType, modes: EncodingModes) -> ValueEncoding? {
+        guard case .other(let name) = type, Self.isUnknownToDebezium(name) else { return nil }
+        switch (self, modes.binary) {
+        case (.binary(let bytes), _): return .textBytes(bytes)
+        case (.string, .hex): return .textBytes(.hex)
+        case (.string, .base64): return .textBytes(.base64)
+        default: return nil
         }
     }
 

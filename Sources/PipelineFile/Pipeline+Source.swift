@@ -6,6 +6,8 @@ extension Pipeline {
         package var tables = TableSelector()
         /// `snapshot`. Default `initial`.
         package var snapshot = Snapshot.initial
+        /// `debezium`: settings of the connector that its events don't show.
+        package var debezium = Debezium()
 
         package init(_ input: Input) {
             self.input = input
@@ -45,6 +47,45 @@ extension Pipeline {
         case never
         /// Snapshot only.
         case only
+    }
+
+    /// `source.debezium`: what the connector was told that can't be read off its events. The keys have the names of
+    /// Debezium's own, with `_` for `.`.
+    package struct Debezium: Sendable, Equatable {
+        /// `unavailable_value_placeholder`: stands for a TOASTed column that didn't change. As with Debezium, `hex:` and
+        /// digits name its bytes. Default `__debezium_unavailable_value`.
+        package var unavailable_value_placeholder = "__debezium_unavailable_value"
+        /// `decimal_handling_mode`. Default `auto`.
+        package var decimal_handling_mode = DecimalHandling.auto
+        /// `time_precision_mode`. Default `adaptive`.
+        package var time_precision_mode = TimePrecision.adaptive
+        /// `binary_handling_mode`. Default `auto`.
+        package var binary_handling_mode = BinaryHandling.auto
+
+        package init() {}
+    }
+
+    /// `source.debezium.decimal_handling_mode`.
+    package enum DecimalHandling: String, Sendable, CaseIterable {
+        /// Found out from each value, where that can be.
+        case auto
+        case precise, double, string
+    }
+
+    /// `source.debezium.time_precision_mode`.
+    package enum TimePrecision: String, Sendable, CaseIterable {
+        case adaptive
+        case adaptive_time_microseconds
+        case isostring, microseconds, nanoseconds, connect
+    }
+
+    /// `source.debezium.binary_handling_mode`.
+    package enum BinaryHandling: String, Sendable, CaseIterable {
+        /// Base64, or what the events' schema says.
+        case auto
+        case bytes, base64
+        case base64_url_safe = "base64-url-safe"
+        case hex
     }
 
     /// `source.kafka`.

@@ -22,20 +22,20 @@ struct AgentProcess {
     }
 
     private let process = Process()
-    private let output: URL
+    private let outputFile: URL
     private let errors: URL
 
     init(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws {
-        output = folder.appending(path: "out-\(UUID().uuidString)")
+        outputFile = folder.appending(path: "out-\(UUID().uuidString)")
         errors = folder.appending(path: "err-\(UUID().uuidString)")
-        _ = FileManager.default.createFile(atPath: output.path, contents: nil)
+        _ = FileManager.default.createFile(atPath: outputFile.path, contents: nil)
         _ = FileManager.default.createFile(atPath: errors.path, contents: nil)
         process.executableURL = Self.binary
         process.arguments = arguments
         process.currentDirectoryURL = folder
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardOutput = try FileHandle(forWritingTo: outputFile)
         process.standardError = try FileHandle(forWritingTo: errors)
         try process.run()
     }
@@ -47,16 +47,19 @@ struct AgentProcess {
     /// What it has said so far.
     func said() -> String { (try? String(contentsOf: errors, encoding: .utf8)) ?? "" }
 
+    /// What it has written so far.
+    func output() -> String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
+
     func wait() -> Result {
         process.waitUntilExit()
         let status =
             process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
         defer {
-            try? FileManager.default.removeItem(at: output)
+            try? FileManager.default.removeItem(at: outputFile)
             try? FileManager.default.removeItem(at: errors)
         }
         return Result(
-            status: status, output: (try? String(contentsOf: output, encoding: .utf8)) ?? "",
+            status: status, output: output(),
             errors: (try? String(contentsOf: errors, encoding: .utf8)) ?? "")
     }
 

@@ -248,4 +248,30 @@ import Testing
             Corpus.batch(try Corpus.lines("basic_noschema")))
         #expect(batch.events.allSatisfy { $0.version.epoch == ($0.offset < 15 ? 1 : 2) })
     }
+
+    /// Null keys scatter: nobody can tell which of two events of a table without a key was first.
+    @Test func keylessEventsOfSeveralPartitionsAreRefused() throws {
+        func line(_ op: String, lsn: Int, key: String? = nil, place: Int? = nil) -> Corpus.Line {
+            let transaction =
+                place.map { #"{"id":"5:\#(lsn)","total_order":\#($0),"data_collection_order":1}"# } ?? "null"
+            let value =
+                #"{"before":null,"after":{"a":1},"source":{"connector":"postgresql","schema":"s","table":"\#(key == nil ? "log" : "t")","#
+                + #""txId":5,"lsn":\#(lsn),"sequence":"[\"90\",\"\#(lsn)\"]"},"op":"\#(op)","ts_ms":1,"transaction":\#(transaction)}"#
+            return Corpus.Line(topic: "x", key: key.map { Array($0.utf8) }, value: Array(value.utf8))
+        }
+        let lines = [
+            line("r", lsn: 90), line("c", lsn: 100), line("c", lsn: 101, place: 1),
+            line("c", lsn: 102, key: #"{"a":1}"#),
+        ]
+        let configuration = DecoderConfiguration { TableChoice(target: $0.table, types: ["a": .integer]) }
+        let single = try DebeziumDecoder(configuration: configuration)
+        #expect(single.decode(Corpus.batch(lines)).quarantined.isEmpty)
+
+        let several = try DebeziumDecoder(configuration: configuration)
+        several.restore([TopicPartition(topic: "x", partition: 0): nil, TopicPartition(topic: "x", partition: 1): nil])
+        let batch = several.decode(Corpus.batch(lines))
+        #expect(batch.quarantined.map(\.offset) == [1], "\(batch.reasons)")
+        #expect(batch.reasons.first?.contains("no transaction metadata") == true)
+        #expect(batch.events.count == 3 && batch.read.reduce(0, +) == 4)
+    }
 }

@@ -194,8 +194,27 @@ import Testing
         #expect(try Self.read(text, "text") == text)
         #expect(try Self.read(text, "json") == "unchanged")
         #expect(try Self.read(#""X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==""#, "text", operation: "u") != "unchanged")
+        // The form of another type is an honest value.
+        for (json, type) in [
+            (#"["X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="]"#, "text[]"),
+            (#"["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]"#, "text[]"), (codes, "double precision[]"),
+            (codes, "numeric[]"), (#"["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]"#, "jsonb"), ("[\(text)]", "jsonb"),
+            (#"{"__debezium_unavailable_value":"__debezium_unavailable_value"}"#, "jsonb"),
+        ] {
+            #expect(try Self.read(json, type, operation: "u") != "unchanged", "\(type)")
+        }
         // MySQL has no such thing.
         #expect(try Self.read(text, "text", connector: "mysql", operation: "u") == text)
+    }
+
+    @Test func typesThatDebeziumDoesNotKnowAreTheBytesOfTheirText() throws {
+        #expect(try Self.read(#""KDIuMCwyLjApLCgwLjAsMC4wKQ==""#, "box") == #""(2.0,2.0),(0.0,0.0)""#)
+        #expect(try Self.read(#""e1sxLDMpLFs1LDgpfQ==""#, "int4multirange") == #""{[1,3),[5,8)}""#)
+        var modes = EncodingModes()
+        modes.binary = .hex
+        #expect(try Self.read(#""31362f4233373444383438""#, "pg_lsn", modes: modes) == #""16/B374D848""#)
+        #expect(try Self.read(#""__debezium_unavailable_value""#, "path", modes: modes, operation: "u") == "unchanged")
+        #expect(try Self.read(#""ff""#, "path", modes: modes).contains("doesn't read"))
     }
 
     @Test func nameUUIDsAreJavas() {

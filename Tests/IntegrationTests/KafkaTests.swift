@@ -31,7 +31,7 @@ import Testing
                   kafka:
                     brokers: \(broker.bootstrap)
                     topics: ["shop.*"]
-                    properties: { fetch.wait.max.ms: 10 }
+                    properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000 }
                 \(more)
                 """, folder: folder)
     }

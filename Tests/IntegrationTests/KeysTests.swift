@@ -217,6 +217,59 @@ import Testing
             ])
     }
 
+    /// A preset for one table alone, and names of one's own for all.
+    @Test(arguments: Engine.allCases) func metadataColumnsPerTableAndForAll(engine: Engine) async throws {
+        for (preset, name) in [
+            ("default", "is_deleted"), ("fivetran", "_fivetran_deleted"), ("airbyte", "_ab_cdc_deleted_at"),
+            ("peerdb", "_PEERDB_IS_DELETED"),
+        ] {
+            let run = try await run(
+                "metat_\(preset)", engine,
+                rest: """
+                    metadata_columns: { is_deleted: gone, deleted_at: "gone at", _source_updated_at: seen, _loaded_at: here }
+                    tables: [{ source: public.orders, metadata_columns: \(preset) }]
+                    """)
+            let condition = preset == "airbyte" ? "is not null" : ""
+            let live = try await rows(
+                run, "select id from metat_\(preset).orders where \"\(name)\" \(condition) order by id")
+            #expect(live == [["1"]], "\(preset)")
+            let others = try await rows(
+                run, "select id, gone, \"gone at\", seen is not null, here is not null from metat_\(preset).secrets")
+            #expect(others == [["9", "false", nil, "true", "true"]], "\(preset)")
+        }
+    }
+
+    /// `schema__table` where the schema isn't the default one.
+    @Test(arguments: Engine.allCases) func targetsOfOtherSchemas(engine: Engine) async throws {
+        let other = Self.line("c", 70, id: 9, table: "people").replacing(
+            "\\\"schema\\\":\\\"public", with: "\\\"schema\\\":\\\"crm")
+        let run = try await run("targets", engine, lines: [Self.orders[0], other])
+        #expect(try await tables(run) == ["crm__people", "orders"])
+        #expect(try await rows(run, "select id from targets_live.crm__people") == [["9"]])
+    }
+
+    @Test(arguments: Engine.allCases) func whereIsALanguage(engine: Engine) async throws {
+        for (index, (condition, ids)) in [
+            ("amount > 6 or status = 'draft'", ["2", "3"]), ("not (amount < 6)", ["2"]),
+            ("status in ('draft', 'new')", ["3"]), ("email is not null and card like '41%'", ["2", "3"]),
+            ("email is null", []), ("amount = 7 and status <> 'draft'", ["2"]),
+        ].enumerated() {
+            let run = try await run(
+                "wh\(index)", engine, sourceKeys: "  include: [public.orders]",
+                rest: "tables:\n  - source: public.orders\n    where: \"\(condition)\"")
+            let live = try await rows(run, "select id from wh\(index)_live.orders order by id")
+            #expect(live.map { $0[0] } == ids, "\(condition)")
+        }
+    }
+
+    /// The engine's own keys.
+    @Test func duckDBIsGivenItsMemory() async throws {
+        let run = try await run("limited", .duckdb)
+        let limit = try await rows(run, "select current_setting('memory_limit')")[0][0]
+        #expect(limit?.hasPrefix("256") == true, "\(limit ?? "")")
+        #expect(FileManager.default.fileExists(atPath: run.folder.path("limited.duckdb")))
+    }
+
     @Test(arguments: Engine.allCases) func layers(engine: Engine) async throws {
         let noRaw = try await run("noraw", engine, rest: "layers: { raw: false }")
         #expect(try await rows(noRaw, "select id from noraw_live.orders order by id") == [["2"], ["3"]])

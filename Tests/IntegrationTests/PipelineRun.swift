@@ -26,6 +26,40 @@ actor SharedServer {
     }
 }
 
+/// How many pipelines run beside each other: more would only wait for two cores and one server's connections.
+actor Turns {
+    static let shared = Turns(free: 4)
+    private var free: Int
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    init(free: Int) { self.free = free }
+
+    nonisolated func one<R: Sendable>(_ body: () async throws -> R) async rethrows -> R {
+        await take()
+        do {
+            let result = try await body()
+            await give()
+            return result
+        } catch {
+            await give()
+            throw error
+        }
+    }
+
+    private func take() async {
+        guard free == 0 else {
+            free -= 1
+            return
+        }
+        await withCheckedContinuation { waiting.append($0) }
+    }
+
+    private func give() {
+        guard waiting.isEmpty else { return waiting.removeFirst().resume() }
+        free += 1
+    }
+}
+
 /// A folder of a test's own.
 final class TestFolder: Sendable {
     let url: URL
@@ -37,6 +71,16 @@ final class TestFolder: Sendable {
 
     deinit { try? FileManager.default.removeItem(at: url) }
     func path(_ name: String) -> String { url.appending(path: name).path }
+
+    func write(_ lines: some Collection<Data>, to name: String) throws {
+        var data = Data()
+        data.reserveCapacity(lines.reduce(0) { $0 + $1.count + 1 })
+        for line in lines {
+            data.append(line)
+            data.append(0x0A)
+        }
+        try data.write(to: URL(fileURLWithPath: path(name)))
+    }
 }
 
 /// A pipeline that a test runs in this process, as often as it likes.
@@ -76,6 +120,7 @@ struct PipelineRun: Sendable {
         let setup = try setup
         let warehouse = setup.makeWarehouse()
         let status = AgentStatus()
+        let catalog = try await setup.readCatalog()
         do {
             try await warehouse.open(readOnly: false)
             let source = try setup.makeSource(warehouse)
@@ -85,7 +130,7 @@ struct PipelineRun: Sendable {
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
             ) { known in
-                try setup.makeDecoder(known: known, catalog: nil)
+                try setup.makeDecoder(known: known, catalog: catalog)
             }
             do {
                 try await replicator.run()

@@ -15,6 +15,10 @@ import Testing
         #expect(kafka.properties.isEmpty)
         #expect(pipeline.source.tables == TableSelector(include: ["*.*"]))
         #expect(pipeline.source.snapshot == .initial)
+        let debezium = pipeline.source.debezium
+        #expect(debezium.unavailable_value_placeholder == "__debezium_unavailable_value")
+        #expect(debezium.decimal_handling_mode == .auto && debezium.binary_handling_mode == .auto)
+        #expect(debezium.time_precision_mode == .adaptive)
         let duckdb = try #require(pipeline.duckdb)
         #expect(duckdb.path == "shop.duckdb")
         #expect(duckdb.memory_limit == .mebibytes(512))

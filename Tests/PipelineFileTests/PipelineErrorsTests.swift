@@ -107,6 +107,34 @@ import Testing
     }
 
     @Test(arguments: [
+        (
+            "decimal_handling_mode: exact",
+            "5: source.debezium.decimal_handling_mode: exact is none of auto, precise, double, string"
+        ),
+        (
+            "time_precision_mode: fine",
+            "5: source.debezium.time_precision_mode: fine is none of adaptive, adaptive_time_microseconds, isostring, microseconds, nanoseconds, connect"
+        ),
+        (
+            "binary_handling_mode: base64url",
+            "5: source.debezium.binary_handling_mode: base64url is none of auto, bytes, base64, base64-url-safe, hex"
+        ),
+        (
+            "unavailable_value_placeholder: \"\"",
+            "5: source.debezium.unavailable_value_placeholder: this can't be empty"
+        ),
+        (
+            "unavailable_value_placeholder: hex:c3",
+            "5: source.debezium.unavailable_value_placeholder: behind hex: there are no pairs of hex digits that are UTF-8"
+        ),
+        ("decimal.handling.mode: string", "5: source.debezium.decimal.handling.mode: there is no such key"),
+    ])
+    func oneProblemOfDebezium(key: String, problem: String) {
+        let text = "pipeline: p\nsource:\n  file: { path: f }\n  debezium:\n    \(key)\nwarehouse: { duckdb: {} }"
+        #expect(problems(text) == [problem])
+    }
+
+    @Test(arguments: [
         ("brokers: b", "2: source.kafka.topics: no topic is named"),
         ("topics: [t]", "2: source.kafka.brokers: no broker is named"),
         ("brokers: b, topics: []", "2: source.kafka.topics: no topic is named"),

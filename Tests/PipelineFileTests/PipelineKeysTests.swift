@@ -58,6 +58,23 @@ import Testing
         #expect(try parse(text).source.snapshot.rawValue == word)
     }
 
+    @Test func debezium() throws {
+        let keys = """
+            unavailable_value_placeholder: "%%MISSING%%", decimal_handling_mode: string,
+              time_precision_mode: adaptive_time_microseconds, binary_handling_mode: base64-url-safe
+            """
+        for input in ["kafka: { brokers: b, topics: [t] }", "file: { path: f }"] {
+            let text = "pipeline: p\nsource: { \(input), debezium: { \(keys) } }\nwarehouse: { duckdb: {} }"
+            let debezium = try parse(text).source.debezium
+            #expect(debezium.unavailable_value_placeholder == "%%MISSING%%")
+            #expect(debezium.decimal_handling_mode == .string)
+            #expect(debezium.time_precision_mode == .adaptive_time_microseconds)
+            #expect(debezium.binary_handling_mode == .base64_url_safe)
+        }
+        let hex = "pipeline: p\nsource: { file: { path: f }, debezium: { unavailable_value_placeholder: hex:c3A9 } }"
+        #expect(try parse(hex + "\nwarehouse: { duckdb: }").source.debezium.unavailable_value_placeholder == "é")
+    }
+
     @Test(arguments: ["error", "adopt", "replace"])
     func existing(word: String) throws {
         let pipeline = try parse(minimal("tables: [{ source: a.b, existing: \(word) }]"))

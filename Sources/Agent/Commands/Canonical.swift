@@ -50,6 +50,12 @@ enum Canonical {
         case .json, .jsonb: return (try? JSONValue(parsing: text)).map(json) ?? text
         case .array(let element): return array(text, element)
         case .unknown: return (try? JSONValue(parsing: text)).map(json) ?? json(.string(text))
+        case .other("point"), .other("line"), .other("lseg"), .other("box"), .other("path"), .other("polygon"),
+            .other("circle"):
+            return geometry(text)
+        case .other("hstore"):
+            let value = try? JSONValue(parsing: text)
+            return json(value?.members == nil ? HstoreReading(text)?.value ?? .string(text) : value ?? .null)
         case .text, .other: return text
         }
     }
@@ -79,6 +85,22 @@ enum Canonical {
         }
         let significant = digits.drop { $0 == 0x30 }
         return significant.isEmpty ? "0" : "\(sign)\(String(decoding: significant, as: UTF8.self))e\(exponent)"
+    }
+
+    /// `[(1.0,2.0)]` and `[(1,2)]` are one path.
+    private static func geometry(_ text: String) -> String {
+        var out = ""
+        var number = ""
+        for character in text {
+            if character.isNumber || "+-.eE".contains(character) {
+                number.append(character)
+                continue
+            }
+            if !number.isEmpty { out += decimal(number) }
+            number = ""
+            out.append(character)
+        }
+        return out + (number.isEmpty ? "" : decimal(number))
     }
 
     private static func special(_ text: String) -> String? {
@@ -124,6 +146,45 @@ extension JSONValue {
         }
     }
     fileprivate var isArray: Bool { if case .array = self { true } else { false } }
+}
+
+/// `"a"=>"1", "b"=>NULL` as a JSON object.
+private struct HstoreReading {
+    private(set) var value = JSONValue.null
+    private var rest: Substring.UnicodeScalarView
+
+    init?(_ text: String) {
+        rest = text[...].unicodeScalars
+        var members: [JSONValue.Member] = []
+        while !rest.isEmpty {
+            guard let key = quoted(), take("=>") else { return nil }
+            if take("NULL") {
+                members.append((key, .null))
+            } else {
+                guard let value = quoted() else { return nil }
+                members.append((key, .string(value)))
+            }
+            guard rest.isEmpty || take(", ") else { return nil }
+        }
+        value = .object(members)
+    }
+
+    private mutating func take(_ text: String) -> Bool {
+        guard rest.starts(with: text.unicodeScalars) else { return false }
+        rest.removeFirst(text.unicodeScalars.count)
+        return true
+    }
+
+    private mutating func quoted() -> String? {
+        guard take("\"") else { return nil }
+        var text = String.UnicodeScalarView()
+        while let scalar = rest.popFirst() {
+            if scalar == "\"" { return String(text) }
+            guard let next = scalar == "\\" ? rest.popFirst() : scalar else { return nil }
+            text.append(next)
+        }
+        return nil
+    }
 }
 
 /// `{1,NULL,"a b",{…}}` as JSON of strings.

@@ -133,14 +133,8 @@ extension CheckCommand {
                     "the connector sends a column's default where the source has NULL, and nothing can tell them apart",
                     remedy: "value.converter.replace.null.with.default=false in the connector's configuration"))
         }
-        let widest = sample.topics.compactMap { partitions[$0] }.max() ?? 1
-        if definition.isKeyless, !definition.columns.isEmpty, widest > 1, !sample.hasTransactions {
-            findings.append(
-                Finding(
-                    .error, name,
-                    "the table has no key and its topic has \(widest) partitions: the order of its events can't be told",
-                    remedy: "provide.transaction.metadata=true in the connector's configuration, or a key in `tables:`")
-            )
+        if definition.isKeyless, !definition.columns.isEmpty {
+            findings += keyless(name, sample, partitions: sample.topics.compactMap { partitions[$0] }.max() ?? 1)
         }
         if !setup.pipeline.layers.raw {
             let filtered = definition.isFiltered ? ", and rows whose `where` hangs on one aren't judged right" : ""
@@ -149,6 +143,42 @@ extension CheckCommand {
                     .warning, name,
                     "without the raw layer, unchanged (TOAST) columns of rows that moved to another key stay empty\(filtered)",
                     remedy: "layers: { raw: true }"))
+        }
+        return findings
+    }
+
+    /// What can't be told of a table without a key (semantics 1).
+    private static func keyless(_ name: String, _ sample: RecordSample, partitions: Int) -> [Finding] {
+        let metadata = "provide.transaction.metadata=true in the connector's configuration"
+        var findings: [Finding] = []
+        if partitions > 1, !sample.hasTransactions {
+            findings.append(
+                Finding(
+                    sample.hasStreamed ? .error : .warning, name,
+                    "the table has no key and its topic has \(partitions) partitions: the order of its events can't be told"
+                        + (sample.hasStreamed
+                            ? ", and they are refused" : "; without transaction metadata they will be refused"),
+                    remedy: "\(metadata), one partition for the topic, or a key in `tables:`"))
+        }
+        findings.append(
+            sample.lacksBefore
+                ? Finding(
+                    .error, name,
+                    "the table has no key and its events no full before-images: its updates and deletes can't be applied",
+                    remedy: "ALTER TABLE … REPLICA IDENTITY FULL at the source, or a key in `tables:`")
+                : Finding(
+                    .ok, name, "without a key, its updates and deletes can be applied with full before-images only"))
+        findings.append(
+            Finding(
+                .warning, name,
+                "without a key, a snapshot read that is delivered again at another offset can't be told from a second equal row",
+                remedy: "a key in `tables:`, or snapshot.mode=no_data once the table was read"))
+        if !sample.hasTransactions {
+            findings.append(
+                Finding(
+                    .warning, name,
+                    "without a key, a redelivery that begins inside a run of equal rows can't be told from more of them",
+                    remedy: metadata))
         }
         return findings
     }

@@ -68,6 +68,10 @@ package struct ExpectedTables: Sendable {
             let name = quoted(column.name)
             switch (engine, column.type) {
             case ("duckdb", .bytea): return "'\\x' || lower(hex(\(name))) AS \(name)"
+            case ("duckdb", .array(.bytea)):
+                return
+                    "CAST(to_json(list_transform(\(name), lambda b: '\\x' || lower(hex(b)))) AS VARCHAR) AS \(name)"
+            case ("duckdb", .other("hstore")): return "CAST(to_json(\(name)) AS VARCHAR) AS \(name)"
             case ("duckdb", .array):
                 return
                     "CASE WHEN \(name) IS NULL THEN NULL ELSE CAST(to_json(CAST(\(name) AS VARCHAR[])) AS VARCHAR) END AS \(name)"

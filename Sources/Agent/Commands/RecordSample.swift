@@ -10,6 +10,8 @@ struct RecordSample {
     var mayReplaceNulls = false
     var hasTransactions = false
     var hasStreamed = false
+    /// An update or delete has no before-image.
+    var lacksBefore = false
 
     /// Sums up by source table; records of no table (heartbeats, tombstones) are left out.
     static func byTable(_ batches: [RecordBatch]) -> [TableID: RecordSample] {
@@ -39,6 +41,7 @@ struct RecordSample {
         if payload["transaction"]?.isNull == false { hasTransactions = true }
         guard op != "r" else { return }
         hasStreamed = true
+        if op == "u" || op == "d", payload["before"]?.isNull != false { lacksBefore = true }
         if source["snapshot"]?.string == "false" { mayReplaceNulls = true }
     }
 }

@@ -67,7 +67,7 @@ package struct RunCommand: Sendable {
     private func finish(_ setup: PipelineSetup, _ status: AgentStatus, _ context: CommandContext) -> Int32 {
         let snapshot = status.current
         let report = StatusReport(snapshot, layout: setup.layout, isRunning: false, now_us: Moment.now_us())
-        if untilEnd {
+        if untilEnd || context.json {
             context.console.result(context.json ? report.json.serialized : report.text(context.console))
         } else {
             context.logger.info(

@@ -113,6 +113,8 @@ package struct PipelineSetup: Sendable {
             guard let columns = pipeline.table(source: table.description)?.columns else { return false }
             return !columns.exclude.isEmpty || !columns.hash.isEmpty
         }
+        configuration.placeholder = pipeline.source.debezium.unavailable_value_placeholder
+        configuration.modes = EncodingModes(pipeline.source.debezium)
         switch pipeline.source.snapshot {
         case .initial: break
         case .never: configuration.operations.remove(.read)
@@ -189,6 +191,35 @@ package struct PipelineSetup: Sendable {
                 remedy: "drop the pipeline's tables and replicate anew, or take the column off `exclude`",
                 table: definition.source)
         }
+    }
+}
+
+extension EncodingModes {
+    init(_ settings: Pipeline.Debezium) {
+        self.init()
+        decimal =
+            switch settings.decimal_handling_mode {
+            case .auto: .automatic
+            case .precise: .precise
+            case .double: .double
+            case .string: .string
+            }
+        time =
+            switch settings.time_precision_mode {
+            // ISO texts are told by their form.
+            case .adaptive, .isostring: .adaptive
+            case .adaptive_time_microseconds: .adaptiveTimeMicroseconds
+            case .microseconds: .microseconds
+            case .nanoseconds: .nanoseconds
+            case .connect: .connect
+            }
+        binary =
+            switch settings.binary_handling_mode {
+            case .auto: .automatic
+            // Both alphabets are read.
+            case .bytes, .base64, .base64_url_safe: .base64
+            case .hex: .hex
+            }
     }
 }
 

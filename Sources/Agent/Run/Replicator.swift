@@ -166,6 +166,23 @@ package actor Replicator {
         let lost = try await source.begin(checkpoints)
         logger.info("reading \(partitions.count - lost.count) partitions")
         try report(lost)
+        try await keepStarts(of: checkpoints)
+    }
+
+    /// Where a first start begins (the end, a time, another group's offset) is decided once: what comes until a first
+    /// batch is durable would be skipped by deciding it again.
+    private func keepStarts(of checkpoints: [Checkpoint]) async throws {
+        let reading = await source.readPositions()
+        let advances = checkpoints.compactMap { checkpoint in
+            checkpoint.position == nil
+                ? reading[checkpoint.partition].map {
+                    CheckpointAdvance(
+                        partition: checkpoint.partition, from: nil, to: $0, token: checkpoint.token, spans: [])
+                } : nil
+        }
+        guard !advances.isEmpty else { return }
+        try await commit(ChangeBatch(), advances, .whole)
+        for advance in advances { positions[advance.partition] = .some(advance.to) }
     }
 
     private func giveBack(_ partitions: [TopicPartition], lost: Bool) async throws {

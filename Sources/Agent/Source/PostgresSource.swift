@@ -191,7 +191,10 @@ package actor PostgresSource: RecordSource {
         return [partition: try await control.with { try $0.position() }]
     }
 
-    package func readPositions() async -> [TopicPartition: Int64] { [partition: durable.withLock { $0.position }] }
+    /// None before the first checkpoint, which the source makes itself.
+    package func readPositions() async -> [TopicPartition: Int64] {
+        firstPosition == nil ? [partition: durable.withLock { $0.position }] : [:]
+    }
 
     package func lag() async -> [TopicPartition: Int64] {
         let position = durable.withLock { $0.position }

@@ -4,12 +4,15 @@ enum Keys {
         "pipeline", "source", "warehouse", "layers", "metadata_columns", "tables", "schema_changes", "sweeps", "alerts",
         "lineage", "batch", "agent",
     ]
-    static let source = ["kafka", "postgres", "file", "include", "exclude", "snapshot"]
+    static let source = ["kafka", "postgres", "file", "include", "exclude", "snapshot", "debezium"]
     static let kafka = [
         "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "properties",
     ]
     static let postgresSource = ["url", "publication", "slot", "copy_workers"]
     static let file = ["path"]
+    static let debezium = [
+        "unavailable_value_placeholder", "decimal_handling_mode", "time_precision_mode", "binary_handling_mode",
+    ]
     static let warehouse = ["duckdb", "postgres", "clickhouse", "schemas"]
     static let duckdb = ["path", "memory_limit", "library"]
     static let postgres = ["url"]
@@ -24,8 +27,8 @@ enum Keys {
     static let agent = ["listen", "token", "dir"]
 
     private static let all: [(path: String, keys: [String])] = [
-        ("", root), ("source", source), ("source.kafka", kafka),
-        ("source.postgres", postgresSource), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
+        ("", root), ("source", source), ("source.kafka", kafka), ("source.postgres", postgresSource),
+        ("source.debezium", debezium), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
         ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
     ]
 

@@ -22,6 +22,7 @@ extension PipelineDecoder {
         let file = self.file(section)
         let tables = selector(section)
         let snapshot = section.choice("snapshot", Pipeline.Snapshot.self)
+        let debezium = self.debezium(section)
         guard
             let input = kafka.map(Pipeline.Input.kafka) ?? postgres.map(Pipeline.Input.postgres)
                 ?? file.map(Pipeline.Input.file)
@@ -29,6 +30,7 @@ extension PipelineDecoder {
         var source = Pipeline.Source(input)
         source.tables = tables
         source.snapshot = snapshot ?? .initial
+        source.debezium = debezium
         return source
     }
 

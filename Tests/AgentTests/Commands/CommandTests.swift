@@ -167,4 +167,74 @@ struct CommandTests {
         #expect(!b.mayReplaceNulls && b.withSchema == 0 && b.hasTransactions && b.records == 2)
         #expect(samples.count == 2)
     }
+
+    // MARK: check, of a table without a key
+
+    /// Findings of `public.log`, whose records stand in a topic of so many partitions.
+    private func findings(of values: [String], partitions: Int) async throws -> [Finding] {
+        let pipeline = try Pipeline.parse(
+            text: """
+                pipeline: shop
+                source: { kafka: { brokers: b, topics: [t] } }
+                warehouse: { duckdb: {} }
+                tables: [{ source: public.log, columns: { types: { a: int } } }]
+                """, file: "millrace.yaml", environment: [:])
+        let batch = RecordBatch()
+        let span = batch.span(of: TopicPartition(topic: "t", partition: 0), startingAt: 0)
+        for (offset, value) in values.enumerated() {
+            Array(value.utf8).withUnsafeBytes { batch.append(span: span, offset: Int64(offset), key: nil, value: $0) }
+        }
+        batch.advance(span: span, to: Int64(values.count))
+        let setup = PipelineSetup(pipeline, logger: Logger(label: "test"))
+        return try await CheckCommand.tables(setup, nil, nil, [], [batch], ["t": partitions])
+            .filter { $0.subject == "public.log" }
+    }
+
+    private func keyless(_ op: String, before: String = "null", after: String = "null", transaction: String = "null")
+        -> String
+    {
+        """
+        {"before":\(before),"after":\(after),"source":{"connector":"postgresql","ts_ms":1000,"snapshot":null,\
+        "schema":"public","table":"log","txId":5,"lsn":100,"sequence":"[\\"90\\",\\"100\\"]"},"op":"\(op)","ts_ms":1001,\
+        "transaction":\(transaction)}
+        """
+    }
+
+    private static let inTransaction = #"{"id":"5:100","total_order":1,"data_collection_order":1}"#
+
+    @Test("What can't be told of a table without a key is said")
+    func keylessTable() async throws {
+        let insert = keyless("c", after: #"{"a":1}"#)
+        let found = try await findings(of: [insert], partitions: 1)
+        #expect(found.allSatisfy { $0.level != .error })
+        let warnings = found.filter { $0.level == .warning }.map(\.message)
+        #expect(warnings.contains { $0.contains("snapshot read") && $0.contains("delivered again") }, "\(warnings)")
+        #expect(warnings.contains { $0.contains("begins inside a run of equal rows") }, "\(warnings)")
+        #expect(found.contains { $0.level == .ok && $0.message.contains("full before-images only") })
+        // With transaction metadata each twin has a place of its own.
+        let named = try await findings(
+            of: [keyless("c", after: #"{"a":1}"#, transaction: Self.inTransaction)], partitions: 3)
+        #expect(named.allSatisfy { $0.level != .error && !$0.message.contains("run of equal rows") }, "\(named)")
+    }
+
+    @Test("A table without a key on several partitions is refused")
+    func keylessTableScattered() async throws {
+        let errors = try await findings(of: [keyless("c", after: #"{"a":1}"#)], partitions: 3)
+            .filter { $0.level == .error }
+        #expect(errors.count == 1 && errors[0].message.contains("3 partitions"))
+        #expect(errors.first?.remedy?.contains("provide.transaction.metadata=true") == true)
+        // Snapshot reads don't show whether there will be metadata.
+        let reads = try await findings(of: [keyless("r", after: #"{"a":1}"#)], partitions: 3)
+        #expect(reads.allSatisfy { $0.level != .error })
+        #expect(reads.contains { $0.level == .warning && $0.message.contains("3 partitions") })
+    }
+
+    @Test("A table without a key and without before-images is an error")
+    func keylessTableWithoutBefore() async throws {
+        let update = keyless("u", after: #"{"a":1}"#)
+        let errors = try await findings(of: [keyless("c", after: #"{"a":1}"#), update], partitions: 1)
+            .filter { $0.level == .error }
+        #expect(errors.count == 1 && errors[0].message.contains("before-images"), "\(errors)")
+        #expect(errors.first?.remedy?.contains("REPLICA IDENTITY FULL") == true)
+    }
 }

@@ -32,6 +32,9 @@ struct ExpectedTablesTests {
         ("[1.50]", "[\"1.5\"]", .array(.numeric(precision: 5, scale: 2))),
         ("{\"a\": 1}", "{\"a\":1}", .unknown), ("\"x\"", "\"x\"", .unknown), ("\"x\"", "x", .unknown),
         ("\"AbC0\"", "abc0", .uuid), ("\"1.5\"", "1.5", .real), ("\"$1.00\"", "$1.00", .other("money")),
+        ("\"[(1,2),(3.5,-4)]\"", "[(1.0,2.0),(3.50,-4.0)]", .other("path")),
+        ("{\"b\": \"x \\\"y\", \"a\": null}", "\"a\"=>NULL, \"b\"=>\"x \\\"y\"", .other("hstore")),
+        ("{\"b\": \"1\", \"a\": null}", "{\"a\":null,\"b\":\"1\"}", .other("hstore")), ("{}", "", .other("hstore")),
     ]
 
     static let different: [(String, String?, ColumnType)] = [
@@ -45,7 +48,9 @@ struct ExpectedTablesTests {
         ("{\"a\": 1.5}", "{\"a\": 1.50}", .jsonb), ("{\"a\": \"1\"}", "{\"a\": 1}", .jsonb),
         ("[1, 2]", "{2,1}", .array(.integer)),
         ("[null]", "{\"NULL\"}", .array(.text)), ("\"\\\\xde\"", "\\xdf", .bytea),
-        ("\"12:30:00+00\"", "12:30:00+01", .timetz),
+        ("\"12:30:00+00\"", "12:30:00+01", .timetz), ("\"(1,2)\"", "(1,2.5)", .other("point")),
+        ("\"(1,2)\"", "[1,2]", .other("point")), ("{\"a\": \"1\"}", "\"a\"=>\"2\"", .other("hstore")),
+        ("{\"a\": null}", "\"a\"=>\"NULL\"", .other("hstore")),
     ]
 
     @Test("are equal whoever wrote them", arguments: equal)
