@@ -42,11 +42,14 @@ import ThrowawayPostgres
         #expect(try await slots(source, run).isEmpty)
 
         // Once more: what was deleted meanwhile is in no snapshot, and is marked all the same.
-        try await source.sql("DELETE FROM a WHERE id % 3 = 0; UPDATE a SET v = 'w' WHERE id < 100; DELETE FROM c WHERE ctid = (SELECT min(ctid) FROM c)")
+        try await source.sql(
+            "DELETE FROM a WHERE id % 3 = 0; UPDATE a SET v = 'w' WHERE id < 100; DELETE FROM c WHERE ctid = (SELECT min(ctid) FROM c)"
+        )
         #expect(try await backfill(run) == 0)
         try await source.expectEqual(run, tables, "again")
         let deleted = try await run.looking { warehouse, layout in
-            try await warehouse.query("select count(*) from \(layout.current).a where is_deleted", rows_max: 1).rows[0][0]
+            try await warehouse.query("select count(*) from \(layout.current).a where is_deleted", rows_max: 1).rows[0][
+                0]
         }
         #expect(deleted == "10000")
 
@@ -73,7 +76,8 @@ import ThrowawayPostgres
             while !Task.isCancelled {
                 turn += 1
                 try await source.sql(
-                    "UPDATE a SET v = v + 1 WHERE id % 97 = \(turn % 97); DELETE FROM a WHERE id = \(turn * 3); INSERT INTO a VALUES (\(100_000 + turn), 1)")
+                    "UPDATE a SET v = v + 1 WHERE id % 97 = \(turn % 97); DELETE FROM a WHERE id = \(turn * 3); INSERT INTO a VALUES (\(100_000 + turn), 1)"
+                )
             }
         }
         // Verified as of a snapshot, whoever writes meanwhile.
@@ -91,7 +95,8 @@ import ThrowawayPostgres
     /// A difference is found: the checksum isn't a formality.
     @Test func aDifferenceIsExitFour() async throws {
         let source = try await SourceDatabase(
-            "filldiff", "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'v' FROM generate_series(1, 100) i")
+            "filldiff",
+            "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'v' FROM generate_series(1, 100) i")
         let run = try await source.pipeline(.postgres)
         #expect(try await backfill(run, follow: true) == 0)
         let warehouse = try await SharedServer.shared.theServer()

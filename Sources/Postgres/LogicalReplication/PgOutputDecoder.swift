@@ -152,7 +152,8 @@ package final class PgOutputDecoder: RecordDecoder {
         if let table = copying?.table, table.choice != nil { use(table) }
         copiedRow = 0
         copiedPart = Hash128()
-        copiedPart.add(record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : records.arena.bytes(record.key))
+        copiedPart.add(
+            record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : records.arena.bytes(record.key))
     }
 
     /// A truncate just below the snapshot's reads.

@@ -75,7 +75,8 @@ package final class SourceServer {
     package func slot(_ name: String) throws -> Slot? {
         let reason =
             facts.serverVersion >= 170000
-            ? "invalidation_reason" : facts.serverVersion >= 160000 ? "CASE WHEN conflicting THEN 'conflict' END" : "NULL"
+            ? "invalidation_reason"
+            : facts.serverVersion >= 160000 ? "CASE WHEN conflicting THEN 'conflict' END" : "NULL"
         let status = facts.serverVersion >= 130000 ? "wal_status" : "NULL"
         let rows = try session.query(
             """

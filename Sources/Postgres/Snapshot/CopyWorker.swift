@@ -142,7 +142,8 @@ extension ReplicationError {
             }
         let remedy =
             error.remedy
-            ?? (kind == .passing ? "see that the source runs, and that source.postgres.url names it: millrace check" : nil)
+            ?? (kind == .passing
+                ? "see that the source runs, and that source.postgres.url names it: millrace check" : nil)
         self.init(kind, "the source: \(error.description)", remedy: remedy)
     }
 }
