@@ -187,7 +187,9 @@ enum Shell {
     }
 
     static func run(_ program: String, _ arguments: [String], input: String) async throws -> String {
-        try await withCheckedThrowingContinuation { continuation in
+        // The program may end before it has read all.
+        signal(SIGPIPE, SIG_IGN)
+        return try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async {
                 let process = Process()
                 process.executableURL = URL(fileURLWithPath: program)

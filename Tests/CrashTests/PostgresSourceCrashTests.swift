@@ -30,11 +30,14 @@ import ThrowawayPostgres
         """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
     }
 
-    private func until(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(180)
+    private func until(
+        _ what: String, within limit: Duration = .seconds(180), every pause: Duration = .milliseconds(100),
+        _ condition: () async throws -> Bool
+    ) async throws {
+        let deadline = ContinuousClock.now + limit
         while try await !condition() {
             try #require(ContinuousClock.now < deadline, "waited too long until \(what)")
-            try await Task.sleep(for: .milliseconds(100))
+            try await Task.sleep(for: pause)
         }
     }
 
@@ -137,7 +140,9 @@ import ThrowawayPostgres
             "INSERT INTO t SELECT i, 'value number ' || i, i * 0.5, now() FROM generate_series(1, \(rows)) i")
         var peak_kB = 0
         var partial = 0
-        try await until("all of it is there") {
+        // Counting reads every row that isn't committed yet, too: not so often that it takes the time.
+        let patience = Duration.seconds(180 + rows / 4000)
+        try await until("all of it is there", within: patience, every: .milliseconds(min(5000, max(100, rows / 1000)))) {
             peak_kB = max(peak_kB, Self.residentPeak_kB(agent.pid))
             let count =
                 Int(

@@ -1,6 +1,7 @@
 import Agent
 import Foundation
 import JSON
+import Kafka
 import Logging
 import Replication
 import Testing
@@ -89,6 +90,92 @@ import ThrowawayPostgres
         #expect(made == ["a"])
         await #expect { _ = try await backfill(run, tables: ["private.b"]) } throws: { error in
             (error as? CommandFailure)?.exit == 3 || (error as? ReplicationError)?.kind == .environment
+        }
+    }
+
+    /// Of a Kafka pipeline: a transaction that is open while the snapshot is taken comes through Kafka later, with a commit
+    /// that is older than the snapshot. Its update must win over what the snapshot read.
+    @Test(arguments: Engine.allCases) func updatesInFlightAcrossACatalogsSnapshotWin(engine: Engine) async throws {
+        let source = try await SourceDatabase(
+            "catalog_\(engine.rawValue)",
+            "CREATE TABLE items (id int PRIMARY KEY, v text); INSERT INTO items SELECT i, 'old' FROM generate_series(1, 2000) i")
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let broker = try MockBroker(topics: [SyntheticEvents.topic: 1], logger: logger)
+        defer { broker.close() }
+        let producer = try Producer(brokers: broker.bootstrap, logger: logger)
+        func lsn() async throws -> Int {
+            Int(try await source.sql("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+        }
+        func produce(_ id: Int, _ v: String, commit: Int) async throws {
+            try await producer.send([
+                OutgoingRecord(
+                    topic: SyntheticEvents.topic, key: Array(SyntheticEvents.key(id).utf8),
+                    value: Array(SyntheticEvents.value("u", commit, id: id, v: v).utf8))
+            ])
+            _ = try await producer.flush()
+        }
+        let run = try await PipelineRun(
+            "cat_\(engine.rawValue)", engine,
+            source: """
+                  kafka:
+                    brokers: \(broker.bootstrap)
+                    topics: ["shop.*"]
+                    catalog: \(source.url)
+                    properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000 }
+                """, folder: TestFolder())
+        // Something is applied through Kafka before.
+        try await source.sql("UPDATE items SET v = 'first' WHERE id = 1")
+        try await produce(1, "first", commit: try await lsn())
+        try await run.untilEnd()
+
+        // A writer holds a transaction open over the whole backfill.
+        let held = Held(source)
+        try await held.begin("BEGIN; UPDATE items SET v = 'in flight' WHERE id IN (5, 6);")
+        // Its events carry the last commit before its own: older than what others write, and than the snapshot.
+        let before = try await lsn()
+        try await source.sql("UPDATE items SET v = 'seen' WHERE id = 7; DELETE FROM items WHERE id = 8")
+        #expect(try await backfill(run) == 0)
+        try await held.end("COMMIT;")
+        try await produce(5, "in flight", commit: before)
+        try await produce(6, "in flight", commit: before)
+        try await run.untilEnd()
+        try await source.expectEqual(run, ["public.items"])
+        // The event of what the snapshot had seen comes late, and changes nothing.
+        try await produce(7, "seen", commit: before)
+        try await run.untilEnd()
+        try await source.expectEqual(run, ["public.items"])
+        await producer.close()
+    }
+
+    /// One `psql` whose transaction stays open.
+    private actor Held {
+        private let process = Process()
+        private let input = Pipe()
+        private let output = Pipe()
+
+        init(_ source: SourceDatabase) {
+            process.executableURL = URL(fileURLWithPath: source.server.programs.path("psql"))
+            process.arguments = ["-XAtq", "-d", source.url]
+            process.standardInput = input
+            process.standardOutput = output
+        }
+
+        func begin(_ sql: String) throws {
+            try process.run()
+            try write(sql)
+        }
+
+        func end(_ sql: String) throws {
+            try write(sql)
+            try input.fileHandleForWriting.close()
+            process.waitUntilExit()
+        }
+
+        /// Returns once the server has answered.
+        private func write(_ sql: String) throws {
+            try input.fileHandleForWriting.write(contentsOf: Data("\(sql)\n\\echo done\n".utf8))
+            _ = output.fileHandleForReading.availableData
         }
     }
 

@@ -38,16 +38,24 @@ package struct BackfillCommand: Sendable {
     /// Returns the exit code: 4 where a table differs.
     package func run(_ context: CommandContext) async throws -> Int32 {
         let setup = try context.loadSetup()
-        guard case .postgres(let server) = setup.pipeline.source.input else {
-            throw CommandFailure(
-                ExitStatus.usage,
-                "backfill needs source.postgres; of a Kafka pipeline's catalog it is not built yet (not yet)",
-                try: "millrace run, which reads Debezium's own snapshot")
-        }
         if try await APIClient.running(setup.pipeline) != nil {
             throw CommandFailure(
                 ExitStatus.environment, "an agent of \(setup.pipeline.name) runs, and copies new tables by itself",
                 try: "millrace status; to copy a table anew stop the agent first")
+        }
+        let server: Pipeline.PostgresServer
+        switch setup.pipeline.source.input {
+        case .postgres(let named): server = named
+        case .kafka(let kafka):
+            if isFollowed {
+                throw CommandFailure(
+                    ExitStatus.usage, "--follow is for source.postgres: a Kafka pipeline has no slot of its own",
+                    try: "millrace backfill, then millrace run")
+            }
+            return try await CatalogBackfill(setup: setup, kafka: kafka, tables: tables, workers: workers ?? 2).run(context)
+        case .file:
+            throw CommandFailure(
+                ExitStatus.usage, "an event file has no database to copy from", try: "millrace run --until-end")
         }
         let settings = try settings(setup, server)
         return try await setup.withWarehouse(readOnly: false) { warehouse in
