@@ -16,7 +16,8 @@ extension DebeziumDecoder {
             operation: c.operation, table: Int32(c.state.index), version: version, id: id, offset: c.record.offset,
             sourceTime_us: c.source.time_us(c.tape))
         event.span = c.record.span
-        event.record = recordIndex
+        // What excluded or hashed columns stand in mustn't be put aside.
+        event.record = c.state.withholdsBytes ? -1 : recordIndex
         if c.source.transactionID >= 0 { event.transaction = c.tape.int64(Int(c.source.transactionID)) ?? -1 }
         if position.leansOnRead { event.flags.insert(.alwaysProbe) }
 

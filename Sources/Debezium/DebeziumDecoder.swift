@@ -295,7 +295,8 @@ package final class DebeziumDecoder: RecordDecoder {
         let state = TableState(
             id: id, choice: configuration.select(id), rawSchema: tape.rawValue(schemaAt),
             rawTable: tape.rawValue(tableAt), known: known[id], identity: configuration.replicaIdentity[id],
-            connector: connector, equality: configuration.keyEquality)
+            connector: connector, equality: configuration.keyEquality,
+            withholdsBytes: configuration.withholdsBytes(id))
         tables[id] = state
         return state
     }

@@ -42,6 +42,8 @@ final class TableState {
     @exclusivity(unchecked) private(set) var keyTemplate: KeyTemplate?
     @exclusivity(unchecked) private(set) var imageTemplate: ImageTemplate?
     private let equality: KeyEquality
+    /// Excluded or hashed columns stand in its records.
+    let withholdsBytes: Bool
 
     @exclusivity(unchecked) private(set) var slots = ContiguousArray<Slot>()
     let names = ByteArena(capacity: 256)
@@ -68,8 +70,10 @@ final class TableState {
 
     init(
         id: TableID, choice: TableChoice?, rawSchema: UnsafeRawBufferPointer, rawTable: UnsafeRawBufferPointer,
-        known: TableDefinition?, identity: ReplicaIdentity?, connector: Connector, equality: KeyEquality
+        known: TableDefinition?, identity: ReplicaIdentity?, connector: Connector, equality: KeyEquality,
+        withholdsBytes: Bool
     ) {
+        self.withholdsBytes = withholdsBytes
         self.id = id
         self.choice = choice
         isChosen = choice != nil

@@ -79,7 +79,7 @@ package struct BackfillCommand: Sendable {
             if isEqual, !isFollowed { try await removeSlot(settings, server, warehouse) }
             let seconds = (ContinuousClock.now - started) / .seconds(1)
             showing.cancel()
-            show(results, position, seconds, status.current, context)
+            show(results, position, seconds, status.current, setup.pipeline.name, context)
             return isEqual ? ExitStatus.ok : ExitStatus.differences
         }
     }
@@ -121,8 +121,8 @@ package struct BackfillCommand: Sendable {
         let slot = settings.slot
         let control = SourceControl(url: settings.server.url.text)
         if isRestart {
-            try await control.with { try $0.dropSlot(slot) }
             if hasCheckpoint { try await warehouse.set(positions: [partition: nil]) }
+            try await control.with { try $0.dropSlot(slot) }
         }
         await control.close()
         if isRestart || !hasCheckpoint { try await warehouse.forgetCopied(job: slot) }
@@ -132,6 +132,8 @@ package struct BackfillCommand: Sendable {
         _ settings: PostgresSource.Settings, _ server: Pipeline.PostgresServer, _ warehouse: any Warehouse
     ) async throws {
         let slot = settings.slot
+        // The checkpoint first: a slot without one is taken over, a checkpoint without its slot would be a lost one.
+        try await warehouse.set(positions: [TopicPartition(topic: slot, partition: 0): nil])
         let control = SourceControl(url: server.url.text)
         try await control.with { source in
             // Its sender may take a moment to see that we are gone.
@@ -142,7 +144,6 @@ package struct BackfillCommand: Sendable {
             try source.dropSlot(slot)
         }
         await control.close()
-        try await warehouse.set(positions: [TopicPartition(topic: slot, partition: 0): nil])
     }
 
     // MARK: Replicating
@@ -160,7 +161,7 @@ package struct BackfillCommand: Sendable {
             runner.validate = { try setup.validate($0, beside: $1) }
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: runner, logger: setup.logger
-            ) { known in try setup.makeDecoder(known: known, catalog: nil) }
+            ) { known in try setup.makeCopyDecoder(known: known, of: settings.tables) }
             stopping.set(replicator)
             let batches = status.current.batches
             do {
@@ -190,12 +191,25 @@ package struct BackfillCommand: Sendable {
     private func verify(
         _ setup: PipelineSetup, _ source: PostgresSource, _ warehouse: any Warehouse
     ) async throws -> [Result] {
+        if let (table, error) = await source.refusedTables.min(by: { $0.key < $1.key }) {
+            throw ReplicationError(
+                .environment, "\(table) could not be copied: \(error.message)",
+                remedy: error.remedy ?? "see the log, then go on: millrace backfill", table: table)
+        }
         let known = try await warehouse.knownTables()
         var results: [Result] = []
-        for (id, filter, _) in try await source.copiedTables() {
-            guard let definition = known.first(where: { $0.source == id }), !definition.isFiltered else { continue }
+        for (id, filter, columns) in try await source.copiedTables() {
+            guard let definition = known.first(where: { $0.source == id }) else {
+                throw ReplicationError(
+                    .invariant, "\(id) was to be copied, and the warehouse doesn't have it",
+                    remedy: "report this with the log; the backfill's slot is still there", table: id)
+            }
+            guard !definition.isFiltered else {
+                setup.logger.warning("\(id): not verified, as it has a where: the warehouse has only some of its rows")
+                continue
+            }
             let hashed = Set(setup.pipeline.table(source: id.description)?.columns.hash ?? [])
-            let digest = TableDigest(definition, hashed: hashed, engine: warehouse.engine)
+            let digest = TableDigest(definition, hashed: hashed, present: columns, engine: warehouse.engine)
             let relation = "\(TableDigest.quoted(id.schema)).\(TableDigest.quoted(id.table))"
             let there = try await source.inProofSnapshot([digest.source(relation, filter: filter)])[0]
             let here = try await warehouse.query(
@@ -215,7 +229,7 @@ package struct BackfillCommand: Sendable {
 
     private func show(
         _ results: [Result], _ position: Int64, _ seconds: Double, _ snapshot: AgentStatus.Snapshot,
-        _ context: CommandContext
+        _ pipeline: String, _ context: CommandContext
     ) {
         let rows = snapshot.events
         let rate = seconds > 0 ? Double(rows) / seconds : 0
@@ -232,7 +246,7 @@ package struct BackfillCommand: Sendable {
             }
             context.console.result(
                 JSONValue.object([
-                    ("pipeline", .string(snapshot.tables.isEmpty ? "" : context.file)),
+                    ("pipeline", .string(pipeline)),
                     ("position", .string(LSN.text(position))), ("events", .integer(rows)),
                     ("seconds", .number(String(format: "%.3f", seconds))),
                     ("events_per_s", .number(String(format: "%.0f", rate))), ("tables", .array(tables)),

@@ -33,7 +33,7 @@ struct CatalogBackfill: Sendable {
             runner.validate = { try setup.validate($0, beside: $1) }
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: runner, logger: setup.logger
-            ) { known in try setup.makeCopyDecoder(known: known) }
+            ) { known in try setup.makeCopyDecoder(known: known, of: setup.pipeline.source.tables) }
             let started = ContinuousClock.now
             do {
                 try await replicator.run()

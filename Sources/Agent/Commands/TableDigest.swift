@@ -10,12 +10,14 @@ struct TableDigest {
     private let table: TableDefinition
     private let hashed: Set<String>
 
-    /// - Parameter hashed: columns that the warehouse has as hashes.
-    init(_ table: TableDefinition, hashed: Set<String>, engine: String) {
+    /// - Parameters:
+    ///   - hashed: columns that the warehouse has as hashes.
+    ///   - present: columns that the source has; the warehouse may have more, of earlier times.
+    init(_ table: TableDefinition, hashed: Set<String>, present: Set<String>, engine: String) {
         self.table = table
         self.hashed = hashed
         for column in table.columns {
-            if engine == "postgres" || Self.isPlain(column.type) {
+            if present.contains(column.name), engine == "postgres" || Self.isPlain(column.type) {
                 covered.append(column)
             } else {
                 uncovered.append(column.name)

@@ -60,9 +60,12 @@ package struct PipelineSetup: Sendable {
         return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
     }
 
-    /// What decodes rows copied from a catalog.
-    func makeCopyDecoder(known: [TableDefinition]) throws -> any RecordDecoder {
-        PgOutputDecoder(pgOutputConfiguration(known: known))
+    /// What decodes a backfill: the stream of its slot brings all that is published, and only what is copied counts.
+    func makeCopyDecoder(known: [TableDefinition], of tables: TableSelector) throws -> any RecordDecoder {
+        var configuration = pgOutputConfiguration(known: known)
+        let select = configuration.select
+        configuration.select = { tables.chooses($0.description) ? select($0) : nil }
+        return PgOutputDecoder(configuration)
     }
 
     /// What decodes quarantined records once more.

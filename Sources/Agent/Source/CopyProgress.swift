@@ -27,8 +27,6 @@ struct CopyProgress: Sendable {
     var refused: [TableID: ReplicationError] = [:]
     /// Of each copied table: the newest snapshot that rows of it were read from.
     var snapshots: [TableID: Int64] = [:]
-    /// Tables whose copy was read from more than one snapshot: rows that moved in between may lack columns.
-    var mended: Set<TableID> = []
     /// What is copied or being copied, so that it isn't begun again.
     var known: Set<TableID> = []
     /// The batch with which the last chunk was handed out.
@@ -41,7 +39,6 @@ struct CopyProgress: Sendable {
 
     mutating func take(_ marks: [CopyMark]) {
         for mark in marks where mark.state == .done || !mark.isWholeTable {
-            if let before = snapshots[mark.table], before != mark.snapshot { mended.insert(mark.table) }
             snapshots[mark.table] = max(snapshots[mark.table] ?? 0, mark.snapshot)
         }
         for mark in marks where mark.isWholeTable && mark.state == .done { known.insert(mark.table) }

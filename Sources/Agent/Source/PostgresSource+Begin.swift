@@ -30,10 +30,11 @@ extension PostgresSource {
         let stream = try translating { try ReplicationStream(url: settings.server.url.text) }
         self.stream = stream
         let system = try translating { try stream.identify() }
-        if let lost = try await refuse(claim, system) { return [lost] }
+        if let lost = try await refuse(claim, system, stream) { return [lost] }
 
-        let publication = try await publication()
-        let position = try await slotPosition(claim, stream)
+        let (publication, added) = try await publication()
+        let isCopyOnly = settings.snapshot == .only
+        let position = isCopyOnly ? system.position : try await slotPosition(claim, stream)
         handed = position
         received = position
         durable.withLock { $0.position = claim.position ?? 0 }
@@ -44,7 +45,10 @@ extension PostgresSource {
         self.state = state
         if claim.position == nil { firstPosition = position }
 
-        let marks = try await ledger.copied(job: settings.slot)
+        // Without a stream a half copy can't be gone on with; and what happened to a table that was out of the
+        // publication is in no stream. Both are copied anew.
+        var marks = isCopyOnly ? [] : try await ledger.copied(job: settings.slot)
+        marks.removeAll { added.contains($0.table) }
         copy.take(marks)
         if settings.snapshot == .never {
             if self.state?.consistentSince == nil { self.state?.consistentSince = position }
@@ -82,27 +86,45 @@ extension PostgresSource {
 
     // MARK: Is it the one we read before?
 
-    private func refuse(_ claim: Checkpoint, _ system: ReplicationStream.System) async throws -> LostPartition? {
-        guard let position = claim.position else { return nil }
+    private func refuse(
+        _ claim: Checkpoint, _ system: ReplicationStream.System, _ stream: ReplicationStream
+    ) async throws -> LostPartition? {
+        if settings.snapshot == .only { return nil }
+        guard let position = claim.position else {
+            // Lower positions than those of the rows that are there would lose against them.
+            guard let newest = claim.marks.values.map(\.commit).max(), newest > system.position else { return nil }
+            return lost(
+                """
+                the source's log stands at \(LSN.text(system.position)), and the warehouse holds changes up to \
+                \(LSN.text(newest)): they are of another server, or of a state that was undone
+                """, mayGoOn: false)
+        }
         if let state = claim.decoderState.flatMap(PostgresSourceState.init(json:)) {
             if state.system != system.identifier {
                 return lost(
                     """
                     the source is another server: its system identifier is \(system.identifier), the checkpoint was made \
                     on \(state.system)
-                    """)
+                    """, mayGoOn: false)
             }
-            if system.timeline < state.timeline || system.timeline > state.timeline && system.position < position {
-                return lost(
-                    """
-                    the source's timeline is \(system.timeline) at \(LSN.text(system.position)), the checkpoint was made on \
-                    timeline \(state.timeline) at \(LSN.text(position)): what was read there may not be here
-                    """)
+            if system.timeline != state.timeline {
+                let fork =
+                    system.timeline > state.timeline
+                    ? try translating { try stream.end(ofTimeline: state.timeline, on: system.timeline) } : nil
+                guard let fork, fork >= position else {
+                    return lost(
+                        """
+                        the source is on timeline \(system.timeline), which left timeline \(state.timeline) at \
+                        \(fork.map(LSN.text) ?? "an unknown position"), before the checkpoint \(LSN.text(position)): \
+                        what was read behind that isn't in it
+                        """, mayGoOn: false)
+                }
             }
         }
         if system.position < position {
             return lost(
-                "the source's log ends at \(LSN.text(system.position)), before the checkpoint \(LSN.text(position))")
+                "the source's log ends at \(LSN.text(system.position)), before the checkpoint \(LSN.text(position))",
+                mayGoOn: false)
         }
         let slot = settings.slot
         guard let found = try await control.with({ try $0.slot(slot) }) else {
@@ -111,25 +133,30 @@ extension PostgresSource {
         if found.walStatus == "lost" || found.invalidation != nil {
             let why = found.invalidation.map { " (\($0))" } ?? ""
             return lost(
-                "the replication slot \(slot) was invalidated\(why): the source no longer has its log", dropsSlot: true)
+                "the replication slot \(slot) was invalidated\(why): the source no longer has its log")
         }
         if let confirmed = found.confirmed, confirmed > position {
             return lost(
                 """
                 the replication slot \(slot) stands at \(LSN.text(confirmed)), behind the checkpoint \
                 \(LSN.text(position)): somebody else read what lies between, or the warehouse was restored
-                """, dropsSlot: true)
+                """)
         }
         return nil
     }
 
-    private func lost(_ reason: String, dropsSlot: Bool = false) -> LostPartition {
-        LostPartition(
-            partition: partition, reason: reason,
-            remedy: """
-                copy everything anew: `millrace drop --tables`, then `millrace run`. If you know that nothing is missing, \
-                go on from the source's present position, leaving the gap: `millrace checkpoint set --to-lsn latest`
-                """)
+    /// - Parameter mayGoOn: positions are of this server still, so that whoever accepts a gap can go on behind it.
+    private func lost(_ reason: String, mayGoOn: Bool = true) -> LostPartition {
+        var remedy = "copy everything anew: `millrace drop --tables`, then `millrace run`"
+        if settings.isBackfill {
+            remedy = "copy anew: `millrace backfill --restart`"
+        } else if mayGoOn {
+            remedy += """
+                . If you know that nothing is missing, go on from the source's present position, leaving the gap: \
+                `millrace checkpoint set --to-lsn latest`
+                """
+        }
+        return LostPartition(partition: partition, reason: reason, remedy: remedy)
     }
 
     // MARK: The slot
@@ -160,13 +187,14 @@ extension PostgresSource {
     // MARK: The publication
 
     /// The publication as it is, with our tables in it if that is ours to do. Tables that the pipeline doesn't choose are
-    /// left out of the answer.
-    func publication() async throws -> SourceServer.Publication {
+    /// left out of the answer. `added`: the tables that weren't in it.
+    func publication() async throws -> (SourceServer.Publication, added: Set<TableID>) {
         let name = settings.server.publication
         let selector = settings.tables
         let logger = logger
         return try await control.with { server in
             var publication = try server.publication(name)
+            var added: Set<TableID> = []
             if publication?.hasAllTables != true, publication?.isOwn != false {
                 let published = publication?.members ?? []
                 let choice = try Self.publishable(server, selector)
@@ -184,6 +212,7 @@ extension PostgresSource {
                     logger.notice("made the publication \(name) for \(missing.count) tables")
                 } else if !missing.isEmpty {
                     try server.addTables(missing, to: name)
+                    added = Set(missing)
                     logger.notice("added \(missing.count) tables to the publication \(name)")
                 }
                 publication = try server.publication(name)
@@ -199,7 +228,7 @@ extension PostgresSource {
                 let list = publication.missing.joined(separator: ", ")
                 logger.warning("the publication \(name) leaves out \(list): those changes aren't replicated")
             }
-            return publication
+            return (publication, added)
         }
     }
 

@@ -83,7 +83,6 @@ extension PostgresSource {
         snapshotsOpened += 1
         let (snapshot, position) = try await holder.export(slot: "\(settings.slot)_c\(getpid())_\(snapshotsOpened)")
         for table in Set(chunks.map(\.facts.table)) {
-            if let before = copy.snapshots[table], before != position { copy.mended.insert(table) }
             copy.snapshots[table] = position
         }
         // Readers see whole transactions again once the stream has passed it.
@@ -133,7 +132,9 @@ extension PostgresSource {
     }
 
     private func refuse(_ table: TableID, _ error: ReplicationError) {
-        logger.error("\(table): can't be copied: \(error.message)")
+        let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
+        logger.error("\(table): can't be copied: \(error.message)\(remedy)")
+        if isRereading { rereadsLeft = 0 }
         copy.refused[table] = error
         copy.tables[table] = nil
     }
@@ -141,7 +142,10 @@ extension PostgresSource {
     private func hand(_ piece: CopyPiece, isUnfinished: Bool = false) -> SourceRecords {
         var records = hand(piece.records, to: handed, isUnfinished: isUnfinished)
         records.isUnfinished = isUnfinished
-        guard piece.chunk.keys == nil else { return records }
+        guard piece.chunk.keys == nil else {
+            if piece.isLast { rereadsLeft -= 1 }
+            return records
+        }
         let table = piece.chunk.facts.table
         let isDone = copy.note(table, rows: piece.rows, isLastOfChunk: piece.isLast)
         if piece.isLast {
@@ -165,12 +169,7 @@ extension PostgresSource {
     /// Copies one after the other, each in one warehouse transaction: a part of one can't be told from the next attempt's.
     func nextOfWholeCopies() async throws -> SourceStep? {
         guard isReadingWhole, let table = copy.whole.first?.table else { return nil }
-        if let (facts, position) = pendingResync {
-            pendingResync = nil
-            logger.notice("\(table) holds rows already: those that the source no longer has are marked as deleted")
-            return .records(hand(resyncBatch(facts, position), to: handed, isUnfinished: true))
-        }
-        guard let item = mailbox?.take() else {
+        guard let item = heldPiece.map(CopyMailbox.Item.piece) ?? mailbox?.take() else {
             try translating { try sendFeedback() }
             waker.wait(Waker.pause)
             return .idle
@@ -178,11 +177,22 @@ extension PostgresSource {
         switch item {
         case .failed(let error): throw error
         case .refused(let id, let error):
+            let isHalf = isInsideTransaction
             refuse(id, error)
+            pendingResync = nil
             try await endWhole()
-            // Parts of it may have been handed out: the runner begins again without it.
-            throw ReplicationError(.restart, "\(id) can't be copied")
+            // What was handed out of it must not stay: the runner begins again.
+            if isHalf { throw ReplicationError(.restart, "\(id) can't be copied") }
+            return .idle
         case .piece(let piece):
+            if let (facts, position) = pendingResync {
+                // Now that its rows can be read.
+                pendingResync = nil
+                heldPiece = piece
+                logger.notice("\(table) holds rows already: those that the source no longer has are marked as deleted")
+                return .records(hand(resyncBatch(facts, position), to: handed, isUnfinished: true))
+            }
+            heldPiece = nil
             let isLast = piece.isLast && copy.tables[table]?.chunksLeft == 1
             let records = hand(piece, isUnfinished: !isLast)
             if isLast {
@@ -238,7 +248,7 @@ extension PostgresSource {
             if try await rereadIncomplete() { return .idle }
         }
         if isRereading {
-            guard mailbox?.isEmpty ?? true, batches >= batchesHanded else { return nil }
+            guard rereadsLeft == 0, batches >= batchesHanded else { return nil }
             isRereading = false
             stopCopying()
         }
@@ -263,19 +273,22 @@ extension PostgresSource {
             let keys = try await ledger.incompleteKeys(table, limit: 10_000)
             guard !keys.isEmpty else { continue }
             // With its column list and row filter: what isn't published isn't read.
-            guard let published = try await publication().tables.first(where: { $0.table == table.source }),
-                let facts = try await facts(published)
+            let key = table.key.map { table.columns[$0].name }
+            guard let published = try await publication().0.tables.first(where: { $0.table == table.source }),
+                let facts = try await facts(published), Set(key).isSubset(of: facts.columns.map(\.name))
             else { continue }
             logger.notice("\(table.source): \(keys.count) incomplete rows are read once more at the source")
             for start in stride(from: 0, to: keys.count, by: 1000) {
                 var chunk = Self.emptyChunk(facts, published.filter)
                 chunk.keys = Array(keys[start..<min(start + 1000, keys.count)])
+                chunk.keyColumns = key
                 chunk.number = Int64(start)
                 chunks.append(chunk)
             }
         }
         guard !chunks.isEmpty else { return false }
         isRereading = true
+        rereadsLeft = chunks.count
         try await read(chunks)
         return true
     }
@@ -286,7 +299,10 @@ extension PostgresSource {
             return nil
         }
         lastPublicationLook = .now
-        let publication = try await publication()
+        let (publication, added) = try await publication()
+        // What happened to a table while it was out is in no stream.
+        let published = Set(publication.tables.map(\.table))
+        copy.known.subtract(added.union(copy.known.subtracting(published)))
         guard publication.tables.contains(where: { !copy.known.contains($0.table) }) else { return nil }
         isRereadDone = false
         try await planCopies(publication.tables, [])

@@ -42,10 +42,15 @@ extension PostgresSource {
         }
     }
 
-    /// What was copied, for the report.
-    package func copiedTables() async throws -> [(table: TableID, filter: String?, columns: [String]?)] {
-        try await publication().tables.filter { copy.snapshots[$0.table] != nil }.map {
-            ($0.table, $0.filter, $0.columns)
+    /// What was to be copied, for the report, with the columns that the source has.
+    package func copiedTables() async throws -> [(table: TableID, filter: String?, columns: Set<String>)] {
+        var copied: [(table: TableID, filter: String?, columns: Set<String>)] = []
+        for published in try await publication().0.tables {
+            let names = try await control.with { try $0.relations([published]).first?.columns.map(\.name) }
+            copied.append((published.table, published.filter, Set(names ?? [])))
         }
+        return copied
     }
+
+    package var refusedTables: [TableID: ReplicationError] { copy.refused }
 }

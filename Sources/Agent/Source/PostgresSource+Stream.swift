@@ -117,7 +117,8 @@ extension PostgresSource {
     private func append(_ relation: [UInt8], to batch: RecordBatch, _ span: Int32) async throws {
         let offset = batch.records.last?.offset ?? handed
         if let name = PgOutputMessage.relation(relation) {
-            let described = try? await control.with { server in
+            // Nil: it is gone. An error must not pass for that, as the key would.
+            let described = try await control.with { server in
                 try server.relations([.init(table: name.table, columns: nil, filter: nil)]).first
             }
             if var described {

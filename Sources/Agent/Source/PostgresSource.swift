@@ -94,6 +94,9 @@ package actor PostgresSource: RecordSource {
     var snapshotsOpened = 0
     var isRereadDone = false
     var isRereading = false
+    var rereadsLeft = 0
+    /// Of a table that is copied as one: taken, and to be handed out behind the resync.
+    var heldPiece: CopyPiece?
     /// Of tables without a key: what was said of them in the stream, and what is to be said anew.
     var streamed: [TableID: RelationFacts] = [:]
     var pendingFacts: [RelationFacts] = []
@@ -102,7 +105,9 @@ package actor PostgresSource: RecordSource {
         self.settings = settings
         self.ledger = ledger
         self.logger = logger
-        partition = TopicPartition(topic: settings.slot, partition: 0)
+        // A copy alone streams nothing, and its checkpoint must not be taken for a slot's.
+        partition = TopicPartition(
+            topic: settings.snapshot == .only ? "\(settings.slot):copy" : settings.slot, partition: 0)
         control = SourceControl(url: settings.server.url.text)
     }
 

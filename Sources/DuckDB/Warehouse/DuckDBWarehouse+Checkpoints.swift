@@ -81,7 +81,7 @@ extension DuckDBWarehouse {
     }
 
     package func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
-        guard !table.isKeyless else { return [] }
+        guard !table.isKeyless, layout.hasCurrent else { return [] }
         return try withSession { session in
             let sql = TableSQL(table, layout)
             // Each as text: whoever reads them has the column's own type.

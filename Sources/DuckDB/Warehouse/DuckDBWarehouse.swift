@@ -17,6 +17,7 @@ package actor DuckDBWarehouse: Warehouse {
     private let library: String?
     private let threads: Int?
     private let interrupter = Interrupter()
+    private let sideInterrupter = Interrupter()
 
     /// A session whose default is an attached file.
     struct FileSession {
@@ -78,7 +79,11 @@ package actor DuckDBWarehouse: Warehouse {
         wasOpened = false
     }
 
-    package nonisolated func interrupt() { interrupter.interrupt() }
+    /// A query runs on one of them; the other rests.
+    package nonisolated func interrupt() {
+        interrupter.interrupt()
+        sideInterrupter.interrupt()
+    }
 
     private func disconnect() {
         abandonParts()
@@ -91,7 +96,8 @@ package actor DuckDBWarehouse: Warehouse {
     private func connect() throws {
         do {
             let file = try Self.connect(
-                path, memoryLimit, library, threads, isReadOnly: isReadOnly, interrupter: interrupter, layout: layout)
+                path, memoryLimit, library, threads, isReadOnly: isReadOnly, interrupter: interrupter,
+                sideInterrupter: sideInterrupter, layout: layout)
             let session = file.session
             do {
                 if isReadOnly {
@@ -123,7 +129,7 @@ package actor DuckDBWarehouse: Warehouse {
     /// Read-only and without a file there is nothing to attach: an empty database answers then.
     static func connect(
         _ path: String, _ memoryLimit: String?, _ library: String?, _ threads: Int?, isReadOnly: Bool,
-        interrupter: Interrupter, layout: WarehouseLayout
+        interrupter: Interrupter, sideInterrupter: Interrupter, layout: WarehouseLayout
     ) throws -> FileSession {
         let isFile = path != Database.inMemory
         let isAbsent = isReadOnly && isFile && !FileManager.default.fileExists(atPath: path)
@@ -140,7 +146,7 @@ package actor DuckDBWarehouse: Warehouse {
             try session.run(
                 "ATTACH \(SQLName.literal(target)) AS \(SQLName.quoted(name)) (\(options)); USE \(SQLName.quoted(name))",
                 purpose: "opening \(path)")
-            let side = try Session(database)
+            let side = try Session(database, interrupter: sideInterrupter)
             try side.run("USE \(SQLName.quoted(name)); SET TimeZone = 'UTC'", purpose: "opening \(path)")
             // Users' SQL runs in this session: it shall reach no other file. The log is folded into the file when it
             // has grown this far, which costs as much as the writing did.
@@ -223,7 +229,8 @@ package actor DuckDBWarehouse: Warehouse {
     /// The version of `_millrace` in a file that isn't open here.
     func peek() throws -> Int? {
         let file = try Self.connect(
-            path, memoryLimit, library, threads, isReadOnly: true, interrupter: Interrupter(), layout: layout)
+            path, memoryLimit, library, threads, isReadOnly: true, interrupter: Interrupter(), sideInterrupter: Interrupter(),
+            layout: layout)
         defer { file.close() }
         return try MetaTables.version(file.session)
     }

@@ -25,6 +25,13 @@ package struct ConnectionSettings: Sendable {
     }
 }
 
+extension ConnectionSettings {
+    /// For sessions at a source: a copy takes as long as it takes, and an exported snapshot waits in its transaction.
+    static let patience = [
+        (name: "statement_timeout", value: "0"), (name: "idle_in_transaction_session_timeout", value: "0"),
+    ]
+}
+
 extension ConnectionSettings: CustomStringConvertible {
     /// The URL without its password.
     package var description: String { redacted(url) }

@@ -205,11 +205,12 @@ package final class PgOutputDecoder: RecordDecoder {
         let table =
             tables[id]
             ?? ReplicatedTable(
-                id, choice: configuration.select(id), known: known[id], equality: configuration.keyEquality)
+                id, choice: configuration.select(id), known: known[id], equality: configuration.keyEquality,
+                withholdsBytes: configuration.withholdsBytes(id))
         tables[id] = table
         var relation = Relation(
             table: table, columns: [], uses: [], isIdentity: ContiguousArray(columns.map { isFull || $0.isKey }),
-            isFull: isFull, missingKey: [], copiedAt: facts?.copiedAt)
+            isFull: isFull, copiedAt: facts?.copiedAt)
         guard let choice = table.choice else { return relation }
         for column in columns {
             guard let index = table.column(named: column.name, type: column.type, isNullable: true) else {
@@ -227,10 +228,22 @@ package final class PgOutputDecoder: RecordDecoder {
         var key = flagged
         // The catalog is asked when the relation comes, which may be later than the relation's own time.
         if let facts, Set(facts.effectiveKey).isSubset(of: columns.map(\.name)) { key = facts.effectiveKey }
-        relation.missingKey = table.settleKey(key)
+        let missing = table.settleKey(key)
         let present = Set(relation.columns)
-        relation.missingKey += table.definition.key.filter { !present.contains(Int32($0)) }
-            .map { table.definition.columns[$0].name }
+        let names = table.definition.key.map { table.definition.columns[$0].name }
+        if let lacking = missing.first
+            ?? table.definition.key.first(where: { !present.contains(Int32($0)) }).map({ table.definition.columns[$0].name })
+        {
+            relation.problem = "the relation lacks the key column \"\(lacking)\""
+        } else if facts != nil, choice.key == nil, !key.isEmpty, Set(key) != Set(names) {
+            relation.problem =
+                "the source's key is (\(key.joined(separator: ", "))), the warehouse's (\(names.joined(separator: ", ")))"
+        }
+        let told = facts.map { $0.isFull ? Set(columns.map(\.name)) : Set($0.identity) } ?? Set(flagged)
+        if !isFull, !Set(names).isSubset(of: told) {
+            relation.identityProblem =
+                "the replica identity doesn't cover the key (\(names.joined(separator: ", "))): the row can't be told"
+        }
         return relation
     }
 
@@ -248,10 +261,7 @@ package final class PgOutputDecoder: RecordDecoder {
         use(relation.table)
         batch.read[relation.table.index] += 1
         inHand = relation.table
-        guard relation.missingKey.isEmpty else {
-            throw Misfit(
-                relation.table, "the relation lacks the key column \"\(relation.missingKey[0])\"")
-        }
+        if let problem = relation.problem { throw Misfit(relation.table, problem) }
         return relation
     }
 
@@ -275,6 +285,7 @@ package final class PgOutputDecoder: RecordDecoder {
 
     private func update(_ record: RecordBatch.Record, _ cursor: inout PgOutputCursor) throws {
         guard let relation = try change(&cursor) else { return }
+        if let problem = relation.identityProblem { throw Misfit(relation.table, problem, .update) }
         var before: Int32 = -1
         var isWhole = false
         var kind = try cursor.byte()
@@ -318,6 +329,7 @@ package final class PgOutputDecoder: RecordDecoder {
 
     private func delete(_ record: RecordBatch.Record, _ cursor: inout PgOutputCursor) throws {
         guard let relation = try change(&cursor) else { return }
+        if let problem = relation.identityProblem { throw Misfit(relation.table, problem, .delete) }
         let kind = try cursor.byte()
         guard kind == UInt8(ascii: "K") || kind == UInt8(ascii: "O") else {
             throw Misfit(relation.table, "a delete without an old row", .delete)
@@ -358,9 +370,7 @@ package final class PgOutputDecoder: RecordDecoder {
         use(relation.table)
         batch.read[relation.table.index] += 1
         inHand = relation.table
-        guard relation.missingKey.isEmpty else {
-            throw Misfit(relation.table, "the relation lacks the key column \"\(relation.missingKey[0])\"", .read)
-        }
+        if let problem = relation.problem { throw Misfit(relation.table, problem, .read) }
         let after = try copyRow(row, relation)
         var event = ChangeEvent(
             operation: .read, table: Int32(relation.table.index),
@@ -402,7 +412,7 @@ package final class PgOutputDecoder: RecordDecoder {
         } else {
             try setKey(&event, of: after >= 0 ? after : before, relation)
         }
-        event.id = id(event.operation, table, records.records[Int(event.record)], key: event.key)
+        event.id = id(event.operation, table, records.records[Int(recordIndex)], key: event.key)
         if after >= 0 {
             if isPartial(after, relation) { event.flags.insert(.partial) }
             if let filter = table.choice?.filter { mark(filter, table, after, &event) }
@@ -412,6 +422,8 @@ package final class PgOutputDecoder: RecordDecoder {
 
     private func append(_ event: ChangeEvent) {
         var event = event
+        // Its bytes mustn't be put aside.
+        if used[Int(event.table)].withholdsBytes { event.record = -1 }
         event.width = Int32(used[Int(event.table)].definition.columns.count)
         batch.events.append(event)
     }

@@ -19,8 +19,14 @@ final class ReplicatedTable {
     var batch = 0
     var index = 0
 
-    init(_ id: TableID, choice: TableChoice?, known: TableDefinition?, equality: KeyEquality) {
+    /// Excluded or hashed columns stand in its messages.
+    let withholdsBytes: Bool
+
+    init(
+        _ id: TableID, choice: TableChoice?, known: TableDefinition?, equality: KeyEquality, withholdsBytes: Bool
+    ) {
         self.id = id
+        self.withholdsBytes = withholdsBytes
         self.choice = choice
         self.equality = equality
         var seed = Hash128()
@@ -112,7 +118,9 @@ struct Relation {
     /// By place: whether old tuples that aren't whole hold it.
     var isIdentity: ContiguousArray<Bool>
     var isFull: Bool
-    /// Columns that the key needs and the relation doesn't have.
-    var missingKey: [String]
+    /// Why none of its changes can be applied: the key isn't what it was, or isn't there.
+    var problem: String?
+    /// Why updates and deletes can't: their old rows don't tell the key.
+    var identityProblem: String?
     var copiedAt: Int64?
 }

@@ -28,6 +28,7 @@ package final class ReplicationStream {
     package init(url: String, interrupter: Interrupter = Interrupter()) throws(PostgresError) {
         var settings = ConnectionSettings(url: url)
         settings.isReplication = true
+        settings.serverSettings += ConnectionSettings.patience
         session = try Session(settings, interrupter: interrupter)
         serverVersion = session.serverVersion
     }
@@ -79,9 +80,15 @@ package final class ReplicationStream {
         return position
     }
 
-    package func dropSlot(_ name: String) throws {
-        _ = try session.query(
-            "DROP_REPLICATION_SLOT \(try quoteIdentifier(name)) WAIT", for: "drop the replication slot \(name)")
+    /// Where the history of timeline `current` left `timeline`; nil if it never was on it.
+    package func end(ofTimeline timeline: Int64, on current: Int64) throws(PostgresError) -> Int64? {
+        let rows = try session.query("TIMELINE_HISTORY \(current)", for: "read the timeline's history")
+        for line in (rows.string(0, 1) ?? "").split(whereSeparator: \.isNewline) {
+            // `1	0/3000110	no recovery target specified`
+            let parts = line.split(separator: "\t")
+            if parts.count >= 2, Int64(parts[0]) == timeline { return LSN.parse(parts[1]) }
+        }
+        return nil
     }
 
     // MARK: Streaming

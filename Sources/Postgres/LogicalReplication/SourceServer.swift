@@ -7,7 +7,9 @@ package final class SourceServer {
     package let facts: Session.Facts
 
     package init(url: String, interrupter: Interrupter = Interrupter()) throws {
-        session = try Session(url: url, interrupter: interrupter)
+        var settings = ConnectionSettings(url: url)
+        settings.serverSettings += ConnectionSettings.patience
+        session = try Session(settings, interrupter: interrupter)
         facts = try session.facts()
     }
 
@@ -255,7 +257,7 @@ package final class SourceServer {
         }
     }
 
-    /// The kind of the file behind a relation now, as in `Part.identity`; nil if it is gone.
+    /// Whether the user may read it.
     package func isReadable(_ table: TableID) throws -> Bool {
         let name = try quoteLiteral(quoteIdentifier(schema: table.schema, table.table))
         return try session.scalar(

@@ -11,6 +11,8 @@ package struct CopyChunk: Sendable, Equatable {
     package var to: Int64?
     /// Only the rows of these keys (JSON objects of texts), read once more; the chunk marks nothing then.
     package var keys: [String]?
+    /// The columns of those keys.
+    package var keyColumns: [String] = []
 
     package init(
         facts: RelationFacts, filter: String?, part: SourceServer.Part, number: Int64 = 0, from: Int64 = 0,
@@ -30,7 +32,7 @@ package struct CopyChunk: Sendable, Equatable {
         let columns = try facts.columns.map { "t.\(try quoteIdentifier($0.name))" }.joined(separator: ", ")
         if let keys {
             let root = try quoteIdentifier(schema: facts.table.schema, facts.table.table)
-            let key = try facts.effectiveKey.map { try quoteIdentifier($0) }.joined(separator: ", ")
+            let key = try keyColumns.map { try quoteIdentifier($0) }.joined(separator: ", ")
             let list = try quoteLiteral("[\(keys.joined(separator: ","))]")
             return """
                 COPY (SELECT \(columns) FROM \(root) t JOIN jsonb_populate_recordset(NULL::\(root), \(list)::jsonb) AS wanted \

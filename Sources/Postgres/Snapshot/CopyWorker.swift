@@ -52,7 +52,9 @@ package final class CopyWorker: Sendable {
 
     private func run() {
         do {
-            let session = try Session(url: url, interrupter: interrupter)
+            var settings = ConnectionSettings(url: url)
+            settings.serverSettings += ConnectionSettings.patience
+            let session = try Session(settings, interrupter: interrupter)
             defer { session.close() }
             try open(session)
             while let chunk = queue.next() {
@@ -75,9 +77,15 @@ package final class CopyWorker: Sendable {
     }
 
     private func open(_ session: Session) throws {
-        try session.execute(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT \(try quoteLiteral(snapshot))",
-            for: "open the snapshot to copy from")
+        do {
+            try session.execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT \(try quoteLiteral(snapshot))",
+                for: "open the snapshot to copy from")
+        } catch var error as PostgresError {
+            // It went with its session, as when the source restarts: another one will do.
+            if error.sqlstate == "22023" || error.sqlstate == "42704" { error.kind = .passing }
+            throw error
+        }
     }
 
     private struct Closed: Error {}

@@ -61,7 +61,7 @@ enum Checkpoints {
             INSERT INTO \(MetaTables.name("checkpoints")) AS c (pipeline, topic, partition, token, position) \
             VALUES \(values.joined(separator: ", ")) ON CONFLICT (pipeline, topic, partition) DO UPDATE \
             SET token = c.token + 1, position = excluded.position, last_offset = NULL, last_hash = NULL, \
-            updated_at = now()
+            decoder_state = CASE WHEN excluded.position IS NOT NULL THEN c.decoder_state END, updated_at = now()
             """, for: "set positions")
     }
 }

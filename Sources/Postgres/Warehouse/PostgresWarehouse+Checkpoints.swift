@@ -54,7 +54,7 @@ extension PostgresWarehouse {
     }
 
     package func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
-        guard !table.isKeyless else { return [] }
+        guard !table.isKeyless, layout.hasCurrent else { return [] }
         return try read(orNothing: []) { session in
             let sql = try TableSQL(table, layout)
             // Each as text: whoever reads them has the column's own type.

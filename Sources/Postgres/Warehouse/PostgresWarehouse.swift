@@ -55,6 +55,8 @@ package actor PostgresWarehouse: Warehouse {
     ) async throws -> BatchApplier.Outcome {
         let transaction: PostgresTransaction
         if writer.isUnfinished, let connection {
+            // What was interrupted was a query beside it.
+            interruption.withLock { _ in interrupter.reset() }
             transaction = connection
         } else {
             transaction = try connected()
@@ -92,6 +94,7 @@ package actor PostgresWarehouse: Warehouse {
     /// A connection that sees what is committed, whatever is under way.
     private func beside() throws -> PostgresTransaction {
         guard writer.isUnfinished else { return try connected() }
+        interruption.withLock { _ in interrupter.reset() }
         if let side, side.session.isUsable { return side }
         let made = try connect()
         side = made

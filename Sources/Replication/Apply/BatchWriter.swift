@@ -44,7 +44,8 @@ package struct BatchWriter {
                 batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
                 probeAll: probesAll || self.probesAll, refused: known(in: batch), continuing: &unfinished,
                 isLast: part.isLast)
-            if part.isLast {
+            // Other batches may come before the transaction comes again.
+            if part == .last {
                 refused = [:]
                 self.probesAll = false
             }
