@@ -195,7 +195,7 @@ package actor Replicator {
             claims[partition] = nil
             positions[partition] = nil
             decoderStates[partition] = nil
-            decoder?.restore([partition: nil])
+            _ = decoder?.restore([partition: nil])
         }
         try await source.release(partitions)
         logger.info("gave back \(partitions.count) partitions")
@@ -279,7 +279,9 @@ package actor Replicator {
         for event in batch.events { used.insert(Int(event.table)) }
         // A table that was copied is made, also if there was no row.
         for mark in batch.copied {
-            if let index = batch.tables.firstIndex(where: { $0.source == mark.table && $0.hasShape }) { used.insert(index) }
+            if let index = batch.tables.firstIndex(where: { $0.source == mark.table && $0.hasShape }) {
+                used.insert(index)
+            }
         }
         let changed = used.sorted().map { batch.tables[$0] }.filter { known[$0.source] != $0 }
         guard !changed.isEmpty else { return }
