@@ -19,10 +19,12 @@ actor SharedServer {
     static let shared = SharedServer()
     private var server: Task<ThrowawayPostgres, any Error>?
 
-    func url() async throws -> String {
+    func url() async throws -> String { try await theServer().url() }
+
+    func theServer() async throws -> ThrowawayPostgres {
         if server == nil { server = Task { try await ThrowawayPostgres.start() } }
         guard let server else { throw CancellationError() }
-        return try await server.value.url()
+        return try await server.value
     }
 }
 

@@ -108,7 +108,7 @@ extension PostgresSource {
     /// Transactions of others have moved the log on: the checkpoint follows, so that the server may let it go.
     private func heartbeat() -> SourceStep? {
         // Empty transactions are between what was handed and what was received, too.
-        guard !isInTransaction, received > handed, !hasStopped else { return nil }
+        guard !isInTransaction, !isInsideTransaction, received > handed, !hasStopped else { return nil }
         guard isHurried || ContinuousClock.now - lastHeartbeat > settings.heartbeat else { return nil }
         return .records(advance(from: handed, to: received))
     }

@@ -120,9 +120,9 @@ package actor PostgresSource: RecordSource {
             handed = position
             return .records(advance(from: position, to: position))
         }
-        // Nothing comes between the parts of a transaction.
+        // Nothing comes between the parts of a transaction, nor between those of a table that is copied as one.
+        if isReadingWhole { return try await nextOfWholeCopies() ?? .idle }
         if isInsideTransaction { return try await nextOfStream() ?? .idle }
-        if let step = try await nextOfWholeCopies() { return step }
         if settings.snapshot == .only, !copy.isGoingOn { return .end }
         if !pendingMarks.isEmpty, !isReadingWhole, let step = try await settleCopies() { return step }
         if hasStopped { return try await endOfBackfill() }

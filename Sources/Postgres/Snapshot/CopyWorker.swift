@@ -140,6 +140,9 @@ extension ReplicationError {
             case .passing, .interrupted, .diskFull: .passing
             case .data, .permanent: .environment
             }
-        self.init(kind, "the source: \(error.description)", remedy: error.remedy)
+        let remedy =
+            error.remedy
+            ?? (kind == .passing ? "see that the source runs, and that source.postgres.url names it: millrace check" : nil)
+        self.init(kind, "the source: \(error.description)", remedy: remedy)
     }
 }
