@@ -76,16 +76,18 @@ import ThrowawayPostgres
 
         /// What `check` says, and its exit code.
         func check(_ run: PipelineRun) async throws -> (code: Int32, text: String) {
+            let said = Said()
+            return (try await CheckCommand().run(try context(run, said)), said.text)
+        }
+
+        /// For commands, which read the file themselves.
+        func context(_ run: PipelineRun, _ said: Said) throws -> CommandContext {
             var yaml = run.yaml
             for (name, value) in run.environment { yaml = yaml.replacing("${\(name)}", with: value) }
-            let file = folder.path("checked.yaml")
+            let file = folder.path("millrace.yaml")
             try yaml.write(toFile: file, atomically: true, encoding: .utf8)
-            let said = Said()
-            let code = try await CheckCommand().run(
-                CommandContext(
-                    file: file, json: false, console: Console { text, _ in said.add(text) },
-                    logger: Logger(label: "test")))
-            return (code, said.text)
+            return CommandContext(
+                file: file, json: false, console: Console { text, _ in said.add(text) }, logger: Logger(label: "test"))
         }
     }
 
@@ -200,6 +202,25 @@ import ThrowawayPostgres
                 #expect(said.contains(words), "\(right): \(said)")
                 try await place.source.sql("GRANT \(right) ON DATABASE analytics TO loader")
             }
+            try await run.untilEnd()
+            try await place.source.expectEqual(run, Self.tables)
+        }
+    }
+
+    /// The slots go, a backfill's too; the publication is its owner's; and all can be made anew.
+    @Test func thePipelineIsTakenAwayAndMadeAnew() async throws {
+        try await Self.within { place in
+            let run = try place.pipeline(.postgres)
+            try await run.untilEnd()
+            try await place.load("slot.sql", "SET ROLE replicator;\n\\set slot millrace_shop_backfill")
+            let slots = "SELECT count(*) FROM pg_replication_slots"
+            #expect(try await place.source.sql(slots) == "2")
+            let said = Said()
+            try await DropCommand(tables: true, isConfirmed: true).run(try place.context(run, said))
+            #expect(try await place.source.sql(slots) == "0", "\(said.text)")
+            #expect(try await place.source.sql("SELECT pubname FROM pg_publication") == "millrace_shop")
+            let left = "SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspowner = 'loader'::regrole"
+            #expect(try await place.warehouse.sql(left) == "_millrace")
             try await run.untilEnd()
             try await place.source.expectEqual(run, Self.tables)
         }

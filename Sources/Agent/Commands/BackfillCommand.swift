@@ -74,12 +74,15 @@ package struct BackfillCommand: Sendable {
         }
     }
 
+    /// A backfill's own slot.
+    static func slot(beside slot: String) -> String { "\(slot)_backfill" }
+
     // MARK: Before
 
     private func settings(_ setup: PipelineSetup, _ server: Pipeline.PostgresServer) throws -> PostgresSource.Settings {
         var server = server
         if let workers { server.copyWorkers = workers }
-        if !isFollowed { server.slot = "\(server.slot)_backfill" }
+        if !isFollowed { server.slot = Self.slot(beside: server.slot) }
         var selector = setup.pipeline.source.tables
         if !tables.isEmpty {
             let names = try tables.map { name -> String in
