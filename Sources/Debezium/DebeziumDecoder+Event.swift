@@ -217,7 +217,8 @@ extension DebeziumDecoder {
 
     private func judge(_ filter: any RowFilter, _ state: TableState, _ event: inout ChangeEvent) {
         let verdict = rowJudge.verdict(
-            filter, state.filterColumns(filter), state.definition, in: batch.arena) { after[$0] }
+            filter, state.filterColumns(filter), state.definition, in: batch.arena
+        ) { after[$0] }
         event.flags.formUnion(verdict.flags)
     }
 }

@@ -69,7 +69,9 @@ package actor MemoryWarehouse: Warehouse {
 
     package func abandon() async { writer.abandon(transaction) }
 
-    package func copied(job: String) async throws -> [CopyMark] { transaction.committed.copied.filter { $0.job == job } }
+    package func copied(job: String) async throws -> [CopyMark] {
+        transaction.committed.copied.filter { $0.job == job }
+    }
 
     package func forgetCopied(job: String) async throws {
         transaction.amend { all in all.copied.removeAll { $0.job == job } }

@@ -98,7 +98,8 @@ import ThrowawayPostgres
 
         let deadline = ContinuousClock.now + .seconds(Self.seconds)
         let total = "\(2 * Self.accounts * 1000)"
-        let sums = "select (select sum(balance) from bank_live.checking) + (select sum(balance) from bank_live.savings) as total, (select count(*) from bank_live.checking) as n"
+        let sums =
+            "select (select sum(balance) from bank_live.checking) + (select sum(balance) from bank_live.savings) as total, (select count(*) from bank_live.checking) as n"
         let polls = Counter()
         let reader = Task {
             var isConsistent = false
@@ -148,12 +149,14 @@ import ThrowawayPostgres
         let last = try AgentProcess.run(["run", "--until-end", "--json"], in: folder)
         try #require(last.status == 0, "\(last.errors.suffix(2000))")
         print(
-            "killed \(killed) times, the source restarted \(restarted) times, \(transactions) transactions, \(polls.right) polls found the total")
+            "killed \(killed) times, the source restarted \(restarted) times, \(transactions) transactions, \(polls.right) polls found the total"
+        )
         #expect(polls.wrong.isEmpty, "polls that found another total: \(polls.wrong.prefix(5))")
         #expect(polls.right > 0)
 
         for table in ["checking", "savings"] {
-            let rows = "select md5(string_agg(concat_ws('|', id, balance, coalesce(note, '-')), ',' order by id)) as d from"
+            let rows =
+                "select md5(string_agg(concat_ws('|', id, balance, coalesce(note, '-')), ',' order by id)) as d from"
             let wanted = try await source.psql("\(rows) \(table)").trimmingCharacters(in: .whitespacesAndNewlines)
             #expect(try await read("\(rows) bank_live.\(table)", folder) == wanted, "\(table)")
         }
@@ -184,7 +187,9 @@ enum Shell {
     }
 
     static func run(_ program: String, _ arguments: [String], input: String) async throws -> String {
-        try await withCheckedThrowingContinuation { continuation in
+        // The program may end before it has read all.
+        signal(SIGPIPE, SIG_IGN)
+        return try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async {
                 let process = Process()
                 process.executableURL = URL(fileURLWithPath: program)

@@ -30,11 +30,14 @@ import ThrowawayPostgres
         """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
     }
 
-    private func until(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(180)
+    private func until(
+        _ what: String, within limit: Duration = .seconds(180), every pause: Duration = .milliseconds(100),
+        _ condition: () async throws -> Bool
+    ) async throws {
+        let deadline = ContinuousClock.now + limit
         while try await !condition() {
             try #require(ContinuousClock.now < deadline, "waited too long until \(what)")
-            try await Task.sleep(for: .milliseconds(100))
+            try await Task.sleep(for: pause)
         }
     }
 
@@ -110,7 +113,8 @@ import ThrowawayPostgres
         // Row by row, with nobody writing.
         let end = try AgentProcess.run(["run", "--until-end", "--json"], in: folder)
         try #require(end.status == 0, "\(end.errors.suffix(3000))")
-        let digest = "select md5(string_agg(concat_ws('|', id, customer, status, amount, md5(note)), ',' order by id)) as d from"
+        let digest =
+            "select md5(string_agg(concat_ws('|', id, customer, status, amount, md5(note)), ',' order by id)) as d from"
         let wanted = try await source.psql("\(digest) orders").trimmingCharacters(in: .whitespacesAndNewlines)
         #expect(try query(folder, "\(digest) direct_live.orders") == wanted)
         let slots = try await source.psql("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%backfill%'")
@@ -136,9 +140,14 @@ import ThrowawayPostgres
             "INSERT INTO t SELECT i, 'value number ' || i, i * 0.5, now() FROM generate_series(1, \(rows)) i")
         var peak_kB = 0
         var partial = 0
-        try await until("all of it is there") {
+        // Counting reads every row that isn't committed yet, too: not so often that it takes the time.
+        let patience = Duration.seconds(180 + rows / 4000)
+        try await until("all of it is there", within: patience, every: .milliseconds(min(5000, max(100, rows / 1000)))) {
             peak_kB = max(peak_kB, Self.residentPeak_kB(agent.pid))
-            let count = Int(try await target.psql("SELECT count(*) FROM direct_live.t").trimmingCharacters(in: .whitespacesAndNewlines)) ?? -1
+            let count =
+                Int(
+                    try await target.psql("SELECT count(*) FROM direct_live.t").trimmingCharacters(
+                        in: .whitespacesAndNewlines)) ?? -1
             if count != 0, count != rows { partial += 1 }
             return count == rows
         }
@@ -173,8 +182,11 @@ import ThrowawayPostgres
         try await until("it streams") { agent.said().contains("consistent since") }
         func confirmed() async throws -> (moved: Int, behind: Int) {
             let text = try await source.psql(
-                "SELECT confirmed_flush_lsn - '0/0'::pg_lsn, pg_current_wal_lsn() - confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'millrace_direct'")
-            let parts = text.trimmingCharacters(in: .whitespacesAndNewlines).split(separator: "|").compactMap { Int($0) }
+                "SELECT confirmed_flush_lsn - '0/0'::pg_lsn, pg_current_wal_lsn() - confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'millrace_direct'"
+            )
+            let parts = text.trimmingCharacters(in: .whitespacesAndNewlines).split(separator: "|").compactMap {
+                Int($0)
+            }
             return (parts[0], parts[1])
         }
         let first = try await confirmed()
@@ -182,14 +194,17 @@ import ThrowawayPostgres
         var worst = 0
         var looks = 0
         while ContinuousClock.now < deadline {
-            try await source.psql("INSERT INTO noise (v) SELECT repeat('x', 200) FROM generate_series(1, 2000)", database: "busy")
+            try await source.psql(
+                "INSERT INTO noise (v) SELECT repeat('x', 200) FROM generate_series(1, 2000)", database: "busy")
             worst = max(worst, try await confirmed().behind)
             looks += 1
             try await Task.sleep(for: .milliseconds(250))
         }
         let last = try await confirmed()
         #expect(last.moved > first.moved, "confirmed_flush_lsn moves on though nothing of ours is written")
-        print("idle for \(idle_s) s: confirmed moved \((last.moved - first.moved) >> 10) KiB, at most \(worst >> 10) KiB behind, \(looks) looks")
+        print(
+            "idle for \(idle_s) s: confirmed moved \((last.moved - first.moved) >> 10) KiB, at most \(worst >> 10) KiB behind, \(looks) looks"
+        )
         agent.signal(SIGTERM)
         #expect(agent.wait().status == 0)
         await source.remove()
@@ -204,14 +219,17 @@ import ThrowawayPostgres
         options.authentication = ["host all guarded 127.0.0.1/32 scram-sha-256"]
         let source = try await ThrowawayPostgres.start(options)
         try await source.psql(
-            "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE ROLE guarded LOGIN REPLICATION SUPERUSER PASSWORD 'right'")
+            "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE ROLE guarded LOGIN REPLICATION SUPERUSER PASSWORD 'right'"
+        )
         let warehouse = "duckdb: { path: direct_wh.duckdb }"
         func run(_ arguments: [String] = ["run", "--until-end"]) throws -> AgentProcess.Result {
             try AgentProcess.run(arguments, in: folder)
         }
         func expectTold(_ result: AgentProcess.Result, _ words: String, _ what: String) {
             #expect(result.status == 3, "\(what): exit \(result.status)")
-            #expect(result.errors.contains("Error: ") && result.errors.contains("Try: "), "\(what): \(result.errors.suffix(600))")
+            #expect(
+                result.errors.contains("Error: ") && result.errors.contains("Try: "),
+                "\(what): \(result.errors.suffix(600))")
             #expect(result.errors.contains(words), "\(what): \(result.errors.suffix(600))")
             #expect(!result.errors.contains("wrong-secret"), "no secret is told")
         }
@@ -242,9 +260,12 @@ import ThrowawayPostgres
         try await source.psql(
             "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'millrace_direct'")
         _ = try? await source.psql(
-            "DO $$ BEGIN FOR i IN 1..100 LOOP BEGIN PERFORM pg_drop_replication_slot('millrace_direct'); EXIT; EXCEPTION WHEN OTHERS THEN PERFORM pg_sleep(0.02); END; END LOOP; END $$")
+            "DO $$ BEGIN FOR i IN 1..100 LOOP BEGIN PERFORM pg_drop_replication_slot('millrace_direct'); EXIT; EXCEPTION WHEN OTHERS THEN PERFORM pg_sleep(0.02); END; END LOOP; END $$"
+        )
         try await source.psql("INSERT INTO t VALUES (3)")
-        let isGone = try await source.psql("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'millrace_direct'").hasPrefix("0")
+        let isGone = try await source.psql(
+            "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'millrace_direct'"
+        ).hasPrefix("0")
         if isGone {
             let end = agent.wait()
             expectTold(end, "is gone", "a slot that was dropped")
@@ -263,8 +284,10 @@ import ThrowawayPostgres
         try #require(try run().status == 0)
         #expect(try query(folder, "select count(*) as n from direct_live.t") == "3")
         #expect(try run(["drop", "--tables", "--yes"]).status == 0)
-        #expect(try await source.psql("SELECT count(*) FROM pg_replication_slots").hasPrefix("0"), "drop leaves no slot")
-        #expect(try await source.psql("SELECT count(*) FROM pg_publication").hasPrefix("0"), "nor a publication of ours")
+        #expect(
+            try await source.psql("SELECT count(*) FROM pg_replication_slots").hasPrefix("0"), "drop leaves no slot")
+        #expect(
+            try await source.psql("SELECT count(*) FROM pg_publication").hasPrefix("0"), "nor a publication of ours")
         await source.remove()
     }
 }

@@ -1,6 +1,7 @@
 import Agent
 import Foundation
 import JSON
+import Kafka
 import Logging
 import Replication
 import Testing
@@ -42,11 +43,14 @@ import ThrowawayPostgres
         #expect(try await slots(source, run).isEmpty)
 
         // Once more: what was deleted meanwhile is in no snapshot, and is marked all the same.
-        try await source.sql("DELETE FROM a WHERE id % 3 = 0; UPDATE a SET v = 'w' WHERE id < 100; DELETE FROM c WHERE ctid = (SELECT min(ctid) FROM c)")
+        try await source.sql(
+            "DELETE FROM a WHERE id % 3 = 0; UPDATE a SET v = 'w' WHERE id < 100; DELETE FROM c WHERE ctid = (SELECT min(ctid) FROM c)"
+        )
         #expect(try await backfill(run) == 0)
         try await source.expectEqual(run, tables, "again")
         let deleted = try await run.looking { warehouse, layout in
-            try await warehouse.query("select count(*) from \(layout.current).a where is_deleted", rows_max: 1).rows[0][0]
+            try await warehouse.query("select count(*) from \(layout.current).a where is_deleted", rows_max: 1).rows[0][
+                0]
         }
         #expect(deleted == "10000")
 
@@ -73,7 +77,8 @@ import ThrowawayPostgres
             while !Task.isCancelled {
                 turn += 1
                 try await source.sql(
-                    "UPDATE a SET v = v + 1 WHERE id % 97 = \(turn % 97); DELETE FROM a WHERE id = \(turn * 3); INSERT INTO a VALUES (\(100_000 + turn), 1)")
+                    "UPDATE a SET v = v + 1 WHERE id % 97 = \(turn % 97); DELETE FROM a WHERE id = \(turn * 3); INSERT INTO a VALUES (\(100_000 + turn), 1)"
+                )
             }
         }
         // Verified as of a snapshot, whoever writes meanwhile.
@@ -88,10 +93,97 @@ import ThrowawayPostgres
         }
     }
 
+    /// Of a Kafka pipeline: a transaction that is open while the snapshot is taken comes through Kafka later, with a commit
+    /// that is older than the snapshot. Its update must win over what the snapshot read.
+    @Test(arguments: Engine.allCases) func updatesInFlightAcrossACatalogsSnapshotWin(engine: Engine) async throws {
+        let source = try await SourceDatabase(
+            "catalog_\(engine.rawValue)",
+            "CREATE TABLE items (id int PRIMARY KEY, v text); INSERT INTO items SELECT i, 'old' FROM generate_series(1, 2000) i")
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let broker = try MockBroker(topics: [SyntheticEvents.topic: 1], logger: logger)
+        defer { broker.close() }
+        let producer = try Producer(brokers: broker.bootstrap, logger: logger)
+        func lsn() async throws -> Int {
+            Int(try await source.sql("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+        }
+        func produce(_ id: Int, _ v: String, commit: Int) async throws {
+            try await producer.send([
+                OutgoingRecord(
+                    topic: SyntheticEvents.topic, key: Array(SyntheticEvents.key(id).utf8),
+                    value: Array(SyntheticEvents.value("u", commit, id: id, v: v).utf8))
+            ])
+            _ = try await producer.flush()
+        }
+        let run = try await PipelineRun(
+            "cat_\(engine.rawValue)", engine,
+            source: """
+                  kafka:
+                    brokers: \(broker.bootstrap)
+                    topics: ["shop.*"]
+                    catalog: \(source.url)
+                    properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000 }
+                """, folder: TestFolder())
+        // Something is applied through Kafka before.
+        try await source.sql("UPDATE items SET v = 'first' WHERE id = 1")
+        try await produce(1, "first", commit: try await lsn())
+        try await run.untilEnd()
+
+        // A writer holds a transaction open over the whole backfill.
+        let held = Held(source)
+        try await held.begin("BEGIN; UPDATE items SET v = 'in flight' WHERE id IN (5, 6);")
+        // Its events carry the last commit before its own: older than what others write, and than the snapshot.
+        let before = try await lsn()
+        try await source.sql("UPDATE items SET v = 'seen' WHERE id = 7; DELETE FROM items WHERE id = 8")
+        #expect(try await backfill(run) == 0)
+        try await held.end("COMMIT;")
+        try await produce(5, "in flight", commit: before)
+        try await produce(6, "in flight", commit: before)
+        try await run.untilEnd()
+        try await source.expectEqual(run, ["public.items"])
+        // The event of what the snapshot had seen comes late, and changes nothing.
+        try await produce(7, "seen", commit: before)
+        try await run.untilEnd()
+        try await source.expectEqual(run, ["public.items"])
+        await producer.close()
+    }
+
+    /// One `psql` whose transaction stays open.
+    private actor Held {
+        private let process = Process()
+        private let input = Pipe()
+        private let output = Pipe()
+
+        init(_ source: SourceDatabase) {
+            process.executableURL = URL(fileURLWithPath: source.server.programs.path("psql"))
+            process.arguments = ["-XAtq", "-d", source.url]
+            process.standardInput = input
+            process.standardOutput = output
+        }
+
+        func begin(_ sql: String) throws {
+            try process.run()
+            try write(sql)
+        }
+
+        func end(_ sql: String) throws {
+            try write(sql)
+            try input.fileHandleForWriting.close()
+            process.waitUntilExit()
+        }
+
+        /// Returns once the server has answered.
+        private func write(_ sql: String) throws {
+            try input.fileHandleForWriting.write(contentsOf: Data("\(sql)\n\\echo done\n".utf8))
+            _ = output.fileHandleForReading.availableData
+        }
+    }
+
     /// A difference is found: the checksum isn't a formality.
     @Test func aDifferenceIsExitFour() async throws {
         let source = try await SourceDatabase(
-            "filldiff", "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'v' FROM generate_series(1, 100) i")
+            "filldiff",
+            "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'v' FROM generate_series(1, 100) i")
         let run = try await source.pipeline(.postgres)
         #expect(try await backfill(run, follow: true) == 0)
         let warehouse = try await SharedServer.shared.theServer()

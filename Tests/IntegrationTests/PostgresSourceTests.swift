@@ -204,7 +204,9 @@ import ThrowawayPostgres
         let run = try await source.pipeline(engine)
         try await source.sql("CREATE PUBLICATION millrace_\(run.name) FOR TABLE parted")
         try await run.untilEnd()
-        try await source.sql("UPDATE parted SET v = 'w'; UPDATE parted SET id = id + 150 WHERE id < 20; DELETE FROM parted WHERE id = 150")
+        try await source.sql(
+            "UPDATE parted SET v = 'w'; UPDATE parted SET id = id + 150 WHERE id < 20; DELETE FROM parted WHERE id = 150"
+        )
         try await run.untilEnd()
         try await source.expectEqual(run, ["public.parted_1", "public.parted_2"])
     }
@@ -213,7 +215,8 @@ import ThrowawayPostgres
     @Test(arguments: Engine.allCases) func aLargeTransactionIsApplied(engine: Engine) async throws {
         let source = try await SourceDatabase(
             "large_\(engine.rawValue)",
-            "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO a SELECT i, 0 FROM generate_series(1, 1000) i")
+            "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO a SELECT i, 0 FROM generate_series(1, 1000) i"
+        )
         let run = try await source.pipeline(engine, rest: "batch: { max_rows: 500 }")
         try await run.untilEnd()
         try await source.sql(
@@ -238,7 +241,8 @@ import ThrowawayPostgres
         }
         try await source.expectEqual(run, ["public.a", "public.b"])
         // A part whose table isn't there yet, and a value that is refused: the transaction comes again.
-        try await source.sql("BEGIN; UPDATE b SET v = 3; ALTER TABLE b ADD c text; UPDATE b SET c = 'x' WHERE id < 3000; COMMIT")
+        try await source.sql(
+            "BEGIN; UPDATE b SET v = 3; ALTER TABLE b ADD c text; UPDATE b SET c = 'x' WHERE id < 3000; COMMIT")
         await #expect { try await run.untilEnd() } throws: { ($0 as? ReplicationError)?.kind == .restart }
         try await run.untilEnd()
         try await source.expectEqual(run, ["public.a", "public.b"])
@@ -264,7 +268,8 @@ import ThrowawayPostgres
                 let counts = (try await count("later"), try await count("heap"))
                 return counts == ("777", "5")
             }
-            try await source.sql("DELETE FROM later WHERE id < 78; INSERT INTO heap VALUES ('y'); INSERT INTO a VALUES (2, 2)")
+            try await source.sql(
+                "DELETE FROM later WHERE id < 78; INSERT INTO heap VALUES ('y'); INSERT INTO a VALUES (2, 2)")
             try await Self.until("they are streamed") {
                 let counts = (try await count("later"), try await count("heap"), try await count("a"))
                 return counts == ("700", "6", "2")
@@ -299,9 +304,12 @@ import ThrowawayPostgres
         let slot = "millrace_\(run.name)"
         try await run.untilEnd()
 
-        try await source.sql("INSERT INTO a VALUES (2); SELECT pg_replication_slot_advance('\(slot)', pg_current_wal_lsn())")
+        try await source.sql(
+            "INSERT INTO a VALUES (2); SELECT pg_replication_slot_advance('\(slot)', pg_current_wal_lsn())")
         var error = await failure(run)
-        #expect(error?.kind == .environment && error?.message.contains("behind the checkpoint") == true, "\(error?.message ?? "")")
+        #expect(
+            error?.kind == .environment && error?.message.contains("behind the checkpoint") == true,
+            "\(error?.message ?? "")")
         #expect(error?.remedy?.contains("millrace drop --tables") == true)
 
         try await source.sql("SELECT pg_drop_replication_slot('\(slot)'); INSERT INTO a VALUES (3)")
@@ -337,14 +345,17 @@ import ThrowawayPostgres
     @Test func whatTheSourceLacksIsTold() async throws {
         let source = try await SourceDatabase("lacks", "CREATE TABLE a (id int PRIMARY KEY)")
         var run = try await source.pipeline(.duckdb, postgres: "publication: nothing_in_it")
-        try await source.sql("CREATE PUBLICATION nothing_in_it; CREATE ROLE visitor LOGIN; ALTER PUBLICATION nothing_in_it OWNER TO postgres")
+        try await source.sql(
+            "CREATE PUBLICATION nothing_in_it; CREATE ROLE visitor LOGIN; ALTER PUBLICATION nothing_in_it OWNER TO postgres"
+        )
         // Ours to add to: it gets the table.
         try await run.untilEnd()
         try await source.expectEqual(run, ["public.a"])
 
         run = try await source.pipeline(.duckdb, source: "  include: [\"private.*\"]")
         var error = await failure(run)
-        #expect(error?.kind == .environment && error?.remedy?.contains("source.include") == true, "\(error?.message ?? "")")
+        #expect(
+            error?.kind == .environment && error?.remedy?.contains("source.include") == true, "\(error?.message ?? "")")
 
         run = try await source.pipeline(.duckdb)
         run.yaml = run.yaml.replacing("postgres://postgres@", with: "postgres://visitor@")

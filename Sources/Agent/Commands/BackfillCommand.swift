@@ -38,15 +38,24 @@ package struct BackfillCommand: Sendable {
     /// Returns the exit code: 4 where a table differs.
     package func run(_ context: CommandContext) async throws -> Int32 {
         let setup = try context.loadSetup()
-        guard case .postgres(let server) = setup.pipeline.source.input else {
-            throw CommandFailure(
-                ExitStatus.usage, "backfill needs source.postgres; of a Kafka pipeline's catalog it is not built yet (not yet)",
-                try: "millrace run, which reads Debezium's own snapshot")
-        }
         if try await APIClient.running(setup.pipeline) != nil {
             throw CommandFailure(
                 ExitStatus.environment, "an agent of \(setup.pipeline.name) runs, and copies new tables by itself",
                 try: "millrace status; to copy a table anew stop the agent first")
+        }
+        let server: Pipeline.PostgresServer
+        switch setup.pipeline.source.input {
+        case .postgres(let named): server = named
+        case .kafka(let kafka):
+            if isFollowed {
+                throw CommandFailure(
+                    ExitStatus.usage, "--follow is for source.postgres: a Kafka pipeline has no slot of its own",
+                    try: "millrace backfill, then millrace run")
+            }
+            return try await CatalogBackfill(setup: setup, kafka: kafka, tables: tables, workers: workers ?? 2).run(context)
+        case .file:
+            throw CommandFailure(
+                ExitStatus.usage, "an event file has no database to copy from", try: "millrace run --until-end")
         }
         let settings = try settings(setup, server)
         return try await setup.withWarehouse(readOnly: false) { warehouse in
@@ -63,7 +72,8 @@ package struct BackfillCommand: Sendable {
                 let (results, position) = try await replicate(setup, settings, warehouse, status, stopping)
             else {
                 throw CommandFailure(
-                    ExitStatus.runtime, "stopped before the end; what is copied stays copied", try: "millrace backfill, which goes on")
+                    ExitStatus.runtime, "stopped before the end; what is copied stays copied",
+                    try: "millrace backfill, which goes on")
             }
             let isEqual = results.allSatisfy(\.isEqual)
             if isEqual, !isFollowed { try await removeSlot(settings, server, warehouse) }
@@ -87,10 +97,12 @@ package struct BackfillCommand: Sendable {
         if !tables.isEmpty {
             let names = try tables.map { name -> String in
                 let source =
-                    name.contains(".") ? name : setup.pipeline.tables.first { $0.target == name }?.source ?? "public.\(name)"
+                    name.contains(".")
+                    ? name : setup.pipeline.tables.first { $0.target == name }?.source ?? "public.\(name)"
                 guard selector.chooses(source) else {
                     throw CommandFailure(
-                        ExitStatus.usage, "source.include and source.exclude leave \(source) out", try: "millrace check")
+                        ExitStatus.usage, "source.include and source.exclude leave \(source) out", try: "millrace check"
+                    )
                 }
                 return source
             }
@@ -106,7 +118,9 @@ package struct BackfillCommand: Sendable {
     /// A backfill that ended left no slot: the next one is another. `--restart` makes it so.
     private func prepare(_ settings: PostgresSource.Settings, _ warehouse: any Warehouse) async throws {
         let partition = TopicPartition(topic: settings.slot, partition: 0)
-        let hasCheckpoint = try await warehouse.checkpoints().contains { $0.partition == partition && $0.position != nil }
+        let hasCheckpoint = try await warehouse.checkpoints().contains {
+            $0.partition == partition && $0.position != nil
+        }
         let slot = settings.slot
         let control = SourceControl(url: settings.server.url.text)
         if isRestart {
@@ -143,7 +157,8 @@ package struct BackfillCommand: Sendable {
     ) async throws -> (results: [Result], position: Int64)? {
         var delay_s = 0.2
         while true {
-            let source = PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: setup.logger)
+            let source = PostgresSource(
+                settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: setup.logger)
             var runner = Replicator.Settings(owner: "backfill:\(getpid())")
             runner.validate = { try setup.validate($0, beside: $1) }
             let replicator = Replicator(
@@ -231,7 +246,8 @@ package struct BackfillCommand: Sendable {
         table.rows = results.map { result in
             [
                 result.source, result.target, String(result.rowsWarehouse), result.checksumWarehouse,
-                result.isEqual ? "equal" : "DIFFERENT: the source has \(result.rowsSource) rows, \(result.checksumSource)",
+                result.isEqual
+                    ? "equal" : "DIFFERENT: the source has \(result.rowsSource) rows, \(result.checksumSource)",
             ]
         }
         context.console.result(table.text)

@@ -59,7 +59,9 @@ struct PostgresCheck: Sendable {
                 Finding(
                     .error, "source",
                     "of \(settings.slots_max) replication slots \(settings.slotsUsed) are taken, \(slotsWanted) more are wanted",
-                    remedy: "ALTER SYSTEM SET max_replication_slots = \(settings.slotsUsed + slotsWanted + 4); then restart the source"))
+                    remedy:
+                        "ALTER SYSTEM SET max_replication_slots = \(settings.slotsUsed + slotsWanted + 4); then restart the source"
+                ))
         }
         if settings.senders_max - settings.sendersUsed < 2 {
             findings.append(
@@ -73,7 +75,9 @@ struct PostgresCheck: Sendable {
                 Finding(
                     .warning, "source",
                     "max_slot_wal_keep_size is unlimited: while the agent is away the source's disk fills with its log",
-                    remedy: "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; a slot that falls behind further is lost, which is told"))
+                    remedy:
+                        "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; a slot that falls behind further is lost, which is told"
+                ))
         }
         return findings
     }
@@ -133,7 +137,9 @@ struct PostgresCheck: Sendable {
                     Finding(
                         .warning, "publication \(server.publication)",
                         "it leaves out \(publication.missing.joined(separator: ", "))",
-                        remedy: "ALTER PUBLICATION \(server.publication) SET (publish = 'insert, update, delete, truncate');"))
+                        remedy:
+                            "ALTER PUBLICATION \(server.publication) SET (publish = 'insert, update, delete, truncate');"
+                    ))
             }
         } else {
             findings.append(Finding(.ok, "publication \(server.publication)", "will be made"))
@@ -170,7 +176,9 @@ struct PostgresCheck: Sendable {
     ) throws -> [Finding] {
         let name = id.description
         if !table.isLogged {
-            return [Finding(.warning, name, "not replicated: it is unlogged or temporary, so its changes aren't in the log")]
+            return [
+                Finding(.warning, name, "not replicated: it is unlogged or temporary, so its changes aren't in the log")
+            ]
         }
         if published == nil {
             if table.identityColumns.isEmpty {

@@ -60,6 +60,11 @@ package struct PipelineSetup: Sendable {
         return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
     }
 
+    /// What decodes rows copied from a catalog.
+    func makeCopyDecoder(known: [TableDefinition]) throws -> any RecordDecoder {
+        PgOutputDecoder(pgOutputConfiguration(known: known))
+    }
+
     /// What decodes quarantined records once more.
     /// - Throws: of a Postgres source: its messages mean nothing without the stream around them.
     func decoderForReplay(known: [TableDefinition], catalog: SourceCatalog?) throws -> DebeziumDecoder {

@@ -37,7 +37,8 @@ extension PostgresSource {
         handed = position
         received = position
         durable.withLock { $0.position = claim.position ?? 0 }
-        var state = claim.decoderState.flatMap(PostgresSourceState.init(json:))
+        var state =
+            claim.decoderState.flatMap(PostgresSourceState.init(json:))
             ?? PostgresSourceState(system: system.identifier, timeline: system.timeline)
         state.timeline = system.timeline
         self.state = state
@@ -205,7 +206,8 @@ extension PostgresSource {
     private static func nothingToPublish(_ name: String) -> ReplicationError {
         ReplicationError(
             .environment, "there is no publication \(name), and no table to make it for",
-            remedy: "see that source.include names tables as schema.table, and that the user may read them: millrace check")
+            remedy:
+                "see that source.include names tables as schema.table, and that the user may read them: millrace check")
     }
 
     /// Tables that the pipeline chooses and that can be published without harm to whoever writes them.

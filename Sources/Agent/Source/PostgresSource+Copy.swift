@@ -23,7 +23,8 @@ extension PostgresSource {
             }
             pendingMarks.append(CopyMark(job: settings.slot, table: table.table, state: .copying, snapshot: 0, rows: 0))
             let parts = try await control.with { try $0.parts(of: table.table) }
-            let left = CopyPlan.chunks(facts, filter: table.filter, parts: parts, done: marks.filter { $0.table == table.table })
+            let left = CopyPlan.chunks(
+                facts, filter: table.filter, parts: parts, done: marks.filter { $0.table == table.table })
             // A table without a part to read (no leaves yet) still gets its table.
             let all = left.isEmpty ? [Self.emptyChunk(facts, table.filter)] : left
             copy.tables[table.table] = CopyProgress.Table(
@@ -243,7 +244,8 @@ extension PostgresSource {
         }
         if state?.consistentSince == nil, position >= copy.newestSnapshot ?? 0 {
             state?.consistentSince = copy.newestSnapshot ?? position
-            logger.info("consistent since \(LSN.text(state?.consistentSince ?? 0)): readers see whole source transactions")
+            logger.info(
+                "consistent since \(LSN.text(state?.consistentSince ?? 0)): readers see whole source transactions")
             return .records(advance(from: handed, to: handed))
         }
         if settings.isBackfill {

@@ -44,6 +44,8 @@ extension PostgresSource {
 
     /// What was copied, for the report.
     package func copiedTables() async throws -> [(table: TableID, filter: String?, columns: [String]?)] {
-        try await publication().tables.filter { copy.snapshots[$0.table] != nil }.map { ($0.table, $0.filter, $0.columns) }
+        try await publication().tables.filter { copy.snapshots[$0.table] != nil }.map {
+            ($0.table, $0.filter, $0.columns)
+        }
     }
 }

@@ -201,11 +201,14 @@ package actor PostgresSource: RecordSource {
         return [partition: max(0, max(serverEnd, received) - position)]
     }
 
-    package func isCopying() async -> Bool { copy.isGoingOn || state?.consistentSince == nil && settings.snapshot != .never }
+    package func isCopying() async -> Bool {
+        copy.isGoingOn || state?.consistentSince == nil && settings.snapshot != .never
+    }
 
     package func progress() async -> SourceProgress {
         SourceProgress(
-            copying: copy.isGoingOn ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
+            copying: copy.isGoingOn
+                ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
             refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
     }
 

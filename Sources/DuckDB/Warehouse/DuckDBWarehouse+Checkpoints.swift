@@ -87,7 +87,8 @@ extension DuckDBWarehouse {
             // Each as text: whoever reads them has the column's own type.
             let members = table.key.map { index in
                 let column = sql.column(index)
-                let text = sql.forms[index].kind == .blob ? "'\\x' || lower(hex(\(column)))" : "CAST(\(column) AS VARCHAR)"
+                let text =
+                    sql.forms[index].kind == .blob ? "'\\x' || lower(hex(\(column)))" : "CAST(\(column) AS VARCHAR)"
                 return "\(SQLName.literal(table.columns[index].name)), \(text)"
             }
             var keys: [String] = []

@@ -152,7 +152,8 @@ package final class PgOutputDecoder: RecordDecoder {
         if let table = copying?.table, table.choice != nil { use(table) }
         copiedRow = 0
         copiedPart = Hash128()
-        copiedPart.add(record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : records.arena.bytes(record.key))
+        copiedPart.add(
+            record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : records.arena.bytes(record.key))
     }
 
     /// A truncate just below the snapshot's reads.
@@ -422,12 +423,11 @@ package final class PgOutputDecoder: RecordDecoder {
         var hash = table.seed
         hash.add(UInt64(operation.rawValue))
         if operation == .read {
+            // The chunk names its snapshot: two copies of one version are two reads.
+            let part = copiedPart.finish()
             hash.add(record.offset)
-            if key.isNull {
-                let part = copiedPart.finish()
-                hash.add(part.high, part.low)
-                hash.add(copiedRow)
-            }
+            hash.add(part.high, part.low)
+            if key.isNull { hash.add(copiedRow) }
         } else {
             hash.add(commit)
             hash.add(place)

@@ -53,7 +53,8 @@ package struct RelationFacts: Sendable, Equatable {
             oid: UInt32(truncatingIfNeeded: oid), table: TableID(schema: schema, table: table), key: key,
             identity: identity, isFull: value["full"]?.bool ?? false,
             columns: columns.compactMap { pair in
-                guard let pair = pair.array, pair.count == 2, let name = pair[0].string, let type = pair[1].string else {
+                guard let pair = pair.array, pair.count == 2, let name = pair[0].string, let type = pair[1].string
+                else {
                     return nil
                 }
                 return (name, type)

@@ -42,7 +42,9 @@ final class ReplicatedTable {
     func column(named name: String, type: ColumnType, isNullable: Bool) -> Int? {
         guard let choice, !choice.excluded.contains(name) else { return nil }
         if let index = definition.columns.firstIndex(where: { $0.name == name }) {
-            if definition.columns[index].type == .unknown { definition.columns[index].type = wanted(name, type, choice) }
+            if definition.columns[index].type == .unknown {
+                definition.columns[index].type = wanted(name, type, choice)
+            }
             return index
         }
         definition.columns.append(Column(name: name, type: wanted(name, type, choice), nullable: isNullable))

@@ -115,15 +115,15 @@ package final class CopyWorker: Sendable {
     private func begin(_ chunk: CopyChunk, _ number: Int) -> RecordBatch {
         let batch = RecordBatch(capacity: 1 << 20)
         _ = batch.span(of: partition, startingAt: position)
-        Self.appendFacts(chunk, number, to: batch, snapshot: position)
+        Self.appendFacts(chunk, "\(chunk.part.identity)/\(chunk.number)/\(number)/\(snapshot)", to: batch, position)
         return batch
     }
 
-    private static func appendFacts(_ chunk: CopyChunk, _ number: Int, to batch: RecordBatch, snapshot: Int64) {
+    private static func appendFacts(_ chunk: CopyChunk, _ name: String, to batch: RecordBatch, _ position: Int64) {
         let json = [SourceRecord.copying] + Array(chunk.facts.json.utf8)
-        let key = Array("\(chunk.part.identity)/\(chunk.number)/\(number)".utf8)
+        let key = Array(name.utf8)
         json.withUnsafeBytes { value in
-            key.withUnsafeBytes { batch.append(span: 0, offset: snapshot, key: $0, value: value) }
+            key.withUnsafeBytes { batch.append(span: 0, offset: position, key: $0, value: value) }
         }
     }
 
@@ -142,7 +142,8 @@ extension ReplicationError {
             }
         let remedy =
             error.remedy
-            ?? (kind == .passing ? "see that the source runs, and that source.postgres.url names it: millrace check" : nil)
+            ?? (kind == .passing
+                ? "see that the source runs, and that source.postgres.url names it: millrace check" : nil)
         self.init(kind, "the source: \(error.description)", remedy: remedy)
     }
 }
