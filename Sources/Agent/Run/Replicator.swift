@@ -386,7 +386,9 @@ package actor Replicator {
                 }
                 let waited_s = (ContinuousClock.now - started) / .seconds(1)
                 if stopRequested, waited_s > settings.drain_s { throw error }
-                logger.warning("\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s")
+                let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
+                logger.warning(
+                    "\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s\(remedy)")
                 try await Task.sleep(for: .seconds(delay_s * Double.random(in: 0.7...1.3)))
                 delay_s = min(delay_s * 2, 5)
             }

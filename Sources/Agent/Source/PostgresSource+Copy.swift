@@ -262,11 +262,13 @@ extension PostgresSource {
         for table in known where copy.snapshots[table.source] != nil && !table.isKeyless {
             let keys = try await ledger.incompleteKeys(table, limit: 10_000)
             guard !keys.isEmpty else { continue }
-            let published = SourceServer.PublishedTable(table: table.source, columns: nil, filter: nil)
-            guard let facts = try await facts(published) else { continue }
+            // With its column list and row filter: what isn't published isn't read.
+            guard let published = try await publication().tables.first(where: { $0.table == table.source }),
+                let facts = try await facts(published)
+            else { continue }
             logger.notice("\(table.source): \(keys.count) incomplete rows are read once more at the source")
             for start in stride(from: 0, to: keys.count, by: 1000) {
-                var chunk = Self.emptyChunk(facts, nil)
+                var chunk = Self.emptyChunk(facts, published.filter)
                 chunk.keys = Array(keys[start..<min(start + 1000, keys.count)])
                 chunk.number = Int64(start)
                 chunks.append(chunk)
