@@ -52,7 +52,8 @@ package struct BackfillCommand: Sendable {
                     ExitStatus.usage, "--follow is for source.postgres: a Kafka pipeline has no slot of its own",
                     try: "millrace backfill, then millrace run")
             }
-            return try await CatalogBackfill(setup: setup, kafka: kafka, tables: tables, workers: workers ?? 2).run(context)
+            return try await CatalogBackfill(setup: setup, kafka: kafka, tables: tables, workers: workers ?? 2).run(
+                context)
         case .file:
             throw CommandFailure(
                 ExitStatus.usage, "an event file has no database to copy from", try: "millrace run --until-end")
