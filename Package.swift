@@ -68,7 +68,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "Replication", "Debezium", "EventFile", "Kafka", "Postgres", "DuckDB", "JSON", "PipelineFile",
-                "SerialQueue", "CrashPoint",
+                "SerialQueue", "CrashPoint", "ThrowawayPostgres",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

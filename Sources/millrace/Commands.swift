@@ -145,18 +145,27 @@ struct Broker: AsyncParsableCommand {
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "The whole thing on this machine, ending with the proof that warehouse equals source.",
-        discussion: "Example: millrace demo --dir /tmp/demo")
+        discussion: """
+            A Postgres server of its own is written to while it is copied and streamed; with --kafka recorded Debezium \
+            events are played into a local broker.
+
+            Example: millrace demo --dir /tmp/demo
+            """)
 
     @OptionGroup var global: GlobalOptions
+    @Flag(help: "Recorded Debezium events through a local Kafka broker.")
+    var kafka = false
     @Option(help: "Where the warehouse and its pipeline file are put. Default: a new temporary folder.")
     var dir: String?
-    @Option(help: ArgumentHelp("Recorded events. Default: the project's own.", valueName: "file.jsonl"))
+    @Option(help: ArgumentHelp("Recorded events, with --kafka. Default: the project's own.", valueName: "file.jsonl"))
     var events: String?
     @Option(help: ArgumentHelp("The rows that must come of them. Default: beside the events.", valueName: "file.json"))
     var expected: String?
 
     func run() async throws {
+        let isKafka = kafka || events != nil || expected != nil
         try Ended.with(
-            try await DemoCommand(dir: dir, events: events, expected: expected).run(global.context()))
+            try await DemoCommand(isKafka ? .kafka(events: events, expected: expected) : .postgres, dir: dir)
+                .run(global.context()))
     }
 }

@@ -145,7 +145,7 @@ import ThrowawayPostgres
         let drained = agent.wait()
         #expect(drained.status == 0, "SIGTERM drains: \(drained.errors.suffix(2000))")
         reader.cancel()
-        try? await reader.value
+        await reader.value
         let last = try AgentProcess.run(["run", "--until-end", "--json"], in: folder)
         try #require(last.status == 0, "\(last.errors.suffix(2000))")
         print(

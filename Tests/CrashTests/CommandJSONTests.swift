@@ -200,4 +200,15 @@ import ThrowawayPostgres
         #expect(proof["equal"]?.bool == true && proof["differences"]?.int64 == 0)
         #expect((proof["tables"]?.int64 ?? 0) > 0 && (proof["rows"]?.int64 ?? 0) > 0)
     }
+
+    @Test func theDemoOfAPostgresSaysWhetherAllIsEqual() throws {
+        let folder = try folder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let result = try AgentProcess.run(["demo", "--json", "--dir", folder.appending(path: "demo").path], in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        let proof = try JSONValue(parsing: result.output)
+        #expect(proof["equal"]?.bool == true && proof["differences"]?.int64 == 0)
+        #expect(proof["tables"]?.int64 == 3 && (proof["rows"]?.int64 ?? 0) > 0)
+        #expect((proof["transactions"]?.int64 ?? 0) > 0 && (proof["looks"]?.int64 ?? 0) > 0)
+    }
 }

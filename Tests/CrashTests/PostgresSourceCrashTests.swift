@@ -142,7 +142,8 @@ import ThrowawayPostgres
         var partial = 0
         // Counting reads every row that isn't committed yet, too: not so often that it takes the time.
         let patience = Duration.seconds(180 + rows / 4000)
-        try await until("all of it is there", within: patience, every: .milliseconds(min(5000, max(100, rows / 1000)))) {
+        try await until("all of it is there", within: patience, every: .milliseconds(min(5000, max(100, rows / 1000))))
+        {
             peak_kB = max(peak_kB, Self.residentPeak_kB(agent.pid))
             let count =
                 Int(

@@ -98,14 +98,17 @@ import ThrowawayPostgres
     @Test(arguments: Engine.allCases) func updatesInFlightAcrossACatalogsSnapshotWin(engine: Engine) async throws {
         let source = try await SourceDatabase(
             "catalog_\(engine.rawValue)",
-            "CREATE TABLE items (id int PRIMARY KEY, v text); INSERT INTO items SELECT i, 'old' FROM generate_series(1, 2000) i")
+            "CREATE TABLE items (id int PRIMARY KEY, v text); INSERT INTO items SELECT i, 'old' FROM generate_series(1, 2000) i"
+        )
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let broker = try MockBroker(topics: [SyntheticEvents.topic: 1], logger: logger)
         defer { broker.close() }
         let producer = try Producer(brokers: broker.bootstrap, logger: logger)
         func lsn() async throws -> Int {
-            Int(try await source.sql("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+            Int(
+                try await source.sql("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").trimmingCharacters(
+                    in: .whitespacesAndNewlines)) ?? 0
         }
         func produce(_ id: Int, _ v: String, commit: Int) async throws {
             try await producer.send([

@@ -91,6 +91,17 @@ struct PipelineRun: Sendable {
     let name: String
     let engine: Engine
     var yaml: String
+    /// What `${…}` in it stands for.
+    var environment: [String: String] = [:]
+
+    /// - Parameter yaml: a whole pipeline file.
+    init(file yaml: String, _ name: String, _ engine: Engine, environment: [String: String], folder: TestFolder) {
+        self.folder = folder
+        self.name = name
+        self.engine = engine
+        self.yaml = yaml
+        self.environment = environment
+    }
 
     /// - Parameters:
     ///   - source: YAML of the `source` key, indented by two.
@@ -109,7 +120,7 @@ struct PipelineRun: Sendable {
 
     var setup: PipelineSetup {
         get throws {
-            let pipeline = try Pipeline.parse(text: yaml, file: folder.path("millrace.yaml"), environment: [:])
+            let pipeline = try Pipeline.parse(text: yaml, file: folder.path("millrace.yaml"), environment: environment)
             var logger = Logger(label: "test")
             logger.logLevel = .critical
             return PipelineSetup(pipeline, logger: logger)

@@ -36,6 +36,12 @@ struct SourceDatabase: Sendable {
         if !sql.isEmpty { try await server.psql(sql, database: name) }
     }
 
+    /// One that is there already.
+    init(_ name: String, on server: ThrowawayPostgres) {
+        self.server = server
+        self.name = name
+    }
+
     var url: String { server.url(database: name) }
 
     @discardableResult func sql(_ text: String) async throws -> String { try await server.psql(text, database: name) }

@@ -52,7 +52,8 @@ package struct BackfillCommand: Sendable {
                     ExitStatus.usage, "--follow is for source.postgres: a Kafka pipeline has no slot of its own",
                     try: "millrace backfill, then millrace run")
             }
-            return try await CatalogBackfill(setup: setup, kafka: kafka, tables: tables, workers: workers ?? 2).run(context)
+            return try await CatalogBackfill(setup: setup, kafka: kafka, tables: tables, workers: workers ?? 2).run(
+                context)
         case .file:
             throw CommandFailure(
                 ExitStatus.usage, "an event file has no database to copy from", try: "millrace run --until-end")
@@ -84,12 +85,15 @@ package struct BackfillCommand: Sendable {
         }
     }
 
+    /// A backfill's own slot.
+    static func slot(beside slot: String) -> String { "\(slot)_backfill" }
+
     // MARK: Before
 
     private func settings(_ setup: PipelineSetup, _ server: Pipeline.PostgresServer) throws -> PostgresSource.Settings {
         var server = server
         if let workers { server.copyWorkers = workers }
-        if !isFollowed { server.slot = "\(server.slot)_backfill" }
+        if !isFollowed { server.slot = Self.slot(beside: server.slot) }
         var selector = setup.pipeline.source.tables
         if !tables.isEmpty {
             let names = try tables.map { name -> String in

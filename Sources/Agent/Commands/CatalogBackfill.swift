@@ -64,7 +64,8 @@ struct CatalogBackfill: Sendable {
         for (id, isKeyless) in all where selector.chooses(id.description) {
             guard tables.isEmpty || tables.contains(id.description) || tables.contains(id.table) else { continue }
             if isKeyless, setup.pipeline.table(source: id.description)?.key == nil {
-                setup.logger.warning("\(id): not copied, as it has no key that would tell its rows from those of the stream")
+                setup.logger.warning(
+                    "\(id): not copied, as it has no key that would tell its rows from those of the stream")
                 continue
             }
             chosen.append(id)
@@ -81,7 +82,8 @@ struct CatalogBackfill: Sendable {
     static func versions(_ checkpoints: [Checkpoint], _ tables: [TableID]) -> [TableID: Int64] {
         var versions: [TableID: Int64] = [:]
         for table in tables {
-            versions[table] = checkpoints.filter { !$0.partition.topic.hasPrefix("backfill:") }
+            versions[table] =
+                checkpoints.filter { !$0.partition.topic.hasPrefix("backfill:") }
                 .compactMap { $0.marks[table]?.commit }.min() ?? 0
         }
         return versions

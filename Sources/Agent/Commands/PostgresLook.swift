@@ -44,19 +44,21 @@ struct PostgresLook: SourceLook {
     func sample() async throws -> [RecordBatch] { [] }
     func close() async { await control.close() }
 
-    /// Takes away what the pipeline made at the source: the slot, and the publication if it has our name and owner.
+    /// Takes away what the pipeline made at the source: its slot and that of a backfill which didn't end, and the
+    /// publication if it has our name and owner.
     func dropObjects(pipeline: String) async throws -> [String] {
         let server = server
         return try await control.with { source in
             var dropped: [String] = []
-            if let slot = try source.slot(server.slot) {
+            for name in [server.slot, BackfillCommand.slot(beside: server.slot)] {
+                guard let slot = try source.slot(name) else { continue }
                 if let pid = slot.activePID {
                     throw ReplicationError(
-                        .environment, "the replication slot \(server.slot) is in use by process \(pid) of the source",
+                        .environment, "the replication slot \(name) is in use by process \(pid) of the source",
                         remedy: "stop the agent that streams it, then drop the pipeline")
                 }
-                try source.dropSlot(server.slot)
-                dropped.append("slot \(server.slot)")
+                try source.dropSlot(name)
+                dropped.append("slot \(name)")
             }
             if server.publication == "millrace_\(pipeline)", try source.publication(server.publication)?.isOwn == true {
                 try source.dropPublication(server.publication)

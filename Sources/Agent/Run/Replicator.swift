@@ -195,7 +195,7 @@ package actor Replicator {
             claims[partition] = nil
             positions[partition] = nil
             decoderStates[partition] = nil
-            decoder?.restore([partition: nil])
+            _ = decoder?.restore([partition: nil])
         }
         try await source.release(partitions)
         logger.info("gave back \(partitions.count) partitions")

@@ -87,7 +87,8 @@ actor CatalogCopySource: RecordSource {
                 partition: partition, bytes_max: 4 << 20, number: number)
         }
         for worker in reading { worker.start() }
-        logger.info("\(facts.table): reading at version \(LSN.text(versions[facts.table] ?? 0)), \(chunks.count) chunks")
+        logger.info(
+            "\(facts.table): reading at version \(LSN.text(versions[facts.table] ?? 0)), \(chunks.count) chunks")
     }
 
     private func stopReading() {

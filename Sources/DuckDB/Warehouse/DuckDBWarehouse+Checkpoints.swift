@@ -73,7 +73,7 @@ extension DuckDBWarehouse {
     }
 
     package func forgetCopied(job: String) async throws {
-        try writing("forgetting what is copied") { session in
+        _ = try writing("forgetting what is copied") { session in
             try session.execute(
                 "DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = ? AND job = ?",
                 [.text(layout.pipeline), .text(job)], purpose: "forgetting what is copied")

@@ -67,8 +67,8 @@ package final class PgOutputDecoder: RecordDecoder {
         return finish()
     }
 
-    /// Why a change goes to quarantine.
-    private struct Misfit: Error {
+    /// Why a change goes to quarantine. `@unchecked Sendable`: it is thrown and caught inside one call of `decode`.
+    private struct Misfit: Error, @unchecked Sendable {
         var table: ReplicatedTable?
         var operation: Operation?
         var reason: String

@@ -138,8 +138,9 @@ package final class SourceServer {
             ORDER BY 1, 2;
             SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid \
             JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = \(literal) \
-            UNION SELECT n.nspname, c.relname FROM pg_publication_tables t \
-            JOIN pg_partition_ancestors(format('%I.%I', t.schemaname, t.tablename)::regclass) AS a(relid) ON true \
+            UNION SELECT n.nspname, c.relname FROM pg_publication_tables t JOIN pg_namespace tn ON tn.nspname = t.schemaname \
+            JOIN pg_class tc ON tc.relnamespace = tn.oid AND tc.relname = t.tablename \
+            JOIN pg_partition_ancestors(tc.oid) AS a(relid) ON true \
             JOIN pg_class c ON c.oid = a.relid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.pubname = \(literal)
             """, for: "look at the publication \(name)")
         guard answers.count == 3, answers[0].count == 1 else { return nil }
