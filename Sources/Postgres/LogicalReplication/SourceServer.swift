@@ -75,7 +75,8 @@ package final class SourceServer {
     package func slot(_ name: String) throws -> Slot? {
         let reason =
             facts.serverVersion >= 170000
-            ? "invalidation_reason" : facts.serverVersion >= 160000 ? "CASE WHEN conflicting THEN 'conflict' END" : "NULL"
+            ? "invalidation_reason"
+            : facts.serverVersion >= 160000 ? "CASE WHEN conflicting THEN 'conflict' END" : "NULL"
         let status = facts.serverVersion >= 130000 ? "wal_status" : "NULL"
         let rows = try session.query(
             """
@@ -269,6 +270,6 @@ extension RelationFacts {
         self.init(
             oid: table.oid, table: TableID(schema: table.name.schema, table: table.name.name), key: table.primaryKey,
             identity: table.identityColumns, isFull: table.replicaIdentity == .full,
-            columns: published.map { ($0.name, $0.baseType) })
+            columns: published.map { ($0.name, $0.replicatedType) })
     }
 }
