@@ -138,13 +138,13 @@ extension ValueDecoder {
         case .point: plan.operation = .point
         case .array(let inner):
             plan.operation = .array
-            elementType = if case .array(let element) = type { element } else { .unknown }
+            elementType = if case .array = type { type.leaf } else { .unknown }
             element = self.plan(inner, of: elementType, for: elementType)
         }
         // The wider or narrower target is decoded into directly, and its limits are tested there.
         if ColumnPlan.Form(natural).isInteger, ColumnPlan.Form(target).isInteger { natural = target }
         if case .numeric = natural, case .numeric = target { natural = target }
-        if case .array(let a) = natural, case .array(let b) = target, a == b { natural = target }
+        if case .array = natural, case .array = target, natural.leaf == target.leaf { natural = target }
         if case .timestamp = natural, case .timestamp = target { natural = target }
         plan.isBinaryJSON = target == .jsonb
         if plan.operation == .string, target == .uuid {
@@ -177,7 +177,7 @@ extension ValueDecoder {
     /// Whether a value of `natural` is one of `target` as it stands.
     private static func isSameForm(_ natural: ColumnType, _ target: ColumnType) -> Bool {
         // Judged element by element, as a conversion is.
-        if case .array(let a) = natural, case .array(let b) = target { return a == b }
+        if case .array = natural, case .array = target { return natural.leaf == target.leaf }
         let a = ColumnPlan.Form(natural)
         let b = ColumnPlan.Form(target)
         if a == b { return true }

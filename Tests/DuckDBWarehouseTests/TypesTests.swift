@@ -211,7 +211,7 @@ import Testing
         ])
         #expect(outcome.quarantined == 1)
         #expect(try await shop.rows("SELECT id, v FROM shop.types") == ["2|[5]"])
-        #expect(try await shop.warehouse.quarantine().first?.entry.reason.contains("more than one dimension") == true)
+        #expect(try await shop.warehouse.quarantine().first?.entry.reason.contains("other dimensions") == true)
     }
 
     @Test func rawHasTheDecodedValues() async throws {

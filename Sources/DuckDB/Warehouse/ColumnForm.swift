@@ -94,13 +94,29 @@ struct ColumnForm: Sendable {
         case .json, .map, .interval: "CAST(\(expression) AS \(sqlType))"
         case .list:
             // A text goes into a list of JSON only through one of texts.
-            element?.kind == .json
-                ? "CAST(CAST(\(expression) AS VARCHAR[]) AS \(sqlType))" : "CAST(\(expression) AS \(sqlType))"
+            type.leaf.isJSON
+                ? "CAST(CAST(\(expression) AS \(textList)) AS \(sqlType))" : "CAST(\(expression) AS \(sqlType))"
         default: expression
         }
     }
 
+    /// A list of texts of as many dimensions.
+    private var textList: String {
+        if let element { (element.element == nil ? "VARCHAR" : element.textList) + "[]" } else { "VARCHAR" }
+    }
+
+    /// How deep lists are in each other.
+    private var depth: Int { element.map { $0.depth + 1 } ?? 0 }
+
     // MARK: Out of raw's JSON
+
+    /// Whether it is a number there: a text that looks marked is a text.
+    private var isNumber: Bool {
+        switch type.leaf {
+        case .smallint, .integer, .bigint, .real, .double, .numeric: true
+        default: false
+        }
+    }
 
     /// Whether the engine's own JSON functions would change its numbers, which they read as doubles.
     var needsExactNumbers: Bool {
@@ -120,14 +136,15 @@ struct ColumnForm: Sendable {
             return "CAST(CASE WHEN json_type(\(json)) <> 'NULL' THEN \(text) END AS JSON)"
         case .list:
             guard let element else { return "NULL" }
-            if element.kind == .json {
-                return "[\(element.typed(json: "item", marked: marked)) FOR item IN CAST(\(json) AS JSON[])]"
+            if element.kind == .json || element.kind == .list {
+                let item = "item\(depth)"
+                return "[\(element.typed(json: item, marked: marked)) FOR \(item) IN CAST(\(json) AS JSON[])]"
             }
-            let item = marked ? ExactNumbers.unmarkedText("item") : "item"
+            let item = marked && isNumber ? ExactNumbers.unmarkedText("item") : "item"
             return "[\(element.typed(text: item)) FOR item IN CAST(\(json) AS VARCHAR[])]"
         default:
             let text = "(\(json) ->> '$')"
-            return typed(text: marked ? ExactNumbers.unmarkedText(text) : text)
+            return typed(text: marked && isNumber ? ExactNumbers.unmarkedText(text) : text)
         }
     }
 
@@ -150,6 +167,11 @@ struct ColumnForm: Sendable {
             "CAST(\(text) AS \(sqlType))"
         }
     }
+}
+
+extension ColumnType {
+    /// What is JSON in the engine, too.
+    fileprivate var isJSON: Bool { self == .json || self == .jsonb || self == .unknown }
 }
 
 /// SQL that keeps the digits of JSON's numbers: the engine's JSON functions read them as doubles, so before them

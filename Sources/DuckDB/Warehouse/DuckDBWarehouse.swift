@@ -229,8 +229,8 @@ package actor DuckDBWarehouse: Warehouse {
     /// The version of `_millrace` in a file that isn't open here.
     func peek() throws -> Int? {
         let file = try Self.connect(
-            path, memoryLimit, library, threads, isReadOnly: true, interrupter: Interrupter(), sideInterrupter: Interrupter(),
-            layout: layout)
+            path, memoryLimit, library, threads, isReadOnly: true, interrupter: Interrupter(),
+            sideInterrupter: Interrupter(), layout: layout)
         defer { file.close() }
         return try MetaTables.version(file.session)
     }

@@ -1,22 +1,28 @@
 import JSON
 import Replication
 
-/// The engine's text of a LIST, from a JSON array: `["a","b\"c",NULL,1.50]`. Elements stay text, which the engine
+/// The engine's text of a LIST, of LISTs too, from a JSON array: `["a","b\"c",NULL,1.50]`. Elements stay text, which the engine
 /// casts each to the element's type; so no number passes through a double.
 enum ListLiteral {
+    /// Nested: of more or fewer dimensions.
     enum Outcome { case done, nested, invalid }
 
     /// - Parameter json: well-formed, in the `to_jsonb` form of the array.
-    static func append(_ json: UnsafeRawBufferPointer, element: ColumnForm.Kind, to sink: ByteArena) -> Outcome {
+    static func append(_ json: UnsafeRawBufferPointer, element: ColumnForm, to sink: ByteArena) -> Outcome {
         var scanner = JSONScanner(json)
         guard scanner.take(0x5B) else { return .invalid }
         sink.append(byte: 0x5B)
         if !scanner.take(0x5D) {
             while true {
                 let first = scanner.next()
-                if first == 0x5B, element != .json { return .nested }
+                if element.kind == .list ? first != 0x5B : first == 0x5B && element.kind != .json { return .nested }
                 guard let value = scanner.value() else { return .invalid }
-                guard append(value, first, element, to: sink) else { return .invalid }
+                if let inner = element.element {
+                    let outcome = append(value, element: inner, to: sink)
+                    guard outcome == .done else { return outcome }
+                } else {
+                    guard append(value, first, element.kind, to: sink) else { return .invalid }
+                }
                 if scanner.take(0x5D) { break }
                 guard scanner.take(0x2C) else { return .invalid }
                 sink.append(byte: 0x2C)
@@ -58,6 +64,11 @@ enum ListLiteral {
                 out.append(byte: bytes[i + 1])
             }
             quote(out.bytes(ByteRange(offset: 0, length: out.count)), to: sink)
+        case .map:
+            let out = ByteArena(capacity: 64)
+            // One that isn't an hstore's text is left to the engine to refuse.
+            let isMap = MapLiteral.append(bytes, to: out)
+            quote(isMap ? out.bytes(ByteRange(offset: 0, length: out.count)) : bytes, to: sink)
         case .interval:
             bytes.filter { $0 != 0x2B }.withUnsafeBytes { quote($0, to: sink) }
         case .date, .timestamp, .timestamptz:

@@ -227,10 +227,10 @@ final class FieldWriter {
         scratch.removeAll()
         let json = ByteArena(capacity: 64)
         let range = FieldText.appendJSON(field, forms[column].type, from: arena, to: json)
-        switch ListLiteral.append(json.bytes(range), element: element.kind, to: scratch) {
+        switch ListLiteral.append(json.bytes(range), element: element, to: scratch) {
         case .done: try text(scratch.bytes(ByteRange(offset: 0, length: scratch.count)), column, to: appender)
         case .nested:
-            throw misfit(column, "an array of more than one dimension, which a LIST of its element can't hold")
+            throw misfit(column, "an array of other dimensions than the column was declared with")
         case .invalid: throw misfit(column, "not an array")
         }
     }

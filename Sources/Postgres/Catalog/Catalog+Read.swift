@@ -76,7 +76,8 @@ extension Catalog {
                 a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, a.atttypid, a.atttypmod,
                 a.attnotnull, a.atthasdef AND NOT \(generated) AS has_default, a.attidentity <> '' AS is_identity,
                 \(generated) AS is_generated,
-                \(place(in: "pk")) AS pk_place, \(place(in: "ri")) AS identity_place
+                \(place(in: "pk")) AS pk_place, \(place(in: "ri")) AS identity_place,
+                a.attndims
             FROM wanted
             JOIN pg_catalog.pg_class c ON c.oid = wanted.oid
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -216,7 +217,21 @@ extension Catalog {
             baseType: base.type, baseTypeOID: base.oid, baseTypmod: base.typmod, kind: kind,
             elementType: elementOID.flatMap { types[$0]?.type }, elementTypeOID: elementOID,
             isNotNull: rows.bool(row, 15), hasDefault: rows.bool(row, 16), isIdentity: rows.bool(row, 17),
-            isGenerated: rows.bool(row, 18)
+            isGenerated: rows.bool(row, 18), dimensions: Int(rows.integer(row, 21) ?? 0),
+            replicatedType: replicatedType(base.type, base.oid, dimensions: Int(rows.integer(row, 21) ?? 0), types)
         )
+    }
+
+    /// The type behind all domains, also those of an array's elements, with as many `[]` as were declared.
+    private static func replicatedType(
+        _ type: String, _ oid: UInt32, dimensions: Int, _ types: [UInt32: CatalogType]
+    ) -> String {
+        guard types[oid]?.kind == .array else { return type }
+        var name = type.hasSuffix("[]") ? String(type.dropLast(2)) : type
+        var element = types[oid]?.elementOID
+        while let domain = element.flatMap({ types[$0] }), let next = domain.baseOID, let nextType = domain.baseType {
+            (name, element) = (nextType, next)
+        }
+        return name + String(repeating: "[]", count: max(dimensions, 1))
     }
 }

@@ -97,6 +97,10 @@ package struct CatalogColumn: Sendable, Equatable {
     package var isIdentity: Bool
     /// `GENERATED ALWAYS AS (…)`: not published before Postgres 18, and never to be written.
     package var isGenerated: Bool
+    /// As declared for an array, which Postgres holds no value to; 0 where nobody said.
+    package var dimensions: Int
+    /// What a warehouse is told: behind all domains, elements' too, `integer[][]` where two dimensions are declared.
+    package var replicatedType: String
 }
 
 /// A type that columns use, directly or inside another.

@@ -231,9 +231,8 @@ package final class PgOutputDecoder: RecordDecoder {
         let missing = table.settleKey(key)
         let present = Set(relation.columns)
         let names = table.definition.key.map { table.definition.columns[$0].name }
-        if let lacking = missing.first
-            ?? table.definition.key.first(where: { !present.contains(Int32($0)) }).map({ table.definition.columns[$0].name })
-        {
+        let absent = table.definition.key.first { !present.contains(Int32($0)) }
+        if let lacking = missing.first ?? absent.map({ table.definition.columns[$0].name }) {
             relation.problem = "the relation lacks the key column \"\(lacking)\""
         } else if facts != nil, choice.key == nil, !key.isEmpty, Set(key) != Set(names) {
             relation.problem =

@@ -273,6 +273,6 @@ extension RelationFacts {
         self.init(
             oid: table.oid, table: TableID(schema: table.name.schema, table: table.name.name), key: table.primaryKey,
             identity: table.identityColumns, isFull: table.replicaIdentity == .full,
-            columns: published.map { ($0.name, $0.baseType) })
+            columns: published.map { ($0.name, $0.replicatedType) })
     }
 }

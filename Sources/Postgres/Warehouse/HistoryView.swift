@@ -35,7 +35,7 @@ extension TableSQL {
         let partition = definition.key.map { "k.\(columns[$0])" }.joined(separator: ", ")
         return """
             WITH event AS (
-                SELECT r.op, r.after, r.unchanged, r.key::text AS key_text, r.other_key::text AS other_text, r.source_ts,
+                SELECT r.op, \(Self.readable("r.after")) AS after, r.unchanged, r.key::text AS key_text, r.other_key::text AS other_text, r.source_ts,
                     r.\(Self.epoch) AS e, r.\(Self.commit) AS c, r.\(Self.seq) AS s,
                     lead(r.\(Self.epoch)) OVER w AS next_e, lead(r.\(Self.commit)) OVER w AS next_c,
                     lead(r.\(Self.seq)) OVER w AS next_s, lead(r.source_ts) OVER w AS next_ts
@@ -63,6 +63,19 @@ extension TableSQL {
             """
     }
 
+    /// The server takes no JSON apart that has `\u0000` or half of a surrogate pair anywhere, which a json column may hold:
+    /// in the view they are U+FFFD.
+    private static func readable(_ image: String) -> String {
+        let low = #"\\u[dD][c-fC-F][0-9a-fA-F]{2}"#
+        let high = #"\\u[dD][89abAB][0-9a-fA-F]{2}"#
+        // Behind an even number of backslashes it is an escape.
+        let pattern = #"(?<!\\)((?:\\\\)*)(?:\\u0000|\#(high)(?!\#(low))|(?<!\#(high))\#(low))"#
+        return """
+            CASE WHEN \(image)::text ~* '\\\\u(0000|d[89a-f])' \
+            THEN regexp_replace(\(image)::text, '\(pattern)', '\\1\\ufffd', 'g')::json ELSE \(image) END
+            """
+    }
+
     /// The after-image with its unchanged columns looked up below it: only events that lack some pay for that.
     private var completed: String {
         """
@@ -79,7 +92,7 @@ extension TableSQL {
                     UNION ALL
                     SELECT below.other_key::text, below.\(Self.epoch), below.\(Self.commit),
                         below.\(Self.seq) & ~1::bigint, below.is_found,
-                        CASE WHEN below.is_found THEN below.after -> lacking.name END
+                        CASE WHEN below.is_found THEN \(Self.readable("below.after")) -> lacking.name END
                     FROM step CROSS JOIN LATERAL (
                         SELECT r.*, r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name) AS is_found
                         FROM \(raw) r

@@ -7,6 +7,7 @@ import Replication
 struct TypeNames {
     private var known: [String: String?] = [:]
     private var ordered: [String: Bool] = [:]
+    private var hasFreeScales = false
 
     init() {}
 
@@ -20,6 +21,7 @@ struct TypeNames {
 
     /// Looks up what `definition` needs. Outside a transaction.
     mutating func learn(_ definition: TableDefinition, _ session: Session) throws {
+        hasFreeScales = session.serverVersion >= 150000
         for (index, column) in definition.columns.enumerated() {
             if let name = Self.foreignName(column.type), known[name] == nil {
                 known[name] = .some(try Self.find(name, session))
@@ -47,9 +49,10 @@ struct TypeNames {
         case .unknown, .json: return "json"
         case .array(let element): return declared(element) + "[]"
         case .other(let name): return known[name].flatMap { $0 } ?? "text"
-        // What MySQL and Oracle can declare and Postgres can't is kept without the declaration.
+        // What others can declare and this server can't is kept without the declaration.
         case .numeric(let precision?, let scale)
-        where !(1...1000).contains(precision) || !(0...precision).contains(scale):
+        where !(1...1000).contains(precision)
+            || !(hasFreeScales ? -1000...1000 : 0...precision).contains(scale):
             return "numeric"
         default: return type.sql
         }
@@ -94,6 +97,7 @@ struct TypeNames {
     // MARK: The server
 
     /// The name under which this server has a type, modifiers included; nil if it has none that values can be put in.
+    /// What names relations, functions or roles of the source is none here.
     private static func find(_ name: String, _ session: Session) throws -> String? {
         guard let (base, modifiers) = split(name) else { return nil }
         for candidate in base.contains(".") ? [base] : [base, "public.\(base)"] {
@@ -101,7 +105,7 @@ struct TypeNames {
                 let rows = try session.query(
                     """
                     SELECT format_type(t.oid, -1) FROM pg_type t WHERE t.oid = to_regtype($1) AND t.typtype <> 'p' \
-                    AND t.typname !~ '^reg' AND has_type_privilege(t.oid, 'USAGE')
+                    AND t.typname !~ '^(reg|aclitem$)' AND has_type_privilege(t.oid, 'USAGE')
                     """, [candidate], for: "look for a type")
                 if rows.count == 1, let found = rows.string(0, 0) { return found + modifiers }
             } catch {

@@ -20,6 +20,7 @@ package indirect enum ColumnType: Hashable, Sendable {
     case interval
     case json
     case jsonb
+    /// Postgres doesn't tell dimensions apart; an array of arrays says how many its values are meant to have.
     case array(ColumnType)
     /// Any other type, by Postgres' name for it; travels in Postgres' text form.
     case other(String)
@@ -29,14 +30,15 @@ package indirect enum ColumnType: Hashable, Sendable {
     /// Reads Postgres' (`format_type`) and common SQL names: `numeric(12,2)`, `timestamp(3) without time zone`,
     /// `int[]`, `varchar(20)`. Nil for an empty name.
     package init?(sql: String) {
-        let name = sql.split(whereSeparator: \.isWhitespace).joined(separator: " ").lowercased()
-        guard !name.isEmpty else { return nil }
-        if name.hasSuffix("[]") {
-            guard let element = ColumnType(sql: String(name.dropLast(2))) else { return nil }
-            // Postgres doesn't tell dimensions apart: int[] and int[][] are one type.
-            self = if case .array = element { element } else { .array(element) }
+        let written = sql.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        guard !written.isEmpty else { return nil }
+        if written.hasSuffix("[]") {
+            // Its case stays: a quoted name may have capitals.
+            guard let element = ColumnType(sql: String(written.dropLast(2))) else { return nil }
+            self = .array(element)
             return
         }
+        let name = written.lowercased()
         var base = name
         var modifiers: [Int] = []
         if let open = name.firstIndex(of: "("), let close = name[open...].firstIndex(of: ")") {
@@ -68,11 +70,18 @@ package indirect enum ColumnType: Hashable, Sendable {
             self = .timestamp(digits: modifiers.first ?? 6)
         case "timestamptz", "timestamp with time zone": self = .timestamptz
         case "interval": self = .interval
+        // Fields and digits are the declaration's: `interval day to second(3)`.
+        case let fields where fields.hasPrefix("interval "): self = .interval
         case "json": self = .json
         case "jsonb": self = .jsonb
         case "varchar" where modifiers.isEmpty, "character varying" where modifiers.isEmpty: self = .text
         default: self = .other(sql)
         }
+    }
+
+    /// Of an array of any dimensions its elements' type; else the type itself.
+    package var leaf: ColumnType {
+        if case .array(let element) = self { element.leaf } else { self }
     }
 
     /// Postgres' name of it.

@@ -3,7 +3,7 @@ import JSON
 extension ArrayText {
     /// Why a JSON text isn't an array of the element type; nil if it is.
     static func misfit(_ bytes: UnsafeRawBufferPointer, element: ColumnType) -> String? {
-        var checker = Checker(cursor: JSONCursor(bytes), element: element)
+        var checker = Checker(cursor: JSONCursor(bytes), element: element.leaf)
         guard checker.array(depth: 0), checker.cursor.next() == 0 else {
             return checker.reason ?? "not an array of \(element.sql)"
         }

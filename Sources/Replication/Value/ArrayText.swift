@@ -1,7 +1,7 @@
 import JSON
 
 /// Arrays between their two texts: JSON, and Postgres' literal `{1,NULL,"a b"}`. Lower bounds aren't kept, as
-/// `to_jsonb` doesn't keep them.
+/// `to_jsonb` doesn't keep them. Values have what dimensions they like, whatever the type says.
 enum ArrayText {
     /// Postgres' own bound.
     static let dimensions_max = 6
@@ -13,17 +13,22 @@ enum ArrayText {
         // A value at most doubles and gains quotes: `"",` becomes `"\"\"",`.
         sink.reserve(3 * range.length + 64)
         var writer = LiteralWriter(
-            cursor: JSONCursor(arena.bytes(range)), out: sink.base + sink.count, isJSON: isJSON(element))
+            cursor: JSONCursor(arena.bytes(range)), out: sink.base + sink.count, isJSON: isJSON(element.leaf),
+            delimiter: delimiter(element.leaf))
         guard writer.array(depth: 1), writer.cursor.next() == 0 else { return nil }
         return sink.appendUninitialized(writer.at)
     }
 
     static func isJSON(_ element: ColumnType) -> Bool { element == .json || element == .jsonb }
 
+    /// What stands between elements: a comma for all but boxes, whose own text has commas.
+    private static func delimiter(_ element: ColumnType) -> UInt8 { element == .other("box") ? 0x3B : 0x2C }
+
     private struct LiteralWriter {
         var cursor: JSONCursor
         let out: UnsafeMutableRawPointer
         let isJSON: Bool
+        let delimiter: UInt8
         var at = 0
 
         @inline(__always)
@@ -48,7 +53,7 @@ enum ArrayText {
                     guard element(depth: depth) else { return false }
                     if cursor.take(0x5D) { break }
                     guard cursor.take(0x2C) else { return false }
-                    put(0x2C)
+                    put(delimiter)
                 }
             }
             put(0x7D)
@@ -114,7 +119,7 @@ enum ArrayText {
     ) -> Bool {
         let mark = sink.count
         var reader = LiteralReader(
-            arena: arena, at: range.offset, end: range.offset + range.length, element: element, sink: sink)
+            arena: arena, at: range.offset, end: range.offset + range.length, element: element.leaf, sink: sink)
         reader.skipBounds()
         guard reader.array(depth: 1), reader.at == reader.end else {
             sink.truncate(to: mark)
@@ -128,6 +133,7 @@ enum ArrayText {
         var at: Int
         let end: Int
         let element: ColumnType
+        let delimiter: UInt8
         let sink: ByteArena
         let plain = ByteArena(capacity: 256)
 
@@ -136,6 +142,7 @@ enum ArrayText {
             self.at = at
             self.end = end
             self.element = element
+            delimiter = ArrayText.delimiter(element)
             self.sink = sink
         }
 
@@ -161,7 +168,7 @@ enum ArrayText {
                 while true {
                     guard byte == 0x7B ? array(depth: depth + 1) : item() else { return false }
                     if take(0x7D) { break }
-                    guard take(0x2C) else { return false }
+                    guard take(delimiter) else { return false }
                     sink.append(byte: 0x2C)
                 }
             }
@@ -174,7 +181,7 @@ enum ArrayText {
             let isQuoted = take(0x22)
             while at < end {
                 let next = byte
-                if isQuoted ? next == 0x22 : next == 0x2C || next == 0x7D || next == 0x7B || next == 0x22 { break }
+                if isQuoted ? next == 0x22 : next == delimiter || next == 0x7D || next == 0x7B || next == 0x22 { break }
                 at += 1
                 if next == 0x5C {
                     guard at < end else { return false }

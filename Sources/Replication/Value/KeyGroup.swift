@@ -9,7 +9,10 @@ indirect enum KeyGroupRule: Sendable, Equatable {
     case timetz
     case interval
     case jsonb
-    case array(KeyGroupRule)
+    /// A range or multirange of numerics.
+    case decimals
+    /// With bounds: whether arrays that differ in them alone are two.
+    case array(KeyGroupRule, hasBounds: Bool)
 
     init(_ type: ColumnType, equality: KeyEquality) {
         switch (type, equality) {
@@ -19,7 +22,8 @@ indirect enum KeyGroupRule: Sendable, Equatable {
         case (.interval, _): self = .interval
         case (.timetz, .postgres): self = .timetz
         case (.jsonb, .postgres): self = .jsonb
-        case (.array(let element), _): self = .array(KeyGroupRule(element, equality: equality))
+        case (.array(let element), _):
+            self = .array(KeyGroupRule(element.leaf, equality: equality), hasBounds: equality == .postgres)
         case (.other(let name), .postgres):
             let name = name.lowercased()
             let base = name.prefix { $0 != "(" }
@@ -27,6 +31,8 @@ indirect enum KeyGroupRule: Sendable, Equatable {
                 self = .caseless
             } else if base == "character" || base == "char" || base == "bpchar" {
                 self = .characters
+            } else if base == "numrange" || base == "nummultirange" {
+                self = .decimals
             } else {
                 self = .asKey
             }
@@ -77,17 +83,38 @@ indirect enum KeyGroupRule: Sendable, Equatable {
             {
                 return
             }
+        case (.decimals, .text): return Self.appendDecimals(field.range, of: arena, to: sink)
         case (.jsonb, .json), (.jsonb, .text): return CanonicalJSON.append(field.range, of: arena, to: sink)
-        case (.array(let element), .json):
+        case (.array(let element, _), .json):
             return CanonicalJSON.append(field.range, of: arena, to: sink, elements: element)
-        case (.array(let element), .text):
+        case (.array(let element, let hasBounds), .text):
             let text = ByteArena()
+            // The JSON form has no bounds.
+            let bounds = hasBounds ? arena.bytes(field.range).prefix { $0 != 0x7B }.count : 0
+            if bounds > 0 { _ = sink.append(ByteRange(offset: field.range.offset, length: bounds), of: arena) }
             FieldText.appendJSON(field, type, from: arena, to: text)
             let range = ByteRange(offset: 0, length: text.count)
             return CanonicalJSON.append(range, of: text, to: sink, elements: element)
         default: break
         }
         FieldText.appendJSON(field, type, from: arena, to: sink)
+    }
+
+    /// A text whose numbers are each brought into one form: `[1.0,2.50)` to `[1,2.5)`.
+    private static func appendDecimals(_ range: ByteRange, of arena: ByteArena, to sink: ByteArena) {
+        func isDigit(_ byte: UInt8) -> Bool { byte == 0x2D || byte == 0x2E || byte &- 0x30 < 10 }
+        var at = range.offset
+        let end = range.offset + range.length
+        while at < end {
+            let isNumber = isDigit(arena.base.load(fromByteOffset: at, as: UInt8.self))
+            let start = at
+            repeat {
+                at += 1
+            } while at < end && isDigit(arena.base.load(fromByteOffset: at, as: UInt8.self)) == isNumber
+            let piece = ByteRange(offset: start, length: at - start)
+            if isNumber, DecimalText.appendNormalized(piece, of: arena, to: sink) != nil { continue }
+            _ = sink.append(piece, of: arena)
+        }
     }
 
     /// Moves what stands behind a gap down over it.
