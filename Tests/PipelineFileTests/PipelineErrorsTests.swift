@@ -205,6 +205,32 @@ import Testing
         #expect(problems("pipeline: p\nsource: { file: { path: f } }\nwarehouse: \(yaml)") == [problem])
     }
 
+    @Test func postgresSources() {
+        func found(_ postgres: String) -> [String] {
+            problems("pipeline: p\nsource: { postgres: \(postgres) }\nwarehouse: { duckdb: {} }")
+        }
+        #expect(found("{ url: postgres://h/d }").isEmpty)
+        #expect(found("{ slot: s }") == ["2: source.postgres.url: which server to read isn't said"])
+        #expect(found("{ url: mysql://h/d }") == ["2: source.postgres.url: this is no Postgres URL"])
+        #expect(
+            found("{ url: postgres://h/d, slot: \"A-b\" }").first?.hasPrefix("2: source.postgres.slot: a slot's name")
+                == true)
+        #expect(
+            found("{ url: postgres://h/d, copy_workers: 0 }").first?.hasPrefix("2: source.postgres.copy_workers: ")
+                == true)
+        #expect(found("{ url: postgres://h/d, tables: [] }").count == 1)
+    }
+
+    /// The schemas' default names come of the pipeline's, which the engine may keep for itself.
+    @Test func namesThatTheEngineKeeps() {
+        let source = "source: { file: { path: f } }\n"
+        let postgres = problems("pipeline: pg\n\(source)warehouse: { postgres: { url: postgres://h/d } }")
+        #expect(postgres.count == 1 && postgres[0].contains("makes the schema pg_raw"), "\(postgres)")
+        let duckdb = problems("pipeline: memory\n\(source)warehouse: { duckdb: {} }")
+        #expect(duckdb.count == 1 && duckdb[0].contains("makes the schema memory"), "\(duckdb)")
+        #expect(problems("pipeline: memory\n\(source)warehouse: { postgres: { url: postgres://h/d } }").isEmpty)
+    }
+
     @Test(arguments: ["Shop", "1shop", "", "a-b", "é", String(repeating: "a", count: 42)])
     func noPipelineName(name: String) {
         let found = problems("pipeline: \"\(name)\"\nsource: { file: { path: f } }\nwarehouse: { duckdb: {} }")

@@ -11,6 +11,8 @@ package struct CheckpointCommand: Sendable {
     }
 
     package var action: Action
+    /// The position was given as one of a Postgres server's log.
+    package private(set) var isLSN = false
 
     package init(_ action: Action) { self.action = action }
 
@@ -29,6 +31,7 @@ package struct CheckpointCommand: Sendable {
                     try: "millrace checkpoint set --to-lsn 16/B374D848")
             }
             action = .set(sought, partitions: [])
+            isLSN = true
             return
         }
         guard let offset, let sought = SoughtPosition(offset) else {
@@ -62,6 +65,18 @@ package struct CheckpointCommand: Sendable {
     package func run(_ context: CommandContext) async throws {
         let setup = try context.loadSetup()
         let isPostgres = if case .postgres = setup.pipeline.source.input { true } else { false }
+        if case .set(let sought, _) = action {
+            if isLSN, !isPostgres {
+                throw CommandFailure(
+                    ExitStatus.usage, "--to-lsn is for source.postgres",
+                    try: "millrace checkpoint set --to-offset earliest")
+            }
+            if !isLSN, isPostgres, case .offset = sought {
+                throw CommandFailure(
+                    ExitStatus.usage, "a Postgres source has no offsets",
+                    try: "millrace checkpoint set --to-lsn 16/B374D848")
+            }
+        }
         let readOnly = action == .show
         let checkpoints = try await context.withControl(setup, readOnly: readOnly) { control in
             if case .set(let sought, let partitions) = action {

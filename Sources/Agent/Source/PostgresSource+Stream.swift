@@ -6,7 +6,8 @@ import Replication
 extension PostgresSource {
     /// Part of a transaction too large for one batch: smaller than a batch may be, so that what is filled, what is
     /// decoded and what is applied fit into little memory together.
-    static let partBytes_max = 8 << 20
+    static let partBytes_max = 4 << 20
+    static let partChanges_max = 20_000
 
     /// The next batch of whole transactions, or a part of a large one; nil where nothing came for a while.
     func nextOfStream() async throws -> SourceStep? {
@@ -16,6 +17,7 @@ extension PostgresSource {
         for facts in pendingFacts { append(facts, to: batch, span, handed) }
         let bytes_max = settings.limits.bytes_max.bytes
         let part_max = min(bytes_max, Self.partBytes_max)
+        let part_changes = min(settings.limits.rows_max, Self.partChanges_max)
         var end = handed
         var changes = 0
         // Where the transaction in hand began in this batch. Only one that is itself too large comes in parts: whole
@@ -78,7 +80,7 @@ extension PostgresSource {
             case .message:
                 lastMessage = .now
                 if isInTransaction {
-                    if batch.bytes - begunBytes >= part_max || changes - begunChanges >= settings.limits.rows_max {
+                    if batch.bytes - begunBytes >= part_max || changes - begunChanges >= part_changes {
                         break reading
                     }
                 } else if batch.bytes >= bytes_max || changes >= settings.limits.rows_max {

@@ -57,6 +57,16 @@ extension PipelineDecoder {
 
     private func schemas(_ section: Section, pipeline: String, isPostgres: Bool) -> Pipeline.Schemas {
         var schemas = Pipeline.Schemas(pipeline: pipeline)
+        // `pg` makes `pg_raw`, which Postgres keeps for itself.
+        let made = [
+            ("current", schemas.current), ("raw", schemas.raw), ("live", schemas.live), ("history", schemas.history),
+        ]
+        for (key, name) in made where section.node("schemas") == nil && Self.isReserved(name, isPostgres: isPostgres) {
+            section.fail(
+                "", "the pipeline's name makes the schema \(name), which isn't ours to write in",
+                try: "another `pipeline:`, or schemas: { \(key): millrace_\(name) }")
+            return schemas
+        }
         guard let given = section.section("schemas", keys: Keys.schemas) else { return schemas }
         let fields: [(key: String, path: WritableKeyPath<Pipeline.Schemas, String>)] = [
             ("current", \.current), ("raw", \.raw), ("live", \.live), ("history", \.history),
@@ -88,6 +98,6 @@ extension PipelineDecoder {
     private static func isReserved(_ name: String, isPostgres: Bool) -> Bool {
         let name = name.lowercased()
         return name == "_millrace" || name == "information_schema" || (name.hasPrefix("pg_") && isPostgres)
-            || name == "pg_catalog"
+            || name == "pg_catalog" || (!isPostgres && ["memory", "temp", "system"].contains(name))
     }
 }

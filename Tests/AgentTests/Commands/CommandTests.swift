@@ -22,13 +22,16 @@ struct CommandTests {
         #expect(all.action == .set(.earliest, partitions: []))
         let one = try CheckpointCommand(setToOffset: "17", lsn: nil, time: nil, partitions: ["a.b:c:3"])
         #expect(one.action == .set(.offset(17), partitions: [TopicPartition(topic: "a.b:c", partition: 3)]))
+        let lsn = try CheckpointCommand(setToOffset: nil, lsn: "1/2", time: nil, partitions: [])
+        #expect(lsn.action == .set(.offset(1 << 32 | 2), partitions: []) && lsn.isLSN)
     }
 
     @Test("and refused where they make no sense")
     func checkpointRefusals() {
         let wrong: [(String?, String?, String?, [String])] = [
             (nil, nil, nil, []), ("-1", nil, nil, ["a:0"]), ("17", nil, nil, []), ("latest", nil, nil, ["a"]),
-            (nil, "0/1", nil, []), (nil, nil, "2026-01-01", []), ("latest", nil, nil, [":1"]),
+            (nil, "17", nil, []), ("earliest", "0/1", nil, []), (nil, nil, "2026-01-01", []),
+            ("latest", nil, nil, [":1"]),
         ]
         for (offset, lsn, time, partitions) in wrong {
             let failure = #expect(throws: CommandFailure.self) {
