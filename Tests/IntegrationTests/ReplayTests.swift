@@ -13,7 +13,7 @@ import Testing
 
     static let files = CorpusFile.all.map { file in
         var file = file
-        if file.name == "throughput", !isLong { file.prefix = 20_000 }
+        if file.name == "throughput", !isLong { file.prefix = 6_000 }
         return file
     }
 
