@@ -26,6 +26,8 @@ struct CorpusFile: Sendable, CustomTestStringConvertible {
     /// Tables without a key can't be replayed in another order, and neither their snapshot reads nor twins at one
     /// position can be told from a second delivery at other offsets (semantics 1).
     var keyless: Set<String> = []
+    /// Its records are in Confluent's wire format, their schemas in a file beside it.
+    var isFramed = false
     /// Records that the test replays of it; nil: all.
     var prefix: Int?
     var testDescription: String { name }
@@ -55,6 +57,8 @@ extension CorpusFile {
     static let all: [CorpusFile] = [
         CorpusFile(name: "basic", partitions: 3),
         CorpusFile(name: "basic_noschema", partitions: 3),
+        CorpusFile(name: "basic_avro", partitions: 3, isFramed: true),
+        CorpusFile(name: "types_avro", isFramed: true),
         CorpusFile(name: "pk_update", partitions: 3),
         CorpusFile(name: "pk_update_schema", partitions: 3),
         CorpusFile(
@@ -122,11 +126,16 @@ extension CorpusFile {
 
     private var sourceKeys: String { debezium.map { "\n  debezium: { \($0) }" } ?? "" }
 
+    private var registry: String? {
+        isFramed ? "schema_registry: { file: \(JSONText.quoted(Corpus.path(name + ".registry.jsonl"))) }" : nil
+    }
+
     func run(
         _ name: String, _ engine: Engine, path: String, rest: String = "", folder: TestFolder
     ) async throws -> PipelineRun {
         try await PipelineRun(
-            name, engine, source: "  file: { path: \(JSONText.quoted(path)) }\(sourceKeys)",
+            name, engine,
+            source: "  file: { path: \(JSONText.quoted(path))\(registry.map { ", \($0)" } ?? "") }\(sourceKeys)",
             rest: try Corpus.tablesYAML(self.name, overrides: overrides) + rest, folder: folder)
     }
 
@@ -137,7 +146,7 @@ extension CorpusFile {
                   kafka:
                     brokers: \(brokers)
                     topics: ["*"]
-                    properties: { fetch.wait.max.ms: 10 }\(sourceKeys)
+                    properties: { fetch.wait.max.ms: 10 }\(registry.map { "\n    format: avro\n    \($0)" } ?? "")\(sourceKeys)
                 """, rest: try Corpus.tablesYAML(self.name, overrides: overrides), folder: TestFolder())
     }
 
