@@ -107,7 +107,7 @@ final class ProtobufDecoder {
         let start = schema.messages[Int(index)].fields.lowerBound
         while !reader.isAtEnd {
             let (number, wire) = try reader.tag()
-            guard let slot = schema.slot(of: number, in: schema.messages[Int(index)]) else {
+            guard let slot = schema.slot(of: number, in: index) else {
                 try reader.skip(wire, number: number)
                 continue
             }
@@ -178,7 +178,7 @@ final class ProtobufDecoder {
 
     /// A JSON object; of entries with one key the last one counts.
     private func map(_ slot: Int32, _ head: Int32, _ absent: Absent, depth: Int) throws(SchemaTrouble) {
-        let entry = schema.messages[Int(schema.fields[Int(slot)].target)]
+        let entry = schema.fields[Int(slot)].target
         guard let key = schema.slot(of: 1, in: entry), let value = schema.slot(of: 2, in: entry) else {
             throw SchemaTrouble("a map's entry has no key and value")
         }

@@ -91,8 +91,7 @@ extension ProtobufSchema {
         case .message: return try structure(field.target, &budget, &open)
         case .map:
             var connect = ConnectNode("map")
-            let entry = messages[Int(field.target)]
-            guard let slot = slot(of: 2, in: entry) else { return connect }
+            guard let slot = slot(of: 2, in: field.target) else { return connect }
             connect.children = [ConnectNode("string"), try self.field(fields[Int(slot)], &budget, &open)]
             return connect
         case .decimal:

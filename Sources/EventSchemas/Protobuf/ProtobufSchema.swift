@@ -151,7 +151,7 @@ final class ProtobufSchema {
         messages[Int(index)].fields = first..<first + Int32(own.count)
         for (offset, field) in own.enumerated() {
             let slot = first + Int32(offset)
-            guard self.slot(of: field.number, in: messages[Int(index)]) == nil else {
+            guard self.slot(of: field.number, in: index) == nil else {
                 throw SchemaTrouble("its .proto has a field number twice in \(message.name.prefix(80))")
             }
             if field.number < Self.slots_max {
@@ -167,12 +167,13 @@ final class ProtobufSchema {
 
     /// The field of this number; nil: an unknown one.
     @inline(__always)
-    func slot(of number: Int32, in message: Message) -> Int32? {
-        if number < message.slots.count {
-            let slot = message.slots[Int(number)]
+    func slot(of number: Int32, in message: Int32) -> Int32? {
+        let i = Int(message)
+        if number < messages[i].slots.count {
+            let slot = messages[i].slots[Int(number)]
             return slot >= 0 ? slot : nil
         }
-        return message.rare.isEmpty ? nil : message.rare[number]
+        return messages[i].rare.isEmpty ? nil : messages[i].rare[number]
     }
 
     private func field(_ field: ProtoField, in scope: String, hasPresence: Bool) throws(SchemaTrouble) -> Field {
