@@ -41,8 +41,10 @@ import Testing
     @Test func everyTypeAndTwoSchemasInOneTopic() throws {
         let batch = try DebeziumDecoder(configuration: configuration("types_avro")).decode(
             Corpus.batch(try Corpus.lines("types_avro")))
-        #expect(batch.quarantined.isEmpty, "\(batch.reasons)")
-        #expect(batch.counts == ["public.types:r": 11, "public.types:c": 12, "public.types:u": 6, "public.types:d": 5])
+        // What a snapshot of infinity or BC gives is no date: as in JSON.
+        let inJSON = try Corpus.decode("types_a_schema", typed: false)
+        #expect(batch.reasons.sorted() == inJSON.reasons.sorted())
+        #expect(batch.counts == ["public.types:r": 8, "public.types:c": 11, "public.types:u": 6, "public.types:d": 5])
         let move = batch.flat.filter { $0.otherKey != nil }
         #expect(move.count == 2, "the headers of a key change are text beside Avro")
     }

@@ -12,6 +12,8 @@ struct CorpusFile: Sendable, CustomTestStringConvertible {
         var table: String
         /// Nil: rows.
         var column: String?
+        /// A row that isn't there, by its key.
+        var row: String?
         var reason: String
     }
 
@@ -232,7 +234,9 @@ extension CorpusFile {
 
 extension CorpusFile.Exception {
     func covers(_ difference: ExpectedTables.Difference) -> Bool {
-        table == difference.table && (column == nil || column == difference.column)
+        guard table == difference.table else { return false }
+        if let row { return row == difference.key && difference.kind == .missing }
+        return column == nil || column == difference.column
     }
 }
 

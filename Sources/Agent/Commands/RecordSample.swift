@@ -18,7 +18,7 @@ struct RecordSample {
 
     /// Sums up by source table; records of no table (heartbeats, tombstones) are left out.
     /// - Parameter framed: reads what is in Confluent's wire format.
-    static func byTable(_ batches: [RecordBatch], _ framed: FramedReader?) -> [TableID: RecordSample] {
+    static func byTable(_ batches: [RecordBatch], _ framed: FramedReader? = nil) -> [TableID: RecordSample] {
         var tables: [TableID: RecordSample] = [:]
         for batch in batches {
             for record in batch.records where !record.value.isNull {

@@ -119,20 +119,22 @@ struct ProtoParser {
     private mutating func options() throws(SchemaTrouble) -> [(name: String, value: String)] {
         var parameters: [(name: String, value: String)] = []
         var depth = 0
-        var key: String?
+        var (key, value): (String?, String?)
         var member: String?
         repeat {
             switch token {
             case .symbol(0x5B), .symbol(0x7B), .symbol(0x28): depth += 1
-            case .symbol(0x5D), .symbol(0x7D), .symbol(0x29): depth -= 1
+            case .symbol(0x5D), .symbol(0x7D), .symbol(0x29):
+                depth -= 1
+                (key, value) = (nil, nil)
             case .word(let name): member = name
             case .string(let text):
                 if member == "key" { key = text }
-                if member == "value", let name = key {
-                    parameters.append((name, text))
-                    key = nil
-                }
+                if member == "value" { value = text }
                 member = nil
+                guard let name = key, let text = value else { break }
+                parameters.append((name, text))
+                (key, value) = (nil, nil)
             case .end: throw trouble("ends inside of a field's options")
             default: break
             }

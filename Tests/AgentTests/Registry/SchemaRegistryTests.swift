@@ -46,9 +46,8 @@ struct SchemaRegistryTests {
             #expect(resolver.store[7] == .schema(.init(id: 7, format: .avro, text: schema)))
             #expect(stub.asked == ["/schemas/ids/7"])
             #expect(stub.authorizations == ["Basic " + Data("user:s3cret".utf8).base64EncodedString()])
-            var dumped = ""
-            dump(client, to: &dumped)
-            #expect(!dumped.contains("s3cret") && !dumped.contains("dXNlcjp"))
+            let printed = String(reflecting: client)
+            #expect(!printed.contains("s3cret") && !printed.contains("dXNlcjp"))
         }
     }
 
