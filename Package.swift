@@ -21,6 +21,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.30.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.20.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
     ],
@@ -44,7 +45,8 @@ let package = Package(
         .target(name: "CrashPoint", swiftSettings: strict),
         .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: hot),
         .target(name: "Replication", dependencies: ["JSON"], swiftSettings: hot),
-        .target(name: "Debezium", dependencies: ["Replication", "JSON"], swiftSettings: hot),
+        .target(name: "EventSchemas", dependencies: ["Replication", "JSON"], swiftSettings: hot),
+        .target(name: "Debezium", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: hot),
         .target(name: "EventFile", dependencies: ["Replication", "JSON", "CZlib"], swiftSettings: strict),
         .target(
             name: "Kafka",
@@ -71,12 +73,13 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "Replication", "Debezium", "EventFile", "Kafka", "Postgres", "DuckDB", "JSON", "PipelineFile",
-                "SerialQueue", "CrashPoint", "ThrowawayPostgres",
+                "Replication", "EventSchemas", "Debezium", "EventFile", "Kafka", "Postgres", "DuckDB", "JSON",
+                "PipelineFile", "SerialQueue", "CrashPoint", "ThrowawayPostgres",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: strict
@@ -106,8 +109,10 @@ let package = Package(
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "EventFileTests", dependencies: ["EventFile", "Replication", "JSON"], swiftSettings: strict),
         .testTarget(
-            name: "DebeziumTests", dependencies: ["Debezium", "Replication", "JSON", "EventFile"], swiftSettings: strict
-        ),
+            name: "DebeziumTests", dependencies: ["Debezium", "EventSchemas", "Replication", "JSON", "EventFile"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "EventSchemasTests", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: strict),
         .testTarget(name: "PipelineFileTests", dependencies: ["PipelineFile"], swiftSettings: strict),
         .testTarget(
             name: "KafkaTests",
@@ -142,8 +147,8 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "PipelineFile", "Replication", "ReplicationTestKit", "JSON", "Debezium", "EventFile", "Kafka",
-                "Postgres", "DuckDB",
+                "Agent", "PipelineFile", "Replication", "ReplicationTestKit", "JSON", "EventSchemas", "Debezium",
+                "EventFile", "Kafka", "Postgres", "DuckDB",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),

@@ -10,6 +10,8 @@ final class ConnectSchema {
         var isOptional: Bool
         /// The default's JSON as it stands; empty where there is none.
         var fallback: [UInt8]
+        /// The format can't tell logical types: what anybody else says of the column counts more.
+        var isAssumed = false
     }
 
     /// Of the row: an envelope's `after` (or `before`), or the key's own.
@@ -110,7 +112,8 @@ final class SchemaCache {
                 .init(
                     name: Array(name.utf8), type: type, encoding: encoding,
                     isOptional: tape.find("optional", in: field).flatMap { tape.bool($0) } ?? false,
-                    fallback: fallback))
+                    fallback: fallback,
+                    isAssumed: tape.find("assumed", in: field).flatMap { tape.bool($0) } ?? false))
         }
         made += 1
         return ConnectSchema(columns: columns, number: made)

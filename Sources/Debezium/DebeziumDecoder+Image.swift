@@ -78,8 +78,9 @@ extension DebeziumDecoder {
         if state.choice?.hashed.contains(name) == true {
             type = .text
         } else {
-            type =
-                state.choice?.types[name] ?? described?.type ?? configuration.catalogTypes[state.id]?[name] ?? .unknown
+            let catalog = configuration.catalogTypes[state.id]?[name]
+            let told = described?.isAssumed == true ? catalog ?? described?.type : described?.type ?? catalog
+            type = state.choice?.types[name] ?? told ?? .unknown
         }
         return state.addColumn(Column(name: name, type: type, nullable: described?.isOptional ?? true))
     }
@@ -100,7 +101,9 @@ extension DebeziumDecoder {
     func newPlan(_ slot: Int, _ state: TableState, _ schema: ConnectSchema?) -> ColumnPlan {
         let column = state.definition.columns[Int(state.slots[slot].column)]
         let isHashed = state.choice?.hashed.contains(column.name) == true
-        if let described = schema?.column(named: state.name(of: slot)) {
+        if let described = schema?.column(named: state.name(of: slot)),
+            !described.isAssumed || described.type == column.type || isHashed
+        {
             if let encoding = described.encoding.asTextBytes(for: column.type, modes: configuration.modes) {
                 return values.plan(encoding, of: column.type, for: column.type, isHashed: isHashed)
             }

@@ -1,3 +1,4 @@
+import EventSchemas
 import JSON
 import Replication
 
@@ -13,8 +14,13 @@ struct RecordKey {
 extension DebeziumDecoder {
     func recordKey(of c: EventContext) throws(Trouble) -> RecordKey? {
         guard !c.record.key.isNull else { return nil }
-        let bytes = records.arena.bytes(c.record.key)
+        var bytes = records.arena.bytes(c.record.key)
         if bytes.count == 4, bytes.elementsEqual("null".utf8) { return nil }
+        do throws(SchemaTrouble) {
+            bytes = try unframed(bytes, by: framedKeys)
+        } catch {
+            throw Trouble("the record's key: \(error.reason)")
+        }
         let tape: JSONTape
         do throws(JSONError) {
             tape = try parseKey(bytes)

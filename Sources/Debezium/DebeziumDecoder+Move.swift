@@ -63,8 +63,8 @@ extension DebeziumDecoder {
         _ c: EventContext, _ key: RecordKey?, _ header: MoveHeader, refusingDefaults: Bool
     ) -> Bool {
         let state = c.state
-        guard let tape = try? headerParser.parse(records.arena.bytes(header.value)),
-            tape.kind(tape.root) == .object
+        guard let text = try? unframed(records.arena.bytes(header.value), by: framedHeaders),
+            let tape = try? headerParser.parse(text), tape.kind(tape.root) == .object
         else { return false }
         var object = tape.root
         var schema = key?.schema

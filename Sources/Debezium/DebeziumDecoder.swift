@@ -1,7 +1,9 @@
+import EventSchemas
 import JSON
 import Replication
 
-/// Decodes Debezium's change events: envelopes in JSON, with and without the schema part.
+/// Decodes Debezium's change events: envelopes in JSON, with and without the schema part, and whatever `FramedReader`
+/// makes such JSON of.
 ///
 /// Pure and synchronous: what it makes of a record hangs on the record, on the configuration, and on what stood before
 /// the record in its partition, which `ChangeBatch.decoderState` carries across restarts. A record that can't
@@ -36,6 +38,10 @@ package final class DebeziumDecoder: RecordDecoder {
     let keySchemas: SchemaCache
     let headerSchemas: SchemaCache
     let placeholder: Placeholder
+    /// Keys, values and headers have one each, since what one gives is used beside the others'.
+    let framedValues: FramedReader?
+    let framedKeys: FramedReader?
+    let framedHeaders: FramedReader?
 
     @exclusivity(unchecked) private var tables: [TableID: TableState] = [:]
     @exclusivity(unchecked) private var memories: [TopicPartition: PartitionMemory] = [:]
@@ -78,6 +84,9 @@ package final class DebeziumDecoder: RecordDecoder {
         keySchemas = try SchemaCache(modes: configuration.modes)
         headerSchemas = try SchemaCache(modes: configuration.modes)
         placeholder = Placeholder(configuration.placeholder)
+        framedValues = try configuration.schemas.map { store throws(JSONError) in try FramedReader(store) }
+        framedKeys = try configuration.schemas.map { store throws(JSONError) in try FramedReader(store) }
+        framedHeaders = try configuration.schemas.map { store throws(JSONError) in try FramedReader(store) }
         known = Dictionary(configuration.knownTables.map { ($0.source, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
@@ -167,21 +176,22 @@ package final class DebeziumDecoder: RecordDecoder {
             batch.control += 1
             return
         }
-        let bytes = records.arena.bytes(record.value)
+        var bytes = records.arena.bytes(record.value)
         if bytes.count == 4, bytes.elementsEqual("null".utf8) {
             batch.control += 1
             return
         }
         let memory = spans[Int(record.span)].memory
+        do throws(SchemaTrouble) {
+            bytes = try unframedValue(bytes)
+        } catch {
+            return unread(record, memory, "the value: \(error.reason)")
+        }
         let tape: JSONTape
         do throws(JSONError) {
             tape = try valueParser.parse(bytes)
         } catch {
-            // Confluent's wire format: a zero byte and the schema's number.
-            let isAvro = bytes.count > 5 && bytes[0] == 0
-            return unread(
-                record, memory,
-                isAvro ? "Avro in Confluent's wire format is not read yet" : "the value is not JSON: \(error)")
+            return unread(record, memory, notJSON(record, error))
         }
         guard tape.kind(tape.root) == .object else { return unread(record, memory, "the value is no JSON object") }
 

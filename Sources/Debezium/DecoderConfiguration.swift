@@ -1,3 +1,4 @@
+import EventSchemas
 import Replication
 
 /// What the agent tells the decoder: which tables, how their columns are called and typed, and where epochs begin.
@@ -22,6 +23,8 @@ package struct DecoderConfiguration: Sendable {
     package var placeholder = "__debezium_unavailable_value"
     /// How the connector writes values, for what an event without a schema doesn't say.
     package var modes = EncodingModes()
+    /// The schemas of records in Confluent's wire format; nil: such records go to quarantine.
+    package var schemas: SchemaStore?
     /// Appends the hash of the bytes (SHA-256, as hex digits) to the arena: for hashed columns.
     package var hash: @Sendable (UnsafeRawBufferPointer, ByteArena) -> ByteRange
     /// Whether quarantine must not keep a record's bytes (nil: of a record whose table isn't known), since excluded

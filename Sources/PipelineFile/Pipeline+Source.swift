@@ -100,6 +100,8 @@ extension Pipeline {
         package var start = Start.earliest
         /// `format`: of the records. Default `auto`.
         package var format = Format.auto
+        /// `schema_registry`: for records in Confluent's wire format. Default none.
+        package var schemaRegistry: SchemaRegistry?
         /// `catalog`: the source database, for types, sweeps and backfill. Default none.
         /// Example: `postgres://replicator@db/shop`.
         package var catalog: ConnectionURL?
@@ -126,18 +128,29 @@ extension Pipeline {
         case group(String)
     }
 
-    /// `source.kafka.format`. Flattened, CloudEvents, Avro, JSON Schema and Protobuf come later.
+    /// `source.kafka.format`. Flattened and CloudEvents come later.
     package enum Format: String, Sendable, CaseIterable {
         /// Found out from the records.
         case auto
         /// Debezium's envelope in JSON.
         case debezium
+        /// Confluent's wire format, with schemas of this kind and no others.
+        case avro, json_schema, protobuf
+
+        package var needsRegistry: Bool {
+            switch self {
+            case .avro, .json_schema, .protobuf: true
+            case .auto, .debezium: false
+            }
+        }
     }
 
     /// `source.file`.
     package struct EventFile: Sendable, Equatable {
         /// `path`: one JSON object a line; `.gz` too. Required. Example: `events.jsonl`.
         package var path: String
+        /// `schema_registry`: for records in Confluent's wire format. Default none.
+        package var schemaRegistry: SchemaRegistry?
 
         package init(path: String) {
             self.path = path

@@ -1,3 +1,4 @@
+import EventSchemas
 import Foundation
 import JSON
 import Replication
@@ -44,6 +45,8 @@ enum Corpus {
                 if tape.key(i, equals: "topic") { record.topic = tape.string(i) ?? "" }
                 if tape.key(i, equals: "key") { record.key = text(tape, i) }
                 if tape.key(i, equals: "value") { record.value = text(tape, i) }
+                if tape.key(i, equals: "key_b64") { record.key = base64(tape, i) }
+                if tape.key(i, equals: "value_b64") { record.value = base64(tape, i) }
                 guard tape.key(i, equals: "headers") else { continue }
                 for header in tape.children(i) {
                     let parts = Array(tape.children(header))
@@ -54,6 +57,22 @@ enum Corpus {
             lines.append(record)
         }
         return lines
+    }
+
+    private static func base64(_ tape: JSONTape, _ i: Int) -> [UInt8]? {
+        tape.string(i).flatMap { Data(base64Encoded: $0) }.map { Array($0) }
+    }
+
+    /// The schemas that a file's records name.
+    static func registry(_ name: String) throws -> SchemaStore {
+        let store = SchemaStore()
+        for line in try data(name + ".registry.jsonl").split(separator: 0x0A) {
+            let value = try JSONValue(parsing: line)
+            guard let id = value["id"]?.int64, let text = value["schema"]?.string else { continue }
+            store.put(
+                .schema(RegisteredSchema(id: UInt32(id), format: .avro, text: text)), for: UInt32(id))
+        }
+        return store
     }
 
     private static func text(_ tape: JSONTape, _ i: Int) -> [UInt8]? {

@@ -141,6 +141,7 @@ struct PipelineRun: Sendable {
             var settings = Replicator.Settings(owner: "test")
             settings.untilEnd = true
             settings.validate = { try setup.validate($0, beside: $1) }
+            settings.prepare = { try await setup.prepare($0) }
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
             ) { known in
@@ -170,6 +171,7 @@ struct PipelineRun: Sendable {
         let source = try setup.makeSource(warehouse)
         var settings = Replicator.Settings(owner: "test")
         settings.validate = { try setup.validate($0, beside: $1) }
+        settings.prepare = { try await setup.prepare($0) }
         let replicator = Replicator(
             source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
         ) { known in
@@ -279,9 +281,12 @@ enum Corpus {
                 guard let pair = header.array, pair.count == 2, let name = pair[0].string else { continue }
                 headers.append((name, pair[1].string.map { Array($0.utf8) }))
             }
+            func bytes(_ name: String) -> [UInt8]? {
+                value[name]?.string.map { Array($0.utf8) }
+                    ?? value[name + "_b64"]?.string.flatMap { Data(base64Encoded: $0) }.map { Array($0) }
+            }
             return OutgoingRecord(
-                topic: value["topic"]?.string ?? "", key: value["key"]?.string.map { Array($0.utf8) },
-                value: value["value"]?.string.map { Array($0.utf8) }, headers: headers)
+                topic: value["topic"]?.string ?? "", key: bytes("key"), value: bytes("value"), headers: headers)
         }
     }
 }

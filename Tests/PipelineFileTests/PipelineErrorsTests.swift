@@ -156,7 +156,10 @@ import Testing
             "brokers: b, topics: [t], start: group:millrace-p",
             "2: source.kafka.start: this is the pipeline's own group, taking over needs another"
         ),
-        ("brokers: b, topics: [t], format: xml", "2: source.kafka.format: xml is none of auto, debezium"),
+        (
+            "brokers: b, topics: [t], format: xml",
+            "2: source.kafka.format: xml is none of auto, debezium, avro, json_schema, protobuf"
+        ),
         ("brokers: b, topics: [t], catalog: db", "2: source.kafka.catalog: this is no Postgres URL"),
         (
             "brokers: b, topics: [t], properties: { group.id: x }",

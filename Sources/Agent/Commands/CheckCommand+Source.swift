@@ -1,4 +1,5 @@
 import Debezium
+import EventSchemas
 import PipelineFile
 import Replication
 
@@ -22,6 +23,7 @@ extension CheckCommand {
             findings += reach
             let known = (try? await warehouse?.knownTables()) ?? []
             let batches = try await look.sample()
+            findings += await registry(setup, batches)
             findings += try await tables(setup, catalog, warehouse, known, batches, partitions)
         } catch {
             findings.append(finding(error, "source"))
@@ -60,7 +62,7 @@ extension CheckCommand {
         _ setup: PipelineSetup, _ catalog: SourceCatalog?, _ warehouse: (any Warehouse)?, _ known: [TableDefinition],
         _ batches: [RecordBatch], _ partitions: [String: Int]
     ) async throws -> [Finding] {
-        let samples = RecordSample.byTable(batches)
+        let samples = RecordSample.byTable(batches, try setup.schemas.map { try FramedReader($0.store) })
         let decoder = try DebeziumDecoder(
             configuration: setup.decoderConfiguration(known: known, catalog: catalog))
         var definitions: [TableID: TableDefinition] = [:]
@@ -131,7 +133,9 @@ extension CheckCommand {
                 Finding(
                     .warning, name,
                     "the connector sends a column's default where the source has NULL, and nothing can tell them apart",
-                    remedy: "value.converter.replace.null.with.default=false in the connector's configuration"))
+                    remedy:
+                        "value.converter.\(sample.isFramed ? "ignore.default.for.nullables=true" : "replace.null.with.default=false")"
+                        + " in the connector's configuration"))
         }
         if definition.isKeyless, !definition.columns.isEmpty {
             findings += keyless(name, sample, partitions: sample.topics.compactMap { partitions[$0] }.max() ?? 1)

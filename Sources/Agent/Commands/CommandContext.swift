@@ -60,6 +60,7 @@ extension PipelineSetup {
                 try self.decoderForReplay(known: known, catalog: catalog)
             },
             validate: { try self.validate($0, beside: $1) })
+        control.prepare = { try await self.prepare($0) }
         if case .postgres = pipeline.source.input { control.hasLSNs = true }
         return control
     }

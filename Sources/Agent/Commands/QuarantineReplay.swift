@@ -9,6 +9,7 @@ struct QuarantineReplay {
 
     let warehouse: any Warehouse
     let makeDecoder: @Sendable ([TableDefinition]) throws -> DebeziumDecoder
+    let prepare: @Sendable (RecordBatch) async throws -> Void
     let validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void
     /// False beside a running agent, whose own decoder wouldn't know of new tables and columns.
     let mayChangeTables: Bool
@@ -50,7 +51,9 @@ struct QuarantineReplay {
             let source = checkpoint.partition.topic.hasPrefix("file:") ? "file" : "kafka"
             decoder.restore(DecoderStates.read(checkpoint.decoderState, of: checkpoint.partition, source: source))
         }
-        let batch = decoder.decode(Self.batch(of: records))
+        let read = Self.batch(of: records)
+        try await prepare(read)
+        let batch = decoder.decode(read)
         var failed: [Position: String] = [:]
         for entry in Self.takeQuarantined(from: batch) { failed[Position(entry)] = entry.reason }
         // The events are the checkpoint's already: spans would claim it again.

@@ -1,3 +1,4 @@
+import EventSchemas
 import JSON
 import Replication
 
@@ -8,23 +9,28 @@ struct RecordSample {
     var withSchema = 0
     /// `source.snapshot` of a streamed event is "false": the converter turns NULL into a column's default.
     var mayReplaceNulls = false
+    /// In Confluent's wire format.
+    var isFramed = false
     var hasTransactions = false
     var hasStreamed = false
     /// An update or delete has no before-image.
     var lacksBefore = false
 
     /// Sums up by source table; records of no table (heartbeats, tombstones) are left out.
-    static func byTable(_ batches: [RecordBatch]) -> [TableID: RecordSample] {
+    /// - Parameter framed: reads what is in Confluent's wire format.
+    static func byTable(_ batches: [RecordBatch], _ framed: FramedReader? = nil) -> [TableID: RecordSample] {
         var tables: [TableID: RecordSample] = [:]
         for batch in batches {
             for record in batch.records where !record.value.isNull {
-                guard let value = try? JSONValue(parsing: Array(batch.arena.bytes(record.value))) else { continue }
+                let bytes = batch.arena.bytes(record.value)
+                guard let value = parse(bytes, framed) else { continue }
                 let payload = value["payload"] ?? value
                 guard let source = payload["source"], let op = payload["op"]?.string, op != "m",
                     let schema = (source["schema"] ?? source["db"])?.string,
                     let table = (source["table"] ?? source["collection"])?.string
                 else { continue }
                 let id = TableID(schema: schema, table: table)
+                if WireFormat.isFramed(bytes) { tables[id, default: .init()].isFramed = true }
                 let hasSchema = value["payload"] != nil && value["schema"]?.isNull == false
                 tables[id, default: .init()].add(
                     op: op, source: source, payload: payload, hasSchema: hasSchema,
@@ -32,6 +38,12 @@ struct RecordSample {
             }
         }
         return tables
+    }
+
+    private static func parse(_ bytes: UnsafeRawBufferPointer, _ framed: FramedReader?) -> JSONValue? {
+        guard WireFormat.isFramed(bytes) else { return try? JSONValue(parsing: bytes) }
+        guard let text = try? framed?.json(bytes) else { return nil }
+        return try? JSONValue(parsing: text)
     }
 
     private mutating func add(op: String, source: JSONValue, payload: JSONValue, hasSchema: Bool, topic: String) {

@@ -43,6 +43,7 @@ package struct RunCommand: Sendable {
         var settings = Replicator.Settings(owner: "\(ProcessInfo.processInfo.hostName):\(getpid())")
         settings.untilEnd = untilEnd
         settings.validate = { try setup.validate($0, beside: $1) }
+        settings.prepare = { try await setup.prepare($0) }
         let (isListening, continuation) = AsyncStream.makeStream(of: Void.self)
         let replication = ReplicationService(
             setup: setup, warehouse: warehouse, status: status, settings: settings, catalog: catalog,

@@ -24,6 +24,8 @@ package struct WarehouseControl: AgentControl {
     package var running: Running?
     package var makeDecoder: @Sendable ([TableDefinition]) throws -> DebeziumDecoder
     package var validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void
+    /// Fetches what decoding needs beside the records.
+    package var prepare: @Sendable (RecordBatch) async throws -> Void = { _ in }
     /// A running agent stops queries that hold its writer up for longer.
     package var query_s_max = 60.0
     /// Positions are Postgres' own.
@@ -125,7 +127,8 @@ package struct WarehouseControl: AgentControl {
 
     package func replay(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome] {
         let replay = QuarantineReplay(
-            warehouse: warehouse, makeDecoder: makeDecoder, validate: validate, mayChangeTables: running == nil)
+            warehouse: warehouse, makeDecoder: makeDecoder, prepare: prepare, validate: validate,
+            mayChangeTables: running == nil)
         return try await replay.run(try await waiting(choice))
     }
 

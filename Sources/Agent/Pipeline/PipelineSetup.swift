@@ -12,10 +12,13 @@ package struct PipelineSetup: Sendable {
     package let pipeline: Pipeline
     package let layout: WarehouseLayout
     package let logger: Logger
+    /// For records in Confluent's wire format, where the pipeline file says where their schemas are.
+    package let schemas: SchemaResolver?
 
     package init(_ pipeline: Pipeline, logger: Logger) {
         self.pipeline = pipeline
         self.logger = logger
+        self.schemas = SchemaResolver(pipeline.source)
         let schemas = pipeline.warehouse.schemas
         layout = WarehouseLayout(
             pipeline: pipeline.name, current: schemas.current, raw: schemas.raw, live: schemas.live,
@@ -59,6 +62,9 @@ package struct PipelineSetup: Sendable {
         if case .postgres = pipeline.source.input { return PgOutputDecoder(pgOutputConfiguration(known: known)) }
         return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
     }
+
+    /// Fetches what decoding the records needs beside them.
+    package func prepare(_ records: RecordBatch) async throws { try await schemas?.prepare(records) }
 
     /// What decodes a backfill: the stream of its slot brings all that is published, and only what is copied counts.
     func makeCopyDecoder(known: [TableDefinition], of tables: TableSelector) throws -> any RecordDecoder {
@@ -123,6 +129,7 @@ package struct PipelineSetup: Sendable {
         }
         configuration.placeholder = pipeline.source.debezium.unavailable_value_placeholder
         configuration.modes = EncodingModes(pipeline.source.debezium)
+        configuration.schemas = schemas?.store
         switch pipeline.source.snapshot {
         case .initial: break
         case .never: configuration.operations.remove(.read)

@@ -16,6 +16,8 @@ package actor Replicator {
         package var drain_s = 30.0
         /// Called before a table is made: throws where its columns collide with ours.
         package var validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void = { _, _ in }
+        /// Called before a batch is decoded: fetches what decoding needs beside the records.
+        package var prepare: @Sendable (RecordBatch) async throws -> Void = { _ in }
 
         /// How retries wait.
         package var pause: any Pause = RealPause()
@@ -133,6 +135,7 @@ package actor Replicator {
         case .assigned(let partitions): try await take(partitions)
         case .revoked(let partitions, let lost): try await giveBack(partitions, lost: lost)
         case .records(let records):
+            guard try await prepare(records.batch) else { return false }
             try await apply(records)
             if ContinuousClock.now - lastTold > .seconds(1) { await tell() }
         case .lost(let partition): try report([partition])
@@ -253,6 +256,16 @@ package actor Replicator {
     }
 
     // MARK: Batches
+
+    /// False: a stop was asked for while what decoding needs can't be had. The records are read again by the next run.
+    private func prepare(_ batch: RecordBatch) async throws -> Bool {
+        do {
+            try await retrying("fetching schemas", drain_s: 0) { [settings] in try await settings.prepare(batch) }
+            return true
+        } catch let error as ReplicationError where error.kind == .passing && stopRequested {
+            return false
+        }
+    }
 
     private func apply(_ records: SourceRecords) async throws {
         guard let decoder else { return }
@@ -391,7 +404,9 @@ package actor Replicator {
 
     /// Runs `work` until it succeeds or fails for good. What passes by itself is waited for with backoff and jitter, without
     /// end: a warehouse that is away is not the source's fault, and the source keeps its log meanwhile.
-    private func retrying<R: Sendable>(_ what: String, _ work: () async throws -> R) async throws -> R {
+    private func retrying<R: Sendable>(
+        _ what: String, drain_s: Double? = nil, _ work: () async throws -> R
+    ) async throws -> R {
         var delay_s = 0.1
         let started = ContinuousClock.now
         while true {
@@ -408,7 +423,7 @@ package actor Replicator {
                     $0.retries += 1
                 }
                 let waited_s = (ContinuousClock.now - started) / .seconds(1)
-                if stopRequested, waited_s > settings.drain_s { throw error }
+                if stopRequested, waited_s > drain_s ?? settings.drain_s { throw error }
                 let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
                 logger.warning(
                     "\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s\(remedy)")

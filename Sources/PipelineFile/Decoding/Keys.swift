@@ -9,7 +9,8 @@ enum Keys {
         "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "properties",
     ]
     static let postgresSource = ["url", "publication", "slot", "copy_workers"]
-    static let file = ["path"]
+    static let file = ["path", "schema_registry"]
+    static let schemaRegistry = ["url", "basic_auth", "ca_file", "file", "timeout"]
     static let debezium = [
         "unavailable_value_placeholder", "decimal_handling_mode", "time_precision_mode", "binary_handling_mode",
     ]
@@ -30,6 +31,7 @@ enum Keys {
         ("", root), ("source", source), ("source.kafka", kafka), ("source.postgres", postgresSource),
         ("source.debezium", debezium), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
         ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
+        ("source.kafka.schema_registry", schemaRegistry),
     ]
 
     /// Where a key belongs that was put elsewhere: `warehouse.duckdb`; nil where no mapping has it.

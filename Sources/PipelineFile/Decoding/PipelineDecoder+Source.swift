@@ -67,7 +67,12 @@ extension PipelineDecoder {
             file.fail("path", "which file to read isn't said", try: "path: events.jsonl")
             return nil
         }
-        return file.text("path").map { Pipeline.EventFile(path: context.resolve(path: $0.text)) }
+        let registry = schemaRegistry(file)
+        return file.text("path").map { path in
+            var settings = Pipeline.EventFile(path: context.resolve(path: path.text))
+            settings.schemaRegistry = registry
+            return settings
+        }
     }
 
     private func postgres(_ section: Section, pipeline: String) -> Pipeline.PostgresServer? {
@@ -108,10 +113,9 @@ extension PipelineDecoder {
         let group = kafka.text("group")?.text ?? "millrace-\(pipeline)"
         var settings = Pipeline.Kafka(brokers: brokers ?? "", topics: topics ?? [], group: group)
         settings.start = start(kafka, group: group) ?? .earliest
-        settings.format =
-            kafka.choice(
-                "format", later: ["flattened", "cloudevents", "avro", "json_schema", "protobuf"]) ?? .auto
-        if kafka.node("schema_registry") != nil { kafka.notYet("schema_registry", "a schema registry") }
+        settings.format = kafka.choice("format", later: ["flattened", "cloudevents"]) ?? .auto
+        settings.schemaRegistry = schemaRegistry(kafka)
+        checkFormat(kafka, settings)
         settings.catalog = catalog(kafka)
         settings.properties = properties(kafka)
         return brokers == nil || topics == nil ? nil : settings
