@@ -84,7 +84,7 @@ let package = Package(
         ),
         .target(name: "ThrowawayPostgres", dependencies: ["SerialQueue"], swiftSettings: strict),
         .executableTarget(name: "throwaway-postgres", dependencies: ["ThrowawayPostgres"], swiftSettings: strict),
-        .target(name: "ReplicationTestKit", dependencies: ["Replication"], swiftSettings: strict),
+        .target(name: "ReplicationTestKit", dependencies: ["Replication", "JSON"], swiftSettings: strict),
         .executableTarget(
             name: "millrace",
             dependencies: [
@@ -102,7 +102,8 @@ let package = Package(
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "EventFileTests", dependencies: ["EventFile", "Replication", "JSON"], swiftSettings: strict),
         .testTarget(
-            name: "DebeziumTests", dependencies: ["Debezium", "Replication", "JSON", "EventFile"], swiftSettings: strict
+            name: "DebeziumTests",
+            dependencies: ["Debezium", "Replication", "ReplicationTestKit", "JSON", "EventFile"], swiftSettings: strict
         ),
         .testTarget(name: "PipelineFileTests", dependencies: ["PipelineFile"], swiftSettings: strict),
         .testTarget(
