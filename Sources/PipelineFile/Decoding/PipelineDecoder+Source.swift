@@ -67,7 +67,16 @@ extension PipelineDecoder {
             file.fail("path", "which file to read isn't said", try: "path: events.jsonl")
             return nil
         }
-        return file.text("path").map { Pipeline.EventFile(path: context.resolve(path: $0.text)) }
+        let format = self.format(file)
+        return file.text("path").map { path in
+            var file = Pipeline.EventFile(path: context.resolve(path: path.text))
+            file.format = format
+            return file
+        }
+    }
+
+    private func format(_ section: Section) -> Pipeline.Format {
+        section.choice("format", later: ["avro", "json_schema", "protobuf"]) ?? .auto
     }
 
     private func postgres(_ section: Section, pipeline: String) -> Pipeline.PostgresServer? {
@@ -108,9 +117,7 @@ extension PipelineDecoder {
         let group = kafka.text("group")?.text ?? "millrace-\(pipeline)"
         var settings = Pipeline.Kafka(brokers: brokers ?? "", topics: topics ?? [], group: group)
         settings.start = start(kafka, group: group) ?? .earliest
-        settings.format =
-            kafka.choice(
-                "format", later: ["flattened", "cloudevents", "avro", "json_schema", "protobuf"]) ?? .auto
+        settings.format = format(kafka)
         if kafka.node("schema_registry") != nil { kafka.notYet("schema_registry", "a schema registry") }
         settings.catalog = catalog(kafka)
         settings.properties = properties(kafka)
