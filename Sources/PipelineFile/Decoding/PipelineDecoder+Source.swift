@@ -68,11 +68,17 @@ extension PipelineDecoder {
             return nil
         }
         let registry = schemaRegistry(file)
+        let format = self.format(file)
+        checkFormat(file, format, registry)
         return file.text("path").map { path in
             var settings = Pipeline.EventFile(path: context.resolve(path: path.text))
+            settings.format = format
             settings.schemaRegistry = registry
             return settings
         }
+    }
+
+    private func format(_ section: Section) -> Pipeline.Format { section.choice("format") ?? .auto
     }
 
     private func postgres(_ section: Section, pipeline: String) -> Pipeline.PostgresServer? {
@@ -113,9 +119,9 @@ extension PipelineDecoder {
         let group = kafka.text("group")?.text ?? "millrace-\(pipeline)"
         var settings = Pipeline.Kafka(brokers: brokers ?? "", topics: topics ?? [], group: group)
         settings.start = start(kafka, group: group) ?? .earliest
-        settings.format = kafka.choice("format", later: ["flattened", "cloudevents"]) ?? .auto
+        settings.format = format(kafka)
         settings.schemaRegistry = schemaRegistry(kafka)
-        checkFormat(kafka, settings)
+        checkFormat(kafka, settings.format, settings.schemaRegistry)
         settings.catalog = catalog(kafka)
         settings.properties = properties(kafka)
         return brokers == nil || topics == nil ? nil : settings

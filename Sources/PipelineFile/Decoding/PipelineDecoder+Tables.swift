@@ -10,6 +10,7 @@ extension PipelineDecoder {
         var tables: [Pipeline.Table] = []
         var sources: [String: Int] = [:]
         var targets: [String: Int] = [:]
+        var topics: [String: Int] = [:]
         for (index, item) in items.enumerated() {
             guard let section = Section(item, at: "tables[\(index)]", keys: Keys.table, in: context),
                 let table = table(section, metadataColumns: metadataColumns, engine: engine, selector: selector)
@@ -30,6 +31,9 @@ extension PipelineDecoder {
                     targets[name] = first
                 }
             }
+            if let topic = table.topic, let first = topics.updateValue(index, forKey: topic) {
+                section.fail("topic", "tables[\(first)] has the same topic", try: "one table to a topic")
+            }
             tables.append(table)
         }
         return tables
@@ -48,6 +52,7 @@ extension PipelineDecoder {
     ) -> Pipeline.Table? {
         let source = self.source(section, selector: selector)
         var table = Pipeline.Table(source: source ?? "")
+        table.topic = section.text("topic")?.text
         table.target = target(section, engine: engine)
         table.key = names(section, "key", example: "[order_id]")?.map(\.text)
         if section.node("key")?.isEmptyCollection == true {
@@ -180,12 +185,15 @@ extension PipelineDecoder {
 
     /// The text goes into the warehouse's DDL as it is, so it holds nothing that could end the column.
     private static func isType(_ text: String) -> Bool {
+        // Postgres' type of one byte, which is called so to tell it from char.
+        if text == "\"char\"" { return true }
         var depth = 0
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "("): depth += 1
             case UInt8(ascii: ")"): depth -= 1
-            case UInt8(ascii: ","): if depth == 0 { return false }
+            // A numeric's scale may be below zero.
+            case UInt8(ascii: ","), UInt8(ascii: "-"): if depth == 0 { return false }
             case UInt8(ascii: " "), UInt8(ascii: "_"), UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "."): break
             default: if !(0x61...0x7A).contains(byte | 0x20) && !(0x30...0x39).contains(byte) { return false }
             }
