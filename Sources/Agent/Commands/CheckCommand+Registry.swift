@@ -58,16 +58,19 @@ extension SchemaResolver {
     /// From where the pipeline file says; nil: it says nothing.
     init?(_ source: Pipeline.Source) {
         guard let settings = source.schemaRegistry else { return nil }
-        var expected: SchemaFormat?
-        if case .kafka(let kafka) = source.input {
-            expected =
-                switch kafka.format {
-                case .avro: .avro
-                case .json_schema: .jsonSchema
-                case .protobuf: .protobuf
-                default: nil
-                }
-        }
+        let format: Pipeline.Format =
+            switch source.input {
+            case .kafka(let kafka): kafka.format
+            case .file(let file): file.format
+            case .postgres: .auto
+            }
+        let expected: SchemaFormat? =
+            switch format {
+            case .avro: .avro
+            case .json_schema: .jsonSchema
+            case .protobuf: .protobuf
+            case .auto, .debezium, .flattened, .cloudevents: nil
+            }
         let provider: any SchemaProvider =
             switch settings.place {
             case .url(let url): SchemaRegistryClient(url: url, settings: settings)
