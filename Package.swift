@@ -6,6 +6,8 @@ let strict: [SwiftSetting] = [
     // Dynamic exclusivity checks cost 2-4 times on the arena's hot paths; debug builds, which the tests run, keep them.
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
+/// What every byte goes through is optimised in debug builds too, checks and all: the tests replay large files.
+let hot = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 let package = Package(
     name: "millrace",
@@ -30,7 +32,9 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "CSimdJSON",
-            cxxSettings: [.define("NDEBUG", .when(configuration: .release))],
+            cxxSettings: [
+                .define("NDEBUG", .when(configuration: .release)), .unsafeFlags(["-O2"], .when(configuration: .debug)),
+            ],
             linkerSettings: [.linkedLibrary("simdjson")]
         ),
         .target(name: "CDuckDB", linkerSettings: [.linkedLibrary("dl")]),
@@ -39,10 +43,10 @@ let package = Package(
         // Swift.
         .target(name: "SerialQueue", swiftSettings: strict),
         .target(name: "CrashPoint", swiftSettings: strict),
-        .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: strict),
-        .target(name: "Replication", dependencies: ["JSON"], swiftSettings: strict),
-        .target(name: "EventSchemas", dependencies: ["Replication", "JSON"], swiftSettings: strict),
-        .target(name: "Debezium", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: strict),
+        .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: hot),
+        .target(name: "Replication", dependencies: ["JSON"], swiftSettings: hot),
+        .target(name: "EventSchemas", dependencies: ["Replication", "JSON"], swiftSettings: hot),
+        .target(name: "Debezium", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: hot),
         .target(name: "EventFile", dependencies: ["Replication", "JSON", "CZlib"], swiftSettings: strict),
         .target(
             name: "Kafka",
@@ -57,14 +61,14 @@ let package = Package(
             dependencies: [
                 "Replication", "SerialQueue", "CrashPoint", "CLibPQ", .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: strict
+            swiftSettings: hot
         ),
         .target(
             name: "DuckDB",
             dependencies: [
                 "Replication", "SerialQueue", "CrashPoint", "CDuckDB", .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: strict
+            swiftSettings: hot
         ),
         .target(
             name: "Agent",

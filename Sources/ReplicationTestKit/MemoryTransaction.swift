@@ -268,16 +268,20 @@ package final class MemoryTransaction: WarehouseTransaction {
         working.moves.formUnion(moves)
     }
 
+    package func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws {
+        guard !entries.isEmpty else { return }
+        try step("quarantine")
+        for entry in entries {
+            working.quarantine.append(
+                QuarantinedRecord(
+                    id: Int64(working.quarantine.count + 1), entry: entry, state: .waiting, loadedAt_us: loadedAt_us))
+        }
+    }
+
     package func record(_ commit: CommitRecord) throws {
         try step("record")
         working.ledger += commit.ledger
         working.control += commit.control
-        for entry in commit.quarantine {
-            working.quarantine.append(
-                QuarantinedRecord(
-                    id: Int64(working.quarantine.count + 1), entry: entry, state: .waiting,
-                    loadedAt_us: commit.loadedAt_us))
-        }
         working.states.merge(commit.states) { $1 }
         for mark in commit.copied {
             working.copied.removeAll { mark.replaces($0) }

@@ -7,9 +7,10 @@ import ThrowawayPostgres
 /// Postgres as a direct source: copy and stream against a real server, into both warehouses; the source itself is the
 /// oracle.
 @Suite struct PostgresSourceTests {
-    private static let big = "(SELECT string_agg(md5(i::text || %s), '') FROM generate_series(1, 4000) i)"
-
-    private static func big(_ seed: String) -> String { big.replacing("%s", with: "'\(seed)'") }
+    /// A text of so many KiB that doesn't shrink.
+    private static func big(_ seed: String, KiB: Int = 128) -> String {
+        "(SELECT string_agg(md5(n::text || '\(seed)'), '') FROM generate_series(1, \(KiB * 32)) n)"
+    }
 
     @Test(arguments: Engine.allCases) func copiesThenStreams(engine: Engine) async throws {
         let source = try await SourceDatabase(
@@ -70,7 +71,7 @@ import ThrowawayPostgres
             """
             CREATE TABLE docs (id int PRIMARY KEY, v int, big text, j jsonb);
             ALTER TABLE docs ALTER big SET STORAGE EXTERNAL;
-            INSERT INTO docs SELECT i, 0, \(Self.big("a")) || i, jsonb_build_object('k', \(Self.big("j"))) \
+            INSERT INTO docs SELECT i, 0, \(Self.big("a", KiB: 1024)) || i, jsonb_build_object('k', \(Self.big("j"))) \
             FROM generate_series(1, 20) i;
             """)
         let run = try await source.pipeline(engine)

@@ -31,8 +31,9 @@ package struct BrokerCommand: Sendable {
             throw CommandFailure(ExitStatus.environment, error.message, try: error.remedy)
         }
         defer { broker.close() }
-        context.console.result(
-            context.json ? "{\"bootstrap\":\"\(broker.bootstrap)\"}" : "listening on \(broker.bootstrap)")
-        _ = await SignalWatch.wait()
+        await SignalWatch.wait {
+            context.console.result(
+                context.json ? "{\"bootstrap\":\"\(broker.bootstrap)\"}" : "listening on \(broker.bootstrap)")
+        }
     }
 }

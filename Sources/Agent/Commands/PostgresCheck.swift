@@ -209,7 +209,9 @@ struct PostgresCheck: Sendable {
             findings.append(
                 Finding(
                     .error, name, "user \(source.facts.user) may not read it",
-                    remedy: "GRANT SELECT ON \(name) TO \(source.facts.user);"))
+                    remedy:
+                        "GRANT USAGE ON SCHEMA \(id.schema) TO \(source.facts.user); GRANT SELECT ON \(name) TO \(source.facts.user);"
+                ))
         }
         if table.isPrimaryKeyDeferrable, !table.primaryKey.isEmpty {
             findings.append(

@@ -138,7 +138,10 @@ final class ReplicationService: Service, Sendable {
         let delay_s = min(10, 0.25 * pow(2, Double(attempt - 1))) * Double.random(in: 0.5...1)
         logger.warning(
             "\(ExitStatus.failure(of: error).message); joining again in \(String(format: "%.1f", delay_s)) s")
-        try await Task.sleep(for: .seconds(delay_s))
+        let deadline = ContinuousClock.now + .seconds(delay_s)
+        while ContinuousClock.now < deadline, !turn.withLock({ $0.isStopping }) {
+            try await Task.sleep(for: .milliseconds(100))
+        }
     }
 
     private func told(_ error: any Error) -> any Error {

@@ -32,7 +32,7 @@ package struct RunCommand: Sendable {
             }
             try await group.run()
         }
-        return finish(setup, status, context)
+        return try finish(setup, status, context)
     }
 
     private func makeGroup(
@@ -65,7 +65,7 @@ package struct RunCommand: Sendable {
                 ], logger: quiet))
     }
 
-    private func finish(_ setup: PipelineSetup, _ status: AgentStatus, _ context: CommandContext) -> Int32 {
+    private func finish(_ setup: PipelineSetup, _ status: AgentStatus, _ context: CommandContext) throws -> Int32 {
         let snapshot = status.current
         let report = StatusReport(snapshot, layout: setup.layout, isRunning: false, now_us: Moment.now_us())
         if untilEnd || context.json {
@@ -73,6 +73,14 @@ package struct RunCommand: Sendable {
         } else {
             context.logger.info(
                 "stopped", metadata: ["events": "\(snapshot.events)", "position": "\(report.position)"])
+        }
+        // The end was reached without them.
+        if untilEnd, let (table, reason) = snapshot.progress.refused.min(by: { $0.key < $1.key }) {
+            let others = snapshot.progress.refused.count - 1
+            throw CommandFailure(
+                ExitStatus.environment,
+                "\(table) can't be copied\(others > 0 ? ", nor can \(others) others" : ""): \(reason)",
+                try: "see what the user of the source may read: millrace check; then run it again")
         }
         return isStrict && report.quarantined > 0 ? ExitStatus.runtime : ExitStatus.ok
     }

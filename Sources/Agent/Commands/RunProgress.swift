@@ -24,7 +24,7 @@ struct RunProgress: Sendable {
                     "replicating",
                     metadata: [
                         "events": "\(snapshot.events)", "events_per_s": "\(Int(rate))",
-                        "batches": "\(snapshot.batches)", "lag_records": "\(Self.lag(snapshot) ?? "?")",
+                        "batches": "\(snapshot.batches)", "lag": "\(Self.lag(snapshot) ?? "?")",
                         "quarantined": "\(snapshot.quarantined)",
                     ])
             }
@@ -35,12 +35,16 @@ struct RunProgress: Sendable {
     private func line(_ snapshot: AgentStatus.Snapshot, rate: Double) -> String {
         if let waiting = snapshot.waiting { return Console.printable("waiting: \(waiting)") }
         var line = "\(snapshot.events) events, \(Int(rate))/s, \(snapshot.tables.count) tables"
-        if let lag = Self.lag(snapshot) { line += ", \(lag) records behind" }
+        if let lag = Self.lag(snapshot) { line += ", \(lag) behind" }
         if snapshot.quarantined > 0 { line += ", \(snapshot.quarantined) quarantined" }
         return line
     }
 
     private static func lag(_ snapshot: AgentStatus.Snapshot) -> String? {
-        snapshot.lag.isEmpty ? nil : String(snapshot.lag.values.reduce(0, +))
+        guard !snapshot.lag.isEmpty else { return nil }
+        let lag = snapshot.lag.values.reduce(0, +)
+        // A Postgres source counts its log.
+        guard snapshot.hasLSNs else { return "\(lag) records" }
+        return lag < 1 << 20 ? "\(lag >> 10) KiB" : "\(lag >> 20) MiB"
     }
 }

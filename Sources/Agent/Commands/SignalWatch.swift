@@ -35,12 +35,12 @@ package final class SignalWatch: Sendable {
         for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
     }
 
-    /// Returns at the first signal, with its number.
-    package static func wait() async -> Int32 {
+    /// Returns at the first signal. One that comes while `body` tells the world that we are there counts too.
+    package static func wait(saying body: () -> Void) async {
         let (signals, continuation) = AsyncStream.makeStream(of: Int32.self)
         let watch = SignalWatch { continuation.yield($0) }
         defer { withExtendedLifetime(watch) {} }
-        for await number in signals { return number }
-        return SIGTERM
+        body()
+        for await _ in signals { return }
     }
 }

@@ -73,6 +73,13 @@ extension StatusReport {
             table.lag_ms = snapshot.lag_ms(status, now_us: now_us)
             return table
         }
+        for (id, reason) in snapshot.progress.refused where snapshot.tables[id] == nil {
+            var table = Table(source: id.description, target: nil, ledger: .init(table: id))
+            table.error = reason
+            table.state = "error"
+            tables.append(table)
+        }
+        tables.sort { $0.source < $1.source }
         unknown = snapshot.unknown
         waiting = snapshot.waiting
         lost = snapshot.lost.map { "\($0.partition): \($0.reason)" }
@@ -82,7 +89,8 @@ extension StatusReport {
         if snapshot.state == .stopped || isRunning && snapshot.state == .starting { return .stopped }
         let isDegraded =
             snapshot.state == .degraded || snapshot.quarantined > 0 || !snapshot.lost.isEmpty
-            || isRunning && snapshot.waiting != nil || snapshot.tables.values.contains { $0.error != nil }
+            || !snapshot.progress.refused.isEmpty || isRunning && snapshot.waiting != nil
+            || snapshot.tables.values.contains { $0.error != nil }
         return isDegraded ? .degraded : .ok
     }
 

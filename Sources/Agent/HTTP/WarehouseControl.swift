@@ -53,8 +53,10 @@ package struct WarehouseControl: AgentControl {
             pipeline: layout.pipeline, state: .stopped, position: StatusReport.position(positions, asLSN: hasLSNs),
             control: control)
         if hasLSNs {
-            report.consistentSince = checkpoints.lazy.compactMap(\.decoderState)
-                .compactMap(PostgresSourceState.init(json:)).first?.consistentSince.map(LSN.text)
+            // A backfill's own slot has a checkpoint too: the one that went furthest tells.
+            let newest = checkpoints.max { ($0.position ?? .min) < ($1.position ?? .min) }
+            report.consistentSince = newest?.decoderState.flatMap(PostgresSourceState.init(json:))?.consistentSince
+                .map(LSN.text)
         }
 
         var entries: [TableID: LedgerEntry] = [:]

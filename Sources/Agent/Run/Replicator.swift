@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import Replication
 import SerialQueue
+import Synchronization
 
 /// The runner: pulls records, decodes them and has the warehouse apply them, one batch filling while one
 /// applies. All decisions are made in the core; this only moves batches and reacts to what happens.
@@ -41,7 +42,7 @@ package actor Replicator {
     /// The batches so far end inside a source transaction: nothing of it is durable yet.
     private var isUnfinished = false
     private var remaining: [TopicPartition: Int64]?
-    private var stopRequested = false
+    private let isStopRequested = Atomic<Bool>(false)
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
@@ -59,11 +60,11 @@ package actor Replicator {
 
     /// Asks for a drain: the batch in hand is finished, then `run` returns.
     package nonisolated func stop() {
-        Task { await self.requestStop() }
+        isStopRequested.store(true, ordering: .releasing)
         source.wake()
     }
 
-    private func requestStop() { stopRequested = true }
+    private nonisolated var stopRequested: Bool { isStopRequested.load(ordering: .acquiring) }
 
     /// Replicates until stopped, or, with `untilEnd`, until what the source held at the start is durable.
     package func run() async throws {
@@ -88,7 +89,9 @@ package actor Replicator {
         }
         do {
             while try await !isDone() {
-                if try await !step(try await source.next()) { break }
+                // While it stops nothing more is wanted of a source that is away.
+                guard let next = try await asking({ try await source.next() }) else { break }
+                if try await !step(next) { break }
             }
             try await drain()
             // Of a source transaction that hasn't ended nothing is kept: it is read again.
@@ -146,6 +149,15 @@ package actor Replicator {
         }
     }
 
+    /// Nil where a stop made the source give up.
+    private func asking<R: Sendable>(_ body: () async throws -> R) async throws -> R? {
+        do {
+            return try await body()
+        } catch let error as ReplicationError where error.kind == .passing && stopRequested {
+            return nil
+        }
+    }
+
     // MARK: Partitions
 
     private func take(_ partitions: [TopicPartition]) async throws {
@@ -166,7 +178,7 @@ package actor Replicator {
             }
             for (partition, state) in states { decoderStates[partition] = state }
         }
-        let lost = try await source.begin(checkpoints)
+        guard let lost = try await asking({ try await source.begin(checkpoints) }) else { return }
         logger.info("reading \(partitions.count - lost.count) partitions")
         try report(lost)
         try await keepStarts(of: checkpoints)
@@ -198,7 +210,7 @@ package actor Replicator {
             claims[partition] = nil
             positions[partition] = nil
             decoderStates[partition] = nil
-            _ = decoder?.restore([partition: nil])
+            decoder?.restore([partition: nil])
         }
         try await source.release(partitions)
         logger.info("gave back \(partitions.count) partitions")

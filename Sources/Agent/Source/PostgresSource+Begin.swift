@@ -11,6 +11,7 @@ extension PostgresSource {
         let deadline = ContinuousClock.now + settings.slotWait
         while true {
             guard let found = try await control.with({ try $0.slot(slot) }), let pid = found.activePID else { return }
+            if patience.withLock({ $0.isStopping }) { throw Self.stopped }
             guard ContinuousClock.now < deadline else {
                 throw ReplicationError(
                     .environment,
@@ -34,7 +35,7 @@ extension PostgresSource {
 
         let (publication, added) = try await publication()
         let isCopyOnly = settings.snapshot == .only
-        let position = isCopyOnly ? system.position : try await slotPosition(claim, stream)
+        let position = isCopyOnly ? system.position : try await slotPosition(claim)
         handed = position
         received = position
         durable.withLock { $0.position = claim.position ?? 0 }
@@ -48,8 +49,10 @@ extension PostgresSource {
         // Without a stream a half copy can't be gone on with; and what happened to a table that was out of the
         // publication is in no stream. Both are copied anew.
         var marks = isCopyOnly ? [] : try await ledger.copied(job: settings.slot)
-        marks.removeAll { added.contains($0.table) }
+        let returned = added.union(returned(publication))
+        marks.removeAll { returned.contains($0.table) }
         copy.take(marks)
+        if !isCopyOnly { noteMemberships(Set(marks.map(\.table))) }
         if settings.snapshot == .never {
             if self.state?.consistentSince == nil { self.state?.consistentSince = position }
         } else {
@@ -163,12 +166,15 @@ extension PostgresSource {
 
     /// Where the stream begins. A slot without a checkpoint (made by hand, or by a start that was killed) is taken as it
     /// is: the copy's snapshot is newer than what it holds.
-    private func slotPosition(_ claim: Checkpoint, _ stream: ReplicationStream) async throws -> Int64 {
+    private func slotPosition(_ claim: Checkpoint) async throws -> Int64 {
         if let position = claim.position { return position }
         let slot = settings.slot
         guard let found = try await control.with({ try $0.slot(slot) }) else {
             logger.notice("making the replication slot \(slot): waits for the transactions that are open now")
-            return try translating { try stream.createSlot(slot, failover: true) }
+            let maker = SnapshotHolder(url: settings.server.url.text)
+            let position = try await waiting(maker) { try await $0.createSlot(slot) }
+            await maker.close()
+            return position
         }
         guard found.plugin == "pgoutput" else {
             throw ReplicationError(
@@ -185,6 +191,26 @@ extension PostgresSource {
     }
 
     // MARK: The publication
+
+    /// Copied tables that aren't in the publication by the same membership: they were out of it meanwhile, or less of
+    /// them was published.
+    func returned(_ publication: SourceServer.Publication) -> Set<TableID> {
+        memberships = Dictionary(publication.tables.map { ($0.table, $0.membership) }) { $1 }
+        guard let before = state?.published else { return [] }
+        let returned = memberships.filter { table, membership in before[table].map { $0 != membership } ?? true }
+        for table in returned.keys.sorted() where before[table] != nil {
+            logger.notice("\(table) left the publication and came back: it is copied anew")
+        }
+        return Set(returned.keys)
+    }
+
+    /// To be told in the transaction that says that they are copied or being copied: else a start after a crash would
+    /// take an earlier copy for this one.
+    func noteMemberships(_ tables: Set<TableID>) {
+        var published = state?.published ?? [:]
+        for table in tables { published[table] = memberships[table] }
+        state?.published = published
+    }
 
     /// The publication as it is, with our tables in it if that is ours to do. Tables that the pipeline doesn't choose are
     /// left out of the answer. `added`: the tables that weren't in it.

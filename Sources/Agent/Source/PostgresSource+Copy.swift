@@ -1,6 +1,22 @@
 import Foundation
 import Postgres
 import Replication
+import Synchronization
+
+/// An exported snapshot that is on its way, for chunks that are read from it.
+final class SnapshotRequest: Sendable {
+    typealias Snapshot = (snapshot: String, position: Int64)
+
+    let chunks: [CopyChunk]
+    private let result = Mutex<Result<Snapshot, any Error>?>(nil)
+
+    init(_ chunks: [CopyChunk]) { self.chunks = chunks }
+
+    func end(_ result: Result<Snapshot, any Error>) { self.result.withLock { $0 = result } }
+
+    /// Nil while it isn't there.
+    func take() -> Result<Snapshot, any Error>? { result.withLock { $0 } }
+}
 
 /// Copying tables beside the stream.
 extension PostgresSource {
@@ -36,7 +52,7 @@ extension PostgresSource {
 
     /// Tables without a key first: the stream waits for them.
     private func startNextCopy() async throws {
-        guard mailbox == nil else { return }
+        guard mailbox == nil, opening == nil else { return }
         while let whole = copy.whole.first {
             let table = whole.published
             guard let facts = try await facts(table) else {
@@ -49,14 +65,14 @@ extension PostgresSource {
             copy.tables[table.table] = CopyProgress.Table(
                 estimate: parts.reduce(0) { $0 + $1.rows }, chunksLeft: all.count)
             isReadingWhole = true
-            try await read(all)
+            try await readHoldingStream(all)
             if whole.isResync { pendingResync = (facts, copy.snapshots[table.table] ?? 0) }
             return
         }
         guard !pendingChunks.isEmpty else { return }
         let chunks = pendingChunks
         pendingChunks = []
-        try await read(chunks)
+        read(chunks)
     }
 
     private static func emptyChunk(_ facts: RelationFacts, _ filter: String?) -> CopyChunk {
@@ -74,14 +90,45 @@ extension PostgresSource {
         try await control.with { try $0.relations([table]).first }
     }
 
-    /// Opens a snapshot and lets workers read the chunks from it.
-    private func read(_ chunks: [CopyChunk]) async throws {
+    /// Lets workers read the chunks from a snapshot, once there is one. The stream goes on meanwhile: what is open at the
+    /// source may stay so for hours.
+    private func read(_ chunks: [CopyChunk]) {
         stopCopying()
         let holder = SnapshotHolder(url: settings.server.url.text)
         self.holder = holder
-        // A name of its own each time: the one before may still be on its way out.
+        let slot = nextSnapshotSlot()
+        let request = SnapshotRequest(chunks)
+        opening = request
+        Task {
+            request.end(await Task { try await waiting(holder) { try await $0.export(slot: slot) } }.result)
+            waker.wake()
+        }
+    }
+
+    /// For tables that no version tells apart: what is streamed while the snapshot is made could be in it or not.
+    private func readHoldingStream(_ chunks: [CopyChunk]) async throws {
+        stopCopying()
+        let holder = SnapshotHolder(url: settings.server.url.text)
+        self.holder = holder
+        let slot = nextSnapshotSlot()
+        begin(chunks, try await waiting(holder) { try await $0.export(slot: slot) })
+    }
+
+    /// A name of its own each time: the one before may still be on its way out.
+    func nextSnapshotSlot() -> String {
         snapshotsOpened += 1
-        let (snapshot, position) = try await holder.export(slot: "\(settings.slot)_c\(getpid())_\(snapshotsOpened)")
+        return "\(settings.slot)_c\(getpid())_\(snapshotsOpened)"
+    }
+
+    /// Begins what `read` asked for, if its snapshot is there.
+    func beginOpened() throws {
+        guard let request = opening, let result = request.take() else { return }
+        opening = nil
+        begin(request.chunks, try result.get())
+    }
+
+    private func begin(_ chunks: [CopyChunk], _ opened: SnapshotRequest.Snapshot) {
+        let (snapshot, position) = opened
         for table in Set(chunks.map(\.facts.table)) {
             copy.snapshots[table] = position
         }
@@ -105,6 +152,7 @@ extension PostgresSource {
     static let pieceBytes_max = 4 << 20
 
     func stopCopying() {
+        opening = nil
         mailbox?.close()
         for worker in workers { worker.stop() }
         workers = []
@@ -144,6 +192,7 @@ extension PostgresSource {
         records.isUnfinished = isUnfinished
         guard piece.chunk.keys == nil else {
             if piece.isLast { rereadsLeft -= 1 }
+            copy.lastBatch = batchesHanded
             return records
         }
         let table = piece.chunk.facts.table
@@ -194,6 +243,7 @@ extension PostgresSource {
             }
             heldPiece = nil
             let isLast = piece.isLast && copy.tables[table]?.chunksLeft == 1
+            if isLast { noteMemberships([table]) }
             let records = hand(piece, isUnfinished: !isLast)
             if isLast {
                 if let facts = streamed[table] {
@@ -230,6 +280,7 @@ extension PostgresSource {
     func settleCopies() async throws -> SourceStep? {
         if !pendingMarks.isEmpty, !isReadingWhole {
             // Known before the first rows are there: a copy that is killed goes on, and isn't taken for an earlier one.
+            noteMemberships(Set(pendingMarks.map(\.table)))
             var records = advance(from: handed, to: handed)
             records.copied = pendingMarks
             pendingMarks = []
@@ -248,9 +299,11 @@ extension PostgresSource {
             if try await rereadIncomplete() { return .idle }
         }
         if isRereading {
-            guard rereadsLeft == 0, batches >= batchesHanded else { return nil }
+            guard rereadsLeft == 0 else { return nil }
             isRereading = false
             stopCopying()
+            // There may be more than were asked for at once.
+            if try await rereadIncomplete() { return .idle }
         }
         if state?.consistentSince == nil, position >= copy.newestSnapshot ?? 0 {
             state?.consistentSince = copy.newestSnapshot ?? position
@@ -270,13 +323,18 @@ extension PostgresSource {
         let known = try await ledger.knownTables()
         var chunks: [CopyChunk] = []
         for table in known where copy.snapshots[table.source] != nil && !table.isKeyless {
-            let keys = try await ledger.incompleteKeys(table, limit: 10_000)
+            // Those that stay incomplete (a column that the source no longer has) are read once.
+            let before = reread[table.source] ?? []
+            guard before.count < Self.rereads_max else { continue }
+            var keys = try await ledger.incompleteKeys(table, limit: before.count + Self.rereadKeys_max)
+            keys.removeAll { before.contains($0) }
             guard !keys.isEmpty else { continue }
             // With its column list and row filter: what isn't published isn't read.
             let key = table.key.map { table.columns[$0].name }
             guard let published = try await publication().0.tables.first(where: { $0.table == table.source }),
                 let facts = try await facts(published), Set(key).isSubset(of: facts.columns.map(\.name))
             else { continue }
+            reread[table.source] = before.union(keys)
             logger.notice("\(table.source): \(keys.count) incomplete rows are read once more at the source")
             for start in stride(from: 0, to: keys.count, by: 1000) {
                 var chunk = Self.emptyChunk(facts, published.filter)
@@ -289,9 +347,13 @@ extension PostgresSource {
         guard !chunks.isEmpty else { return false }
         isRereading = true
         rereadsLeft = chunks.count
-        try await read(chunks)
+        read(chunks)
         return true
     }
+
+    private static let rereadKeys_max = 10_000
+    /// A table's, in one run.
+    private static let rereads_max = 200_000
 
     /// A table that came into the publication meanwhile is copied while the others go on.
     private func lookForNewTables() async throws -> SourceStep? {
@@ -302,7 +364,7 @@ extension PostgresSource {
         let (publication, added) = try await publication()
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))
-        copy.known.subtract(added.union(copy.known.subtracting(published)))
+        copy.known.subtract(added.union(returned(publication)).union(copy.known.subtracting(published)))
         guard publication.tables.contains(where: { !copy.known.contains($0.table) }) else { return nil }
         isRereadDone = false
         try await planCopies(publication.tables, [])

@@ -7,8 +7,9 @@ import Replication
 extension PostgresSource {
     func openProof() async throws {
         let holder = SnapshotHolder(url: settings.server.url.text)
-        snapshotsOpened += 1
-        let (snapshot, position) = try await holder.export(slot: "\(settings.slot)_c\(getpid())_\(snapshotsOpened)")
+        // The stream waits with it, or it would be past the snapshot before that is known.
+        let slot = nextSnapshotSlot()
+        let (snapshot, position) = try await waiting(holder) { try await $0.export(slot: slot) }
         proof = (holder, snapshot)
         stopAt = position
         logger.info("all is copied; streaming up to \(LSN.text(position)), where it is verified")

@@ -45,6 +45,14 @@ package actor PostgresSource: RecordSource {
     /// What the runner has told us is durable.
     nonisolated let durable = Mutex(Durable())
 
+    /// What waits for the source's open transactions, to be interrupted where a stop is asked for.
+    nonisolated let patience = Mutex(Patience())
+
+    struct Patience {
+        var isStopping = false
+        var holder: SnapshotHolder?
+    }
+
     struct Durable {
         var position: Int64 = 0
         /// Batches that were handed out and are durable.
@@ -78,6 +86,8 @@ package actor PostgresSource: RecordSource {
     var mailbox: CopyMailbox?
     var holder: SnapshotHolder?
     var workers: [CopyWorker] = []
+    /// The snapshot of the chunks that are read next, while it is made.
+    var opening: SnapshotRequest?
     var isCopyTurn = true
     var lastPublicationLook = ContinuousClock.now
     private var lastSettled = ContinuousClock.now - .seconds(1)
@@ -92,9 +102,13 @@ package actor PostgresSource: RecordSource {
     var hasStopped = false
     var proof: (holder: SnapshotHolder, snapshot: String)?
     var snapshotsOpened = 0
+    /// Of the publication's tables, as it was last looked at.
+    var memberships: [TableID: Int64] = [:]
     var isRereadDone = false
     var isRereading = false
     var rereadsLeft = 0
+    /// Keys of incomplete rows that were read once more in this run.
+    var reread: [TableID: Set<String>] = [:]
     /// Of a table that is copied as one: taken, and to be handed out behind the resync.
     var heldPiece: CopyPiece?
     /// Of tables without a key: what was said of them in the stream, and what is to be said anew.
@@ -128,6 +142,7 @@ package actor PostgresSource: RecordSource {
         // Nothing comes between the parts of a transaction, nor between those of a table that is copied as one.
         if isReadingWhole { return try await nextOfWholeCopies() ?? .idle }
         if isInsideTransaction { return try await nextOfStream() ?? .idle }
+        try beginOpened()
         if settings.snapshot == .only, !copy.isGoingOn { return .end }
         if !pendingMarks.isEmpty, !isReadingWhole, let step = try await settleCopies() { return step }
         if hasStopped { return try await endOfBackfill() }
@@ -217,7 +232,27 @@ package actor PostgresSource: RecordSource {
             refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
     }
 
-    package nonisolated func wake() { waker.wake() }
+    package nonisolated func wake() {
+        patience.withLock { patience in
+            patience.isStopping = true
+            return patience.holder
+        }?.interrupt()
+        waker.wake()
+    }
+
+    /// Does what waits for the source's open transactions, which may take hours; a stop ends it.
+    func waiting<R: Sendable>(
+        _ holder: SnapshotHolder, _ body: @Sendable (SnapshotHolder) async throws -> R
+    ) async throws -> R {
+        try patience.withLock { patience throws(ReplicationError) in
+            if patience.isStopping { throw Self.stopped }
+            patience.holder = holder
+        }
+        defer { patience.withLock { if $0.holder === holder { $0.holder = nil } } }
+        return try await body(holder)
+    }
+
+    static let stopped = ReplicationError(.passing, "the agent stops")
 
     package func close() async {
         isClosed = true

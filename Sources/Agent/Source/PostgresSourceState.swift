@@ -10,11 +10,17 @@ struct PostgresSourceState: Sendable, Equatable {
     var timeline: Int64
     /// From this position on a reader sees whole source transactions; nil while tables are being copied.
     var consistentSince: Int64?
+    /// Tables that are copied or being copied, with the membership in the publication that they had then. One that left
+    /// and came back has another, also where its filter or column list was changed. Nil: of before this was kept.
+    var published: [TableID: Int64]?
 
-    init(system: String, timeline: Int64, consistentSince: Int64? = nil) {
+    init(
+        system: String, timeline: Int64, consistentSince: Int64? = nil, published: [TableID: Int64]? = [:]
+    ) {
         self.system = system
         self.timeline = timeline
         self.consistentSince = consistentSince
+        self.published = published
     }
 
     init?(json: String) {
@@ -23,14 +29,35 @@ struct PostgresSourceState: Sendable, Equatable {
         else { return nil }
         self.init(
             system: system, timeline: timeline,
-            consistentSince: value["consistent_since"]?.string.flatMap { LSN.parse($0) })
+            consistentSince: value["consistent_since"]?.string.flatMap { LSN.parse($0) },
+            published: value["published"]?.array.map(Self.published))
     }
 
     var json: String {
         JSONValue.object([
             ("system", .string(system)), ("timeline", .integer(timeline)),
             ("consistent_since", .text(consistentSince.map(LSN.text))),
+            (
+                "published",
+                published.map { tables in
+                    .array(
+                        tables.sorted { $0.key < $1.key }.map {
+                            .array([.string($0.key.schema), .string($0.key.table), .integer($0.value)])
+                        })
+                } ?? .null
+            ),
         ]).serialized
+    }
+
+    private static func published(_ items: [JSONValue]) -> [TableID: Int64] {
+        var tables: [TableID: Int64] = [:]
+        for item in items {
+            guard let parts = item.array, parts.count == 3, let schema = parts[0].string, let table = parts[1].string,
+                let membership = parts[2].int64
+            else { continue }
+            tables[TableID(schema: schema, table: table)] = membership
+        }
+        return tables
     }
 }
 

@@ -31,7 +31,8 @@ actor SourceControl {
     }
 }
 
-/// Keeps an exported snapshot open, on a connection and a thread of its own: making one waits for open transactions.
+/// Makes slots, and keeps an exported snapshot open, on a connection and a thread of its own: making either waits for
+/// the transactions that are open at the source.
 actor SnapshotHolder {
     private let executor = SerialQueueExecutor(label: "postgres-snapshot")
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -48,6 +49,17 @@ actor SnapshotHolder {
             let stream = try ReplicationStream(url: url, interrupter: interrupter)
             self.stream = stream
             return try stream.exportSnapshot(slot)
+        } catch let error as PostgresError {
+            throw ReplicationError(source: error)
+        }
+    }
+
+    /// A slot that stays; gives where its stream begins.
+    func createSlot(_ name: String) throws -> Int64 {
+        do {
+            let stream = try ReplicationStream(url: url, interrupter: interrupter)
+            self.stream = stream
+            return try stream.createSlot(name, failover: true)
         } catch let error as PostgresError {
             throw ReplicationError(source: error)
         }

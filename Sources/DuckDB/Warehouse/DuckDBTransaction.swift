@@ -97,7 +97,6 @@ final class DuckDBTransaction: WarehouseTransaction {
         try ReplicationError.translating {
             try writeCheckpoints(commit)
             try writeLedger(commit)
-            try writeQuarantine(commit)
             try writeCopied(commit)
             for (table, state) in commit.states.sorted(by: { $0.key < $1.key }) {
                 try TableRegistry.write(state, of: table, layout.pipeline, session)
@@ -177,8 +176,12 @@ final class DuckDBTransaction: WarehouseTransaction {
         }
     }
 
-    private func writeQuarantine(_ commit: CommitRecord) throws {
-        guard !commit.quarantine.isEmpty else { return }
+    func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws {
+        guard !entries.isEmpty else { return }
+        try ReplicationError.translating { try putAside(entries, loadedAt_us) }
+    }
+
+    private func putAside(_ entries: [QuarantineEntry], _ loadedAt_us: Int64) throws {
         let purpose = "writing the quarantine"
         var id = try session.int64("SELECT max(id) FROM \(MetaTables.name("quarantine"))", purpose: purpose) ?? 0
         let appender = try Appender(
@@ -190,7 +193,7 @@ final class DuckDBTransaction: WarehouseTransaction {
                 .init("key", .blob), .init("value", .blob), .init("headers", .varchar), .init("state", .varchar),
                 .init("loaded_at", .timestamptz),
             ], purpose: purpose)
-        for entry in commit.quarantine {
+        for entry in entries {
             id += 1
             try appender.set(0, string: layout.pipeline)
             appender.set(1, int64: id)
@@ -207,7 +210,7 @@ final class DuckDBTransaction: WarehouseTransaction {
             if let value = entry.value { try value.withUnsafeBytes { try appender.set(10, blob: $0) } }
             if let headers = entry.headers { try appender.set(11, string: headers) }
             try appender.set(12, string: QuarantinedRecord.State.waiting.rawValue)
-            appender.set(13, int64: commit.loadedAt_us)
+            appender.set(13, int64: loadedAt_us)
             try appender.endRow()
         }
         try appender.close()

@@ -7,31 +7,11 @@ import Synchronization
 /// interrupter may serve several sessions.
 package final class Interrupter: Sendable {
     private let raised = Atomic<Bool>(false)
+    private let pipe = WakePipe()
     /// Readable while raised; -1 if the system gave none, then waits look at `isRaised` twice a second.
-    let descriptor: Int32
-    private let writeEnd: Int32
+    var descriptor: Int32 { pipe.descriptor }
 
-    package init() {
-        // A pipe, as Swift's Glibc module has no eventfd.
-        var ends: [Int32] = [-1, -1]
-        if pipe(&ends) == 0 {
-            for end in ends {
-                _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-                _ = fcntl(end, F_SETFL, O_NONBLOCK)
-            }
-        } else {
-            ends = [-1, -1]
-        }
-        descriptor = ends[0]
-        writeEnd = ends[1]
-    }
-
-    deinit {
-        if descriptor >= 0 {
-            close(descriptor)
-            close(writeEnd)
-        }
-    }
+    package init() {}
 
     package var isRaised: Bool { raised.load(ordering: .acquiring) }
 
@@ -39,14 +19,12 @@ package final class Interrupter: Sendable {
     /// cancelled on the server; where that takes too long the connection is closed.
     package func interrupt() {
         guard !raised.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        var byte: UInt8 = 1
-        _ = write(writeEnd, &byte, 1)
+        pipe.write()
     }
 
     /// Lets sessions work again. Not while another thread may call `interrupt()`: it would be lost.
     package func reset() {
-        var byte: UInt8 = 0
-        _ = read(descriptor, &byte, 1)
+        pipe.drain()
         raised.store(false, ordering: .releasing)
     }
 }

@@ -36,7 +36,7 @@ package final class SourceServer {
             """
             SELECT current_setting('wal_level'), current_setting('max_replication_slots'), \
             (SELECT count(*) FROM pg_replication_slots), current_setting('max_wal_senders'), \
-            (SELECT count(*) FROM pg_stat_get_activity(NULL) a WHERE a.backend_type = 'walsender'), \
+            (SELECT count(*) FROM pg_stat_get_wal_senders()), \
             current_setting('max_slot_wal_keep_size', true), r.rolreplication OR r.rolsuper, r.rolsuper, \
             has_database_privilege(current_database(), 'CREATE') FROM pg_roles r WHERE r.rolname = current_user
             """, for: "look at the source's settings")
@@ -117,8 +117,11 @@ package final class SourceServer {
         package var columns: [String]?
         /// Its row filter, as SQL.
         package var filter: String?
+        /// The catalog's number of its being in the publication: by itself, by its schema, or as one of all tables.
+        package var membership: Int64
 
-        package init(table: TableID, columns: [String]? = nil, filter: String? = nil) {
+        package init(table: TableID, columns: [String]? = nil, filter: String? = nil, membership: Int64 = 0) {
+            self.membership = membership
             self.table = table
             self.columns = columns
             self.filter = filter
@@ -130,11 +133,19 @@ package final class SourceServer {
         let viaRoot = facts.serverVersion >= 130000 ? "pubviaroot" : "false"
         let hasLists = facts.serverVersion >= 150000
         let lists = hasLists ? "t.attnames::text[], t.rowfilter" : "NULL, NULL"
+        let bySchema =
+            hasLists
+            ? "(SELECT s.oid FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = tn.oid)" : "NULL"
         let answers = try session.script(
             """
             SELECT puballtables, \(viaRoot), pg_has_role(pubowner, 'USAGE'), pubinsert, pubupdate, pubdelete, pubtruncate \
             FROM pg_publication WHERE pubname = \(literal);
-            SELECT t.schemaname, t.tablename, \(lists) FROM pg_publication_tables t WHERE t.pubname = \(literal) \
+            SELECT t.schemaname, t.tablename, \(lists), coalesce((SELECT max(r.oid) FROM pg_publication_rel r \
+            WHERE r.prpubid = p.oid AND (r.prrelid = tc.oid \
+            OR r.prrelid IN (SELECT a.relid FROM pg_partition_ancestors(tc.oid) AS a(relid)))), \(bySchema), p.oid)::bigint \
+            FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname \
+            JOIN pg_namespace tn ON tn.nspname = t.schemaname \
+            JOIN pg_class tc ON tc.relnamespace = tn.oid AND tc.relname = t.tablename WHERE t.pubname = \(literal) \
             ORDER BY 1, 2;
             SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid \
             JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = \(literal) \
@@ -148,7 +159,8 @@ package final class SourceServer {
         let tables = (0..<rows.count).map { row in
             PublishedTable(
                 table: TableID(schema: rows.string(row, 0) ?? "", table: rows.string(row, 1) ?? ""),
-                columns: rows.string(row, 2).flatMap(Self.names), filter: rows.string(row, 3))
+                columns: rows.string(row, 2).flatMap(Self.names), filter: rows.string(row, 3),
+                membership: rows.integer(row, 4) ?? 0)
         }
         let operations = ["insert", "update", "delete", "truncate"]
         let missing = operations.enumerated().filter { !answers[0].bool(0, 3 + $0.offset) }.map(\.element)
@@ -241,13 +253,14 @@ package final class SourceServer {
         }
     }
 
+    /// By number, as looking a name up needs a right on its schema, whose lack is told table by table.
     package func parts(of table: TableID) throws -> [Part] {
-        let name = try quoteLiteral(quoteIdentifier(schema: table.schema, table.table))
+        let root = "'\(try number(of: table))'::oid"
         let rows = try session.query(
             """
             SELECT n.nspname, c.relname, c.oid::text || '/' || coalesce(pg_relation_filenode(c.oid), 0)::text, \
             pg_relation_size(c.oid) / current_setting('block_size')::bigint, greatest(c.reltuples, 0)::bigint \
-            FROM (SELECT \(name)::regclass AS relid UNION SELECT relid FROM pg_partition_tree(\(name)::regclass)) AS tree \
+            FROM (SELECT \(root) AS relid UNION SELECT relid FROM pg_partition_tree(\(root))) AS tree \
             JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
             WHERE c.relkind = 'r' ORDER BY c.oid
             """, for: "look at the blocks of \(table)")
@@ -260,9 +273,22 @@ package final class SourceServer {
 
     /// Whether the user may read it.
     package func isReadable(_ table: TableID) throws -> Bool {
-        let name = try quoteLiteral(quoteIdentifier(schema: table.schema, table.table))
+        let number = try number(of: table)
         return try session.scalar(
-            "SELECT has_table_privilege(\(name), 'SELECT')", for: "look at the rights on \(table)") == "t"
+            """
+            SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE') FROM pg_class c \
+            WHERE c.oid = \(number)
+            """, for: "look at the rights on \(table)") == "t"
+    }
+
+    /// Of a table that is gone: 0.
+    private func number(of table: TableID) throws -> UInt32 {
+        let text = try session.scalar(
+            """
+            SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+            WHERE n.nspname = \(try quoteLiteral(table.schema)) AND c.relname = \(try quoteLiteral(table.table))
+            """, for: "look for \(table)")
+        return text.flatMap { UInt32($0) } ?? 0
     }
 }
 

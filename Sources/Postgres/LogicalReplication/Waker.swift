@@ -2,37 +2,13 @@ import Glibc
 
 /// Ends a wait in `poll` from any thread. What is woken once stays awake until it drains, so no wake is lost.
 package final class Waker: Sendable {
-    let descriptor: Int32
-    private let writeEnd: Int32
+    private let pipe = WakePipe()
+    var descriptor: Int32 { pipe.descriptor }
 
-    package init() {
-        var ends: [Int32] = [-1, -1]
-        if pipe(&ends) == 0 {
-            for end in ends {
-                _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-                _ = fcntl(end, F_SETFL, O_NONBLOCK)
-            }
-        }
-        descriptor = ends[0]
-        writeEnd = ends[1]
-    }
+    package init() {}
 
-    deinit {
-        if descriptor >= 0 {
-            close(descriptor)
-            close(writeEnd)
-        }
-    }
-
-    package func wake() {
-        var byte: UInt8 = 1
-        _ = write(writeEnd, &byte, 1)
-    }
-
-    func drain() {
-        var bytes: (UInt64, UInt64) = (0, 0)
-        while read(descriptor, &bytes, 16) > 0 {}
-    }
+    package func wake() { pipe.write() }
+    func drain() { pipe.drain() }
 
     /// Waits until the waker is woken, or for so long.
     package func wait(_ time: Duration) {

@@ -62,7 +62,6 @@ extension PostgresTransaction {
             if !statements.isEmpty {
                 try session.execute(statements.joined(separator: ";\n"), for: "record a batch")
             }
-            try quarantine(commit)
         }
     }
 
@@ -139,9 +138,12 @@ extension PostgresTransaction {
             """
     }
 
-    private func quarantine(_ commit: CommitRecord) throws {
-        guard !commit.quarantine.isEmpty else { return }
-        let loadedAt = SQLText.timestamp(commit.loadedAt_us)
+    func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws {
+        guard !entries.isEmpty else { return }
+        try translating { try putAside(entries, SQLText.timestamp(loadedAt_us)) }
+    }
+
+    private func putAside(_ entries: [QuarantineEntry], _ loadedAt: String) throws {
         try session.copyIn(
             """
             COPY \(MetaTables.name("quarantine")) (pipeline, source_schema, source_table, topic, partition, \
@@ -152,7 +154,7 @@ extension PostgresTransaction {
             func bytes(_ bytes: [UInt8]?) {
                 if let bytes { bytes.withUnsafeBytes { writer.bytea($0) } } else { writer.null() }
             }
-            for entry in commit.quarantine {
+            for entry in entries {
                 text(layout.pipeline)
                 text(entry.table?.schema)
                 text(entry.table?.table)

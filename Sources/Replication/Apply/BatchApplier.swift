@@ -16,21 +16,22 @@ package struct BatchApplier {
 
     /// What the batches so far of one source transaction have left; the warehouse transaction is open.
     package struct Unfinished {
-        fileprivate var record = CommitRecord()
-        fileprivate var outcome = Outcome()
-        fileprivate var marks: Marks
+        var record = CommitRecord()
+        var outcome = Outcome()
+        var marks: Marks
     }
 
-    package var layout: WarehouseLayout
-    /// Whether a hard truth is checked against the sum of the ledger; on, except where a test wants to see a mutant live.
-    private let batch: ChangeBatch
-    private let advances: [CheckpointAdvance]
-    private let loadedAt_us: Int64
-    private let probeAll: Bool
+    let layout: WarehouseLayout
+    let batch: ChangeBatch
+    let advances: [CheckpointAdvance]
+    let loadedAt_us: Int64
+    let probeAll: Bool
     /// Events (indices) put aside because the warehouse refused their rows in an earlier attempt.
-    private let refused: [Int32: String]
-    private var record = CommitRecord()
-    private var outcome = Outcome()
+    let refused: [Int32: String]
+    var record = CommitRecord()
+    var outcome = Outcome()
+    /// What this batch puts into quarantine.
+    var putAside: [QuarantineEntry] = []
 
     /// - Parameters:
     ///   - loadedAt_us: the agent's clock; must differ from that of every other batch of this agent.
@@ -96,6 +97,7 @@ package struct BatchApplier {
             }
             quarantine(&entries)
             try settle(entries)
+            try transaction.quarantine(putAside, loadedAt_us: loadedAt_us)
             record.control = batch.control
             record.advances = advances
             record.newestSourceTime_us = batch.newestSourceTime_us
@@ -313,7 +315,7 @@ package struct BatchApplier {
         }
     }
 
-    private mutating func truncate(
+    mutating func truncate(
         _ definition: TableDefinition, _ truncates: [Int32], _ entry: inout LedgerEntry, _ state: inout TableState,
         _ transaction: some WarehouseTransaction
     ) throws {
@@ -355,226 +357,5 @@ package struct BatchApplier {
         guard !patches.isEmpty else { return }
         try transaction.stage(staged, batch)
         entry.filled += try transaction.merge(staged, batch, patches: patches, loadedAt_us: loadedAt_us).filled
-    }
-
-    private mutating func applyKeyless(
-        _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32], _ entry: inout LedgerEntry,
-        _ state: inout TableState, _ transaction: some WarehouseTransaction
-    ) throws {
-        var seen = Set<EventID>()
-        var events: [Int32] = []
-        for index in rowEvents {
-            if seen.insert(batch.events[Int(index)].id).inserted { events.append(index) } else { entry.duplicate += 1 }
-        }
-        if layout.hasRaw { try transaction.appendRaw(definition, batch, events + truncates) }
-        guard layout.hasCurrent else {
-            entry.applied += events.count + truncates.count
-            return
-        }
-        var inserts: [Int32] = []
-        var ends: [Int32] = []
-        for index in events {
-            let event = batch.events[Int(index)]
-            if event.flags.contains(.contained) {
-                entry.superseded += 1
-                continue
-            }
-            let filtered = !event.flags.isDisjoint(with: [.filtered, .undecided])
-            // A row older than the last truncate was deleted by it.
-            let isLive = !filtered && event.version > state.floor
-            if event.operation != .delete, isLive { inserts.append(index) }
-            if event.operation == .delete || event.operation == .update { ends.append(index) }
-            if filtered, event.operation != .update { entry.filtered += 1 }
-            if !filtered, !isLive, event.operation != .delete, event.operation != .update { entry.superseded += 1 }
-        }
-        ends.sort { batch.events[Int($0)].version < batch.events[Int($1)].version }
-        let answer = try transaction.applyKeyless(
-            definition, batch, inserts: inserts, ends: ends, loadedAt_us: loadedAt_us)
-        outcome.rows += answer.inserted + answer.ended
-
-        let inserting = Set(inserts)
-        let superseded = Set(answer.superseded)
-        let unmatched = Set(answer.unmatched)
-        let repeated = Set(answer.repeated)
-        try transaction.retract(
-            definition, batch, inserts: answer.unmatched.filter { inserting.contains($0) && !superseded.contains($0) })
-        var matched = 0
-        for index in ends {
-            if unmatched.contains(index) {
-                quarantine(index, "no live row equals the before-image of this event, and the table has no key", &entry)
-            } else if repeated.contains(index) {
-                entry.superseded += 1
-            } else {
-                matched += 1
-                entry.applied += 1
-            }
-        }
-        // Inserts proper: `applied` is what the warehouse says it inserted, less the after-images of updates.
-        let updates = ends.count { inserting.contains($0) && !superseded.contains($0) }
-        entry.applied += answer.inserted - updates
-        entry.superseded += superseded.count { batch.events[Int($0)].operation != .update }
-        guard matched == answer.ended else {
-            throw ReplicationError(
-                .invariant, "\(definition.source): the warehouse ended \(answer.ended) rows for \(matched) events")
-        }
-        try truncate(definition, truncates, &entry, &state, transaction)
-    }
-
-    // MARK: Ledger, quarantine, marks
-
-    private mutating func quarantine(_ index: Int32, _ reason: String, _ entry: inout LedgerEntry) {
-        let event = batch.events[Int(index)]
-        entry.quarantined += 1
-        outcome.quarantined += 1
-        var put = QuarantineEntry(
-            table: entry.table, partition: batch.spans[Int(event.span)].partition, offset: event.offset,
-            reason: reason, operation: event.operation)
-        if event.record >= 0, let records = batch.records {
-            let source = records.records[Int(event.record)]
-            put.key = source.key.isNull ? nil : Array(records.arena.bytes(source.key))
-            put.value = source.value.isNull ? nil : Array(records.arena.bytes(source.value))
-            put.headers = records.headersJSON(source)
-        }
-        record.quarantine.append(put)
-    }
-
-    private mutating func quarantine(_ entries: inout [LedgerEntry]) {
-        for (index, reason) in refused.sorted(by: { $0.key < $1.key }) {
-            let table = batch.tables[Int(batch.events[Int(index)].table)].source
-            let at = entries.firstIndex { $0.table == table } ?? entries.endIndex
-            if at == entries.endIndex {
-                var entry = LedgerEntry(table: table)
-                entry.read = batch.read[Int(batch.events[Int(index)].table)]
-                entries.append(entry)
-            }
-            quarantine(index, reason, &entries[at])
-        }
-        for item in batch.quarantined {
-            let at = entries.firstIndex { $0.table == item.table } ?? entries.endIndex
-            if at == entries.endIndex { entries.append(LedgerEntry(table: item.table)) }
-            entries[at].quarantined += 1
-            outcome.quarantined += 1
-        }
-        record.quarantine += batch.quarantined
-        for (table, definition) in batch.tables.enumerated() {
-            // A table all of whose records were put aside has no events, but was read.
-            if let at = entries.firstIndex(where: { $0.table == definition.source }) {
-                entries[at].read = table < batch.read.count ? batch.read[table] : 0
-            }
-        }
-        if batch.readUnknown > 0 || entries.contains(where: { $0.table == nil }) {
-            let at = entries.firstIndex { $0.table == nil } ?? entries.endIndex
-            if at == entries.endIndex { entries.append(LedgerEntry(table: nil)) }
-            entries[at].read = batch.readUnknown
-        }
-    }
-
-    private mutating func settle(_ entries: [LedgerEntry]) throws {
-        for entry in entries {
-            guard entry.addsUp else {
-                throw ReplicationError(
-                    .invariant,
-                    """
-                    the ledger of \(entry.table?.description ?? "records of unknown tables") doesn't add up: read \
-                    \(entry.read), applied \(entry.applied), superseded \(entry.superseded), duplicate \
-                    \(entry.duplicate), compacted \(entry.compacted), filtered \(entry.filtered), quarantined \
-                    \(entry.quarantined), deferred \(entry.deferred)
-                    """,
-                    remedy: "report this with the agent's log; nothing of this batch was committed", table: entry.table)
-            }
-        }
-        let read = batch.read.reduce(0, +) + batch.readUnknown
-        let told = entries.reduce(0) { $0 + $1.read }
-        guard read == told else {
-            throw ReplicationError(.invariant, "the decoder read \(read) events, the ledger accounts for \(told)")
-        }
-        record.ledger = entries.filter { $0.read > 0 }
-        outcome.ledger = record.ledger
-    }
-
-    private mutating func advanceMarks() {
-        for advance in advances {
-            let spans = Set(advance.spans.map(Int32.init))
-            var marks: [TableID: Version] = [:]
-            for event in batch.events where spans.contains(event.span) {
-                let table = batch.tables[Int(event.table)].source
-                if event.version > marks[table, default: .none] { marks[table] = event.version }
-            }
-            record.marks[advance.partition] = marks
-        }
-    }
-}
-
-extension CommitRecord {
-    /// Adds what the batches before left, of the same source transaction.
-    fileprivate mutating func `continue`(_ before: CommitRecord) {
-        ledger = LedgerEntry.sums(before.ledger + ledger)
-        control += before.control
-        quarantine = before.quarantine + quarantine
-        states = before.states.merging(states) { $1 }
-        for (partition, versions) in before.marks { marks[partition, default: [:]].merge(versions) { max($0, $1) } }
-        newestSourceTime_us = max(newestSourceTime_us, before.newestSourceTime_us)
-        copied = before.copied + copied
-    }
-}
-
-extension BatchApplier.Outcome {
-    fileprivate mutating func `continue`(_ before: BatchApplier.Outcome) {
-        ledger = LedgerEntry.sums(before.ledger + ledger)
-        control += before.control
-        rows += before.rows
-        quarantined += before.quarantined
-    }
-}
-
-/// A batch's events by table.
-private struct EventsByTable {
-    var events: [[Int32]]
-    var hasTruncate = false
-
-    init(_ batch: ChangeBatch, leavingOut refused: [Int32: String]) {
-        events = .init(repeating: [], count: batch.tables.count)
-        for index in batch.events.indices {
-            if !refused.isEmpty, refused[Int32(index)] != nil { continue }
-            if batch.events[index].operation == .truncate { hasTruncate = true }
-            events[Int(batch.events[index].table)].append(Int32(index))
-        }
-    }
-
-    /// Tables that have events.
-    var indices: [Int] { events.indices.filter { !events[$0].isEmpty } }
-}
-
-/// Which events may be in raw already: those not above the table's highest version over all
-/// partitions, and all of a partition that has no mark.
-struct Marks {
-    private var highest: [TableID: Version] = [:]
-    private var unmarkedSpans: Set<Int32> = []
-
-    init(_ checkpoints: [Checkpoint], _ advances: [CheckpointAdvance]) {
-        for checkpoint in checkpoints {
-            for (table, version) in checkpoint.marks where version > highest[table, default: .none] {
-                highest[table] = version
-            }
-        }
-        for advance in advances
-        where checkpoints.first(where: { $0.partition == advance.partition })?.marks.isEmpty ?? true {
-            unmarkedSpans.formUnion(advance.spans.map(Int32.init))
-        }
-        // On the very first batch nothing is in raw, whatever the partition.
-        if highest.isEmpty { unmarkedSpans = [] }
-    }
-
-    func suspects(_ event: ChangeEvent, _ table: TableID) -> Bool {
-        if event.flags.contains(.fresh) { return false }
-        guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
-        return event.version <= high || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
-    }
-
-    /// Whether earlier events of the event's source transaction may be in the warehouse.
-    func mayHaveBegun(_ event: ChangeEvent, _ table: TableID) -> Bool {
-        guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
-        return (event.version.epoch, event.version.commit) <= (high.epoch, high.commit)
-            || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
     }
 }

@@ -65,7 +65,10 @@ package protocol WarehouseTransaction: AnyObject {
     func moves(_ table: TableID, oldKeys: [String]?) throws -> [MoveDependency]
     func record(_ moves: [MoveDependency]) throws
 
-    /// Writes checkpoints (with the marks given by partition), ledger, quarantine and table states.
+    /// Puts records aside. Of a source transaction that comes in parts, each part's own.
+    func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws
+
+    /// Writes checkpoints (with the marks given by partition), ledger and table states.
     func record(_ commit: CommitRecord) throws
 
     func commit() throws
@@ -209,7 +212,6 @@ package struct MoveDependency: Hashable, Sendable {
 package struct CommitRecord: Sendable {
     package var ledger: [LedgerEntry] = []
     package var control = 0
-    package var quarantine: [QuarantineEntry] = []
     package var states: [TableID: TableState] = [:]
     package var advances: [CheckpointAdvance] = []
     /// New highest versions, by partition of `advances`.

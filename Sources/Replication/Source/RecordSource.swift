@@ -40,7 +40,7 @@ package protocol RecordSource: Sendable {
 
     func progress() async -> SourceProgress
 
-    /// Makes a waiting `next` return soon; from any thread.
+    /// A stop is asked for: what waits (`next`, `begin`) returns soon, or throws an error of kind `passing`. From any thread.
     nonisolated func wake()
     func close() async
 }
@@ -73,6 +73,7 @@ package struct SourceProgress: Sendable {
 package protocol RecordDecoder: AnyObject {
     /// What checkpoints kept for these partitions, before their first batch; what was remembered of them is forgotten.
     /// Returns the partitions whose state can't be read.
+    @discardableResult
     func restore(_ states: [TopicPartition: String?]) -> [TopicPartition]
 
     /// Decodes all records, in order. A record that can't be decoded goes to the batch's quarantine and is counted.

@@ -1,0 +1,198 @@
+import Replication
+
+/// Row changes: what becomes of each message.
+extension PgOutputDecoder {
+    func insert(_ record: RecordBatch.Record, _ cursor: inout PgOutputCursor) throws {
+        guard let relation = try change(&cursor) else { return }
+        guard try cursor.byte() == UInt8(ascii: "N") else { throw Misfit(relation.table, "an insert without a row") }
+        let after = try tuple(&cursor, relation, whole: true)
+        var event = event(.create, relation, record)
+        event.after = after
+        try finish(&event, relation, after: after, before: -1)
+    }
+
+    func update(_ record: RecordBatch.Record, _ cursor: inout PgOutputCursor) throws {
+        guard let relation = try change(&cursor) else { return }
+        if let problem = relation.identityProblem { throw Misfit(relation.table, problem, .update) }
+        var before: Int32 = -1
+        var isWhole = false
+        var kind = try cursor.byte()
+        if kind == UInt8(ascii: "K") || kind == UInt8(ascii: "O") {
+            isWhole = kind == UInt8(ascii: "O")
+            before = try tuple(&cursor, relation, whole: isWhole)
+            kind = try cursor.byte()
+        }
+        guard kind == UInt8(ascii: "N") else { throw Misfit(relation.table, "an update without a row", .update) }
+        let after = try tuple(&cursor, relation, whole: true)
+        if before >= 0 { fill(after, from: before, relation) }
+        let table = relation.table
+        if !table.definition.isKeyless, before >= 0, try movesKey(from: before, to: after, relation) {
+            // Its delete, and its create above that: two events, as Debezium has them too.
+            var gone = event(.delete, relation, record)
+            gone.flags.insert(.moveDelete)
+            gone.before = before
+            try setKey(&gone, of: before, relation)
+            var made = event(.create, relation, record)
+            made.version.seq += 1
+            made.flags.insert(.moveCreate)
+            made.after = after
+            try setKey(&made, of: after, relation)
+            gone.otherKey = made.key
+            made.otherKey = gone.key
+            if let filter = table.choice?.filter { mark(filter, table, after, &made) }
+            made.id = id(.create, table, record, key: made.key)
+            gone.id = id(.delete, table, record, key: gone.key)
+            if isPartial(after, relation) { made.flags.insert(.partial) }
+            append(gone)
+            append(made)
+            batch.read[table.index] += 1
+            return
+        }
+        var event = event(.update, relation, record)
+        event.after = after
+        // What isn't whole shows no more than the key, which is the row's own.
+        if isWhole { event.before = before }
+        try finish(&event, relation, after: after, before: isWhole ? before : -1)
+    }
+
+    func delete(_ record: RecordBatch.Record, _ cursor: inout PgOutputCursor) throws {
+        guard let relation = try change(&cursor) else { return }
+        if let problem = relation.identityProblem { throw Misfit(relation.table, problem, .delete) }
+        let kind = try cursor.byte()
+        guard kind == UInt8(ascii: "K") || kind == UInt8(ascii: "O") else {
+            throw Misfit(relation.table, "a delete without an old row", .delete)
+        }
+        let before = try tuple(&cursor, relation, whole: kind == UInt8(ascii: "O"))
+        var event = event(.delete, relation, record)
+        event.before = before
+        try finish(&event, relation, after: -1, before: before)
+    }
+
+    func truncate(_ record: RecordBatch.Record, _ cursor: inout PgOutputCursor) throws {
+        let count = try cursor.int32()
+        _ = try cursor.byte()
+        var oids: [UInt32] = []
+        for _ in 0..<max(count, 0) { oids.append(try cursor.uint32()) }
+        for oid in oids {
+            place += 1
+            guard let relation = relations[oid] else {
+                quarantine(record, Misfit(nil, "a truncate of a relation that was not described", .truncate))
+                continue
+            }
+            guard relation.table.choice != nil else {
+                batch.control += 1
+                continue
+            }
+            use(relation.table)
+            batch.read[relation.table.index] += 1
+            var event = event(.truncate, relation, record)
+            event.id = id(.truncate, relation.table, record, key: .null)
+            if let copiedAt = relation.copiedAt, commit < copiedAt { event.flags.insert(.contained) }
+            append(event)
+        }
+    }
+
+    func copied(_ record: RecordBatch.Record, _ row: UnsafeRawBufferPointer) throws {
+        guard let relation = copying else { throw Misfit(nil, "a copied row of a relation that was not described") }
+        guard relation.table.choice != nil else { return }
+        use(relation.table)
+        batch.read[relation.table.index] += 1
+        inHand = relation.table
+        if let problem = relation.problem { throw Misfit(relation.table, problem, .read) }
+        let after = try copyRow(row, relation)
+        var event = ChangeEvent(
+            operation: .read, table: Int32(relation.table.index),
+            version: Version(epoch: configuration.epoch, commit: record.offset, seq: 0), id: .zero,
+            offset: record.offset, sourceTime_us: record.timestamp_ms < 0 ? .min : record.timestamp_ms * 1000)
+        event.span = record.span
+        event.record = recordIndex
+        event.flags = .fresh
+        event.after = after
+        copiedRow += 1
+        try finish(&event, relation, after: after, before: -1)
+    }
+
+    // MARK: Events
+
+    func event(_ operation: Operation, _ relation: Relation, _ record: RecordBatch.Record) -> ChangeEvent {
+        var event = ChangeEvent(
+            operation: operation, table: Int32(relation.table.index),
+            version: .change(epoch: configuration.epoch, commit: commit, place: place), id: .zero,
+            offset: record.offset, sourceTime_us: commitTime_us)
+        event.span = record.span
+        event.record = recordIndex
+        event.transaction = transaction
+        return event
+    }
+
+    /// What all but truncates and key changes have in common: key, id, flags.
+    func finish(_ event: inout ChangeEvent, _ relation: Relation, after: Int32, before: Int32) throws {
+        let table = relation.table
+        if table.definition.isKeyless {
+            guard event.operation != .update || before >= 0 else {
+                throw Misfit(table, "an update without a before-image, in a table without a key", .update)
+            }
+            if after >= 0 { event.imageAfter = try imageHash(after, table) }
+            if before >= 0 { event.imageBefore = try imageHash(before, table) }
+            if let copiedAt = relation.copiedAt, event.operation != .read, commit < copiedAt {
+                event.flags.insert(.contained)
+            }
+        } else {
+            try setKey(&event, of: after >= 0 ? after : before, relation)
+        }
+        event.id = id(event.operation, table, records.records[Int(recordIndex)], key: event.key)
+        if after >= 0 {
+            if isPartial(after, relation) { event.flags.insert(.partial) }
+            if let filter = table.choice?.filter { mark(filter, table, after, &event) }
+        }
+        append(event)
+    }
+
+    func append(_ event: ChangeEvent) {
+        var event = event
+        // Its bytes mustn't be put aside.
+        if used[Int(event.table)].withholdsBytes { event.record = -1 }
+        event.width = Int32(used[Int(event.table)].definition.columns.count)
+        batch.events.append(event)
+    }
+
+    /// A change's place in the log is its own, so it needs no image to be told from its like.
+    func id(
+        _ operation: Operation, _ table: ReplicatedTable, _ record: RecordBatch.Record, key: ByteRange
+    ) -> EventID {
+        var hash = table.seed
+        hash.add(UInt64(operation.rawValue))
+        if operation == .read {
+            // The chunk names its snapshot: two copies of one version are two reads.
+            let part = copiedPart.finish()
+            hash.add(record.offset)
+            hash.add(part.high, part.low)
+            if key.isNull { hash.add(copiedRow) }
+        } else {
+            hash.add(commit)
+            hash.add(place)
+        }
+        if !key.isNull { hash.add(batch.arena.bytes(key)) }
+        return hash.finish()
+    }
+
+    func setKey(_ event: inout ChangeEvent, of image: Int32, _ relation: Relation) throws {
+        guard let template = relation.table.keyTemplate else { return }
+        for column in relation.table.definition.key {
+            let field = batch.fields[Int(image) + column]
+            guard field.isKnown, field.kind != .null else {
+                let name = relation.table.definition.columns[column].name
+                throw Misfit(
+                    relation.table,
+                    field.kind == .null
+                        ? "key column \"\(name)\" is null: the replica identity doesn't cover the key"
+                        : "the change lacks the key column \"\(name)\"", event.operation)
+            }
+        }
+        let fields = batch.fields
+        event.key = template.appendKey(from: batch.arena, to: batch.arena) { fields[Int(image) + $0] }
+        event.group =
+            template.needsGroup
+            ? template.appendGroup(from: batch.arena, to: batch.arena) { fields[Int(image) + $0] } : event.key
+    }
+}

@@ -1,0 +1,51 @@
+/// A batch's events by table.
+struct EventsByTable {
+    var events: [[Int32]]
+    var hasTruncate = false
+
+    init(_ batch: ChangeBatch, leavingOut refused: [Int32: String]) {
+        events = .init(repeating: [], count: batch.tables.count)
+        for index in batch.events.indices {
+            if !refused.isEmpty, refused[Int32(index)] != nil { continue }
+            if batch.events[index].operation == .truncate { hasTruncate = true }
+            events[Int(batch.events[index].table)].append(Int32(index))
+        }
+    }
+
+    /// Tables that have events.
+    var indices: [Int] { events.indices.filter { !events[$0].isEmpty } }
+}
+
+/// Which events may be in raw already: those not above the table's highest version over all
+/// partitions, and all of a partition that has no mark.
+struct Marks {
+    private var highest: [TableID: Version] = [:]
+    private var unmarkedSpans: Set<Int32> = []
+
+    init(_ checkpoints: [Checkpoint], _ advances: [CheckpointAdvance]) {
+        for checkpoint in checkpoints {
+            for (table, version) in checkpoint.marks where version > highest[table, default: .none] {
+                highest[table] = version
+            }
+        }
+        for advance in advances
+        where checkpoints.first(where: { $0.partition == advance.partition })?.marks.isEmpty ?? true {
+            unmarkedSpans.formUnion(advance.spans.map(Int32.init))
+        }
+        // On the very first batch nothing is in raw, whatever the partition.
+        if highest.isEmpty { unmarkedSpans = [] }
+    }
+
+    func suspects(_ event: ChangeEvent, _ table: TableID) -> Bool {
+        if event.flags.contains(.fresh) { return false }
+        guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
+        return event.version <= high || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
+    }
+
+    /// Whether earlier events of the event's source transaction may be in the warehouse.
+    func mayHaveBegun(_ event: ChangeEvent, _ table: TableID) -> Bool {
+        guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
+        return (event.version.epoch, event.version.commit) <= (high.epoch, high.commit)
+            || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
+    }
+}

@@ -1,0 +1,59 @@
+import Replication
+import ReplicationTestKit
+import Synchronization
+
+/// The agent's process is gone.
+struct SimulatedCrash: Error {}
+
+/// What goes wrong in a history, where and how often.
+package struct FaultRates: Sendable {
+    /// In 1000 steps of the warehouse: the process dies, the connection is cut, the answer to a commit is lost.
+    package var crash = 12
+    package var cut = 12
+    package var lostAnswer = 60
+    /// In 1000 readings: the source is cut, the process dies.
+    package var sourceCut = 15
+    package var sourceCrash = 15
+    /// In 1000 readings of a consumer group: partitions change hands; an agent freezes.
+    package var rebalance = 60
+    package var freeze = 25
+
+    package init() {}
+
+    package static var none: FaultRates {
+        var rates = FaultRates()
+        rates.crash = 0
+        rates.cut = 0
+        rates.lostAnswer = 0
+        rates.sourceCut = 0
+        rates.sourceCrash = 0
+        rates.rebalance = 0
+        rates.freeze = 0
+        return rates
+    }
+}
+
+/// Draws faults from a seed, each kind at most so often that a history ends.
+final class FaultScript: Sendable {
+    private struct State {
+        var random: SeededRandom
+        var left = 40
+        var told: [String] = []
+    }
+
+    private let state: Mutex<State>
+
+    init(seed: UInt64) { state = Mutex(State(random: SeededRandom(seed: seed))) }
+
+    func strikes(_ perMille: Int, _ what: @autoclosure () -> String) -> Bool {
+        state.withLock { state in
+            guard perMille > 0, state.left > 0, state.random.below(1000) < perMille else { return false }
+            state.left -= 1
+            state.told.append(what())
+            return true
+        }
+    }
+
+    func below(_ bound: Int) -> Int { state.withLock { $0.random.below(bound) } }
+    var told: [String] { state.withLock { $0.told } }
+}
