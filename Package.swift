@@ -91,7 +91,7 @@ let package = Package(
         ),
         .target(name: "ThrowawayPostgres", dependencies: ["SerialQueue"], swiftSettings: strict),
         .executableTarget(name: "throwaway-postgres", dependencies: ["ThrowawayPostgres"], swiftSettings: strict),
-        .target(name: "ReplicationTestKit", dependencies: ["Replication"], swiftSettings: strict),
+        .target(name: "ReplicationTestKit", dependencies: ["Replication", "JSON"], swiftSettings: strict),
         .executableTarget(
             name: "millrace",
             dependencies: [
@@ -109,7 +109,8 @@ let package = Package(
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "EventFileTests", dependencies: ["EventFile", "Replication", "JSON"], swiftSettings: strict),
         .testTarget(
-            name: "DebeziumTests", dependencies: ["Debezium", "EventSchemas", "Replication", "JSON", "EventFile"],
+            name: "DebeziumTests",
+            dependencies: ["Debezium", "EventSchemas", "Replication", "ReplicationTestKit", "JSON", "EventFile"],
             swiftSettings: strict),
         .testTarget(
             name: "EventSchemasTests", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: strict),

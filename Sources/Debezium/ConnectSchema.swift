@@ -18,10 +18,13 @@ final class ConnectSchema {
     let columns: [Column]
     /// Distinct in a decoder.
     let number: Int
+    /// The record's name: `shop.public.orders.Value`; empty where there is none.
+    let name: String
 
-    init(columns: [Column], number: Int) {
+    init(columns: [Column], number: Int, name: String) {
         self.columns = columns
         self.number = number
+        self.name = name
     }
 
     func column(named name: UnsafeRawBufferPointer) -> Column? {
@@ -37,17 +40,22 @@ final class SchemaCache {
 
     private let parser: JSONParser
     private let modes: EncodingModes
+    /// The blocks are of rows themselves, not of envelopes.
+    private let isOfRows: Bool
     private var byHash: [EventID: ConnectSchema?] = [:]
     private var bySkipped: [UInt32: ConnectSchema] = [:]
     @exclusivity(unchecked) private var lastID: UInt32 = 0
     @exclusivity(unchecked) private var last: ConnectSchema?
-    private var made = 0
+    private var made: Int
     /// For bytes that are followed by less than the parser wants.
     private let text = ByteArena(capacity: 4096)
 
-    init(modes: EncodingModes) throws(JSONError) {
+    /// - Parameter numbers: where this cache's numbers begin, so that no two schemas of a decoder have one.
+    init(modes: EncodingModes, isOfRows: Bool, numbers: Int) throws(JSONError) {
         parser = try JSONParser()
         self.modes = modes
+        self.isOfRows = isOfRows
+        made = numbers
     }
 
     /// The schema in `raw`, an object's JSON; nil if it isn't one. `id` is the tape's `skippedID`.
@@ -93,7 +101,7 @@ final class SchemaCache {
             let fields = tape.find("fields", in: tape.root), tape.kind(fields) == .array
         else { return nil }
         var row = tape.root
-        for name in ["after", "before"] as [StaticString] where row == tape.root {
+        for name in ["after", "before"] as [StaticString] where row == tape.root && !isOfRows {
             for field in tape.children(fields) {
                 guard let key = tape.find("field", in: field), tape.kind(key) == .string,
                     tape.rawValue(key).elementsEqual(UnsafeRawBufferPointer(name)),
@@ -116,6 +124,7 @@ final class SchemaCache {
                     isAssumed: tape.find("assumed", in: field).flatMap { tape.bool($0) } ?? false))
         }
         made += 1
-        return ConnectSchema(columns: columns, number: made)
+        let name = tape.find("name", in: tape.root).flatMap { tape.string($0) } ?? ""
+        return ConnectSchema(columns: columns, number: made, name: name)
     }
 }

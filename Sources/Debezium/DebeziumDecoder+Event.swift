@@ -14,11 +14,11 @@ extension DebeziumDecoder {
 
         var event = ChangeEvent(
             operation: c.operation, table: Int32(c.state.index), version: version, id: id, offset: c.record.offset,
-            sourceTime_us: c.source.time_us(c.tape))
+            sourceTime_us: c.source.time_us(c.origin))
         event.span = c.record.span
         // What excluded or hashed columns stand in mustn't be put aside.
         event.record = c.state.withholdsBytes ? -1 : recordIndex
-        if c.source.transactionID >= 0 { event.transaction = c.tape.int64(Int(c.source.transactionID)) ?? -1 }
+        if c.source.transactionID >= 0 { event.transaction = c.origin.int64(Int(c.source.transactionID)) ?? -1 }
         if position.leansOnRead { event.flags.insert(.alwaysProbe) }
 
         switch c.operation {
@@ -26,6 +26,7 @@ extension DebeziumDecoder {
         case .delete: try delete(c, key, header, &event)
         case .create, .update, .read: try upsert(c, key, header, &event)
         }
+        if !position.isBehind { c.memory.notePlace(version, at: c.record.offset) }
         event.width = Int32(c.state.definition.columns.count)
         batch.events.append(event)
         if event.sourceTime_us > batch.newestSourceTime_us { batch.newestSourceTime_us = event.sourceTime_us }
@@ -36,12 +37,19 @@ extension DebeziumDecoder {
     /// The id hangs on nothing but what stands in the record: no types, no schema of ours.
     private func identify(_ c: EventContext, _ key: RecordKey?) throws(Trouble) -> (SourcePosition, EventID) {
         var place = Hash128()
-        if c.source.connector >= 0 { place.add(c.tape.rawValue(Int(c.source.connector))) }
+        if c.source.connector >= 0 { place.add(c.origin.rawValue(Int(c.source.connector))) }
         let position: SourcePosition
         do throws(SourcePosition.Trouble) {
-            position = try SourcePosition(
-                c.tape, c.source, c.state.connector, isRead: c.operation == .read, offset: c.record.offset,
-                lastReadLSN: c.memory.lastReadLSN(before: c.record.offset), hash: &place)
+            if c.showsPlace {
+                position = try SourcePosition(
+                    c.origin, c.source, c.connector, isRead: c.operation == .read, offset: c.record.offset,
+                    lastReadLSN: c.memory.lastReadLSN(before: c.record.offset), hash: &place)
+            } else {
+                let time_us = c.source.time_us(c.origin)
+                position = try SourcePosition(
+                    time_us: time_us == .min ? nil : time_us, offset: c.record.offset, isRead: c.operation == .read,
+                    last: c.memory.lastPlace(before: c.record.offset))
+            }
         } catch {
             throw Trouble(error.rawValue)
         }
@@ -60,16 +68,25 @@ extension DebeziumDecoder {
         } else if isKeyless {
             var image = c.state.seed
             image.add(UInt64(c.operation.rawValue))
-            for i in [c.envelope.before, c.envelope.after] where i >= 0 { image.add(c.tape.rawValue(Int(i))) }
+            for i in [c.envelope.before, c.envelope.after] where i >= 0 { add(Int(i), of: c, to: &image) }
             let content = image.finish()
             hash.add(content.high, content.low)
             let ordinal =
-                c.envelope.totalOrder(c.tape)
+                c.envelope.totalOrder(c.origin)
                 ?? (position.hasRuns ? c.memory.ordinal(of: content, at: at) : 0)
             hash.add(ordinal)
         }
         if let key { hash.add(key.tape.rawValue(key.object)) }
         return (position, hash.finish())
+    }
+
+    /// What was added to a row may be new with each delivery.
+    private func add(_ object: Int, of c: EventContext, to hash: inout Hash128) {
+        guard c.hasAdded else { return hash.add(c.tape.rawValue(object)) }
+        for child in c.tape.children(object) where addedFields[c.tape.rawKey(child)] == nil {
+            hash.add(c.tape.rawKey(child))
+            hash.add(c.tape.rawValue(child))
+        }
     }
 
     // MARK: - Inserts, updates and reads
@@ -110,7 +127,11 @@ extension DebeziumDecoder {
             move(c, key, header, isPartial: isPartial, &event)
         } else {
             guard c.operation != .update || readsBefore else {
-                throw Trouble("an update without a before-image, in a table without a key")
+                throw Trouble(
+                    c.isOperationTold
+                        ? "an update without a before-image, in a table without a key"
+                        : "an event that doesn't say whether it inserts or updates, in a table without a key: "
+                            + "add.fields=op for ExtractNewRecordState")
             }
             if c.operation != .read { try refuseScattered(c) }
             event.imageAfter = try imageHash(state, after)
@@ -166,7 +187,7 @@ extension DebeziumDecoder {
         }
         let isKeyed = needsKeyFromImage ? try settleKey(c, key, from: before) : true
         if isKeyed {
-            if hasBefore { try distrustDefaults(c, key, object) }
+            try distrustDefaults(c, key, hasBefore ? object : nil)
             before.extend(to: state.definition.columns.count)
             for column in 0..<before.count {
                 if state.isKeyColumn(column) {
@@ -189,17 +210,17 @@ extension DebeziumDecoder {
 
     /// A replica identity that doesn't cover the key gives deletes whose key is made of type defaults; they must not
     /// delete the row that has them.
-    private func distrustDefaults(_ c: EventContext, _ key: RecordKey?, _ object: Int) throws(Trouble) {
+    private func distrustDefaults(_ c: EventContext, _ key: RecordKey?, _ object: Int?) throws(Trouble) {
         guard c.state.identity != .full, c.state.identity != .coversKey, areDefaults(c, key, before: object) else {
             return
         }
-        guard c.state.identity == .incomplete || hasOtherValues(c, object) else { return }
+        guard c.state.identity == .incomplete || object.map({ hasOtherValues(c, $0) }) == true else { return }
         throw Trouble("a delete with an empty key: the replica identity doesn't cover the key")
     }
 
     /// Null keys scatter over a topic's partitions, and with them the order of a table's events.
     private func refuseScattered(_ c: EventContext) throws(Trouble) {
-        guard isScattered(c.record), c.envelope.totalOrder(c.tape) == nil else { return }
+        guard isScattered(c.record), c.envelope.totalOrder(c.origin) == nil else { return }
         throw Trouble(
             "the table has no key, its topic several partitions, and its events no transaction metadata: their order can't be told"
         )

@@ -25,13 +25,18 @@ extension DebeziumDecoder {
             let key = tape.rawKey(child)
             var slot = state.guess(position)
             if slot < 0 || !state.matches(slot, key) || tape.isKeyEscaped(child) {
-                slot = try lookUp(tape, child, state, c.schema)
+                slot = try lookUp(tape, child, state, c.schema, hasAdded: c.hasAdded)
                 state.learn(slot, at: position)
                 image.extend(to: state.definition.columns.count)
             }
             position += 1
-            let column = Int(state.slots[slot].column)
-            if column < 0 { continue }
+            var column = Int(state.slots[slot].column)
+            if column < 0 {
+                guard column == Int(TableState.Slot.added), !c.hasAdded else { continue }
+                column = state.makeColumn(
+                    try self.column(columnName(tape, child), state, c.schema), of: slot)
+                image.extend(to: state.definition.columns.count)
+            }
             if reading == .keyColumns, !state.isKeyColumn(column) {
                 image[column] = .unchanged
                 continue
@@ -61,12 +66,34 @@ extension DebeziumDecoder {
     }
 
     /// The slot of a member's name; a new name makes a new column.
-    func lookUp(_ tape: JSONTape, _ child: Int, _ state: TableState, _ schema: ConnectSchema?) throws(Trouble) -> Int {
+    ///
+    /// - Parameter hasAdded: what ExtractNewRecordState added stands among the columns.
+    func lookUp(
+        _ tape: JSONTape, _ child: Int, _ state: TableState, _ schema: ConnectSchema?, hasAdded: Bool = false
+    ) throws(Trouble) -> Int {
         guard let name = tape.key(child) else { throw Trouble("a column's name has half of a surrogate pair") }
         if let slot = state.slot(named: name) { return slot }
-        guard !name.isEmpty, name.utf8.count <= Self.name_max_bytes, !name.utf8.contains(0) else {
+        if hasAdded, isAdded(name, state) { return state.addMember(name) }
+        return state.addColumn(try column(columnName(tape, child), state, schema))
+    }
+
+    /// A table can have a column of such a name, where the source's catalog or the pipeline file says so.
+    private func isAdded(_ name: String, _ state: TableState) -> Bool {
+        var text = name
+        guard text.withUTF8({ addedFields[UnsafeRawBufferPointer($0)] }) != nil else { return false }
+        return state.choice?.types[name] == nil && configuration.catalogTypes[state.id]?[name] == nil
+    }
+
+    private func columnName(_ tape: JSONTape, _ child: Int) throws(Trouble) -> String {
+        guard let name = tape.key(child), !name.isEmpty, name.utf8.count <= Self.name_max_bytes,
+            !name.utf8.contains(0)
+        else {
             throw Trouble("a column's name is empty, has a NUL, or more than \(Self.name_max_bytes) bytes")
         }
+        return name
+    }
+
+    private func column(_ name: String, _ state: TableState, _ schema: ConnectSchema?) throws(Trouble) -> Column {
         guard state.definition.columns.count < Self.columns_max else {
             throw Trouble("there are more than \(Self.columns_max) columns")
         }
@@ -82,7 +109,7 @@ extension DebeziumDecoder {
             let told = described?.isAssumed == true ? catalog ?? described?.type : described?.type ?? catalog
             type = state.choice?.types[name] ?? told ?? .unknown
         }
-        return state.addColumn(Column(name: name, type: type, nullable: described?.isOptional ?? true))
+        return Column(name: name, type: type, nullable: described?.isOptional ?? true)
     }
 
     /// How the slot's column is decoded in an event of this schema (nil: without one).

@@ -15,13 +15,16 @@ extension DebeziumDecoder {
         case .create: name = "__debezium.oldkey"
         default: return nil
         }
+        return header(name, of: c.record).map { MoveHeader(value: $0) }
+    }
+
+    /// The value of the record's header of this name; nil where there is none.
+    func header(_ name: StaticString, of record: RecordBatch.Record) -> ByteRange? {
         let length = name.utf8CodeUnitCount
-        for index in c.record.headers {
+        for index in record.headers {
             let header = records.headers[Int(index)]
             guard header.name.length == length else { continue }
-            if records.arena.bytes(header.name).elementsEqual(UnsafeRawBufferPointer(name)) {
-                return MoveHeader(value: header.value)
-            }
+            if records.arena.bytes(header.name).elementsEqual(UnsafeRawBufferPointer(name)) { return header.value }
         }
         return nil
     }
@@ -34,6 +37,8 @@ extension DebeziumDecoder {
         // Under a key of its own choice the table's rows don't move when the record's key does.
         if takesKeyFromImage(c, key), !isRecordKey(c.state, key) { return }
         event.flags.insert(c.operation == .delete ? .moveDelete : .moveCreate)
+        // Without a place the halves can't be told to be one: nothing may be carried over.
+        guard c.showsPlace else { return }
         guard let template = c.state.keyTemplate, !header.value.isNull else { return }
         let mark = batch.arena.count
         if readOtherKey(c, key, header, refusingDefaults: isPartial && c.operation == .create) {

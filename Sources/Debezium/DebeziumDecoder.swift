@@ -2,8 +2,9 @@ import EventSchemas
 import JSON
 import Replication
 
-/// Decodes Debezium's change events: envelopes in JSON, with and without the schema part, and whatever `FramedReader`
-/// makes such JSON of.
+/// Decodes Debezium's change events in JSON, with and without the schema part: envelopes, flattened events
+/// (ExtractNewRecordState) and CloudEvents, also mixed in one topic. What is in Confluent's wire format becomes such JSON
+/// first (`FramedReader`).
 ///
 /// Pure and synchronous: what it makes of a record hangs on the record, on the configuration, and on what stood before
 /// the record in its partition, which `ChangeBatch.decoderState` carries across restarts. A record that can't
@@ -24,6 +25,7 @@ import Replication
 ///   Debezium then sends no delete of the old key.
 /// - A decimal without digits behind the point, in an event without a schema: see `EncodingModes.Decimal`.
 /// - Reads of tables without a key are named by their offset.
+/// - A flattened event that shows no place in the source's log stands behind the last that did: `SourcePosition`.
 /// - Debezium's JSON keeps no array's second dimension, no varbit's leading zeros and no months of a numeric interval.
 package final class DebeziumDecoder: RecordDecoder {
     /// Plans of schemas that no event has any more are only let go all at once.
@@ -34,20 +36,28 @@ package final class DebeziumDecoder: RecordDecoder {
     private let valueParser: JSONParser
     private let keyParser: JSONParser
     let headerParser: JSONParser
+    /// For rows with a column called `schema`, which is no schema.
+    let rowParser: JSONParser
     let schemas: SchemaCache
+    let rowSchemas: SchemaCache
     let keySchemas: SchemaCache
     let headerSchemas: SchemaCache
+    let addedFields: AddedMembers
+    let addedHeaders: AddedMembers
+    let origin: OriginDocument
+    @exclusivity(unchecked) var tableNames: TableNames
     let placeholder: Placeholder
     /// Keys, values and headers have one each, since what one gives is used beside the others'.
     let framedValues: FramedReader?
     let framedKeys: FramedReader?
     let framedHeaders: FramedReader?
+    private let takesEnvelopes: Bool
 
-    @exclusivity(unchecked) private var tables: [TableID: TableState] = [:]
+    @exclusivity(unchecked) var tables: [TableID: TableState] = [:]
     @exclusivity(unchecked) private var memories: [TopicPartition: PartitionMemory] = [:]
     /// Topics of which another partition than the first was seen.
     private var scattered: Set<String> = []
-    private let known: [TableID: TableDefinition]
+    let known: [TableID: TableDefinition]
 
     // The batch and record in hand.
     /// Of the record, in `records`.
@@ -55,8 +65,8 @@ package final class DebeziumDecoder: RecordDecoder {
     @exclusivity(unchecked) var records = RecordBatch(capacity: 64)
     @exclusivity(unchecked) var batch = ChangeBatch(capacity: 64)
     private var fieldsPerRecord = 8
-    @exclusivity(unchecked) private var batchNumber = 0
-    @exclusivity(unchecked) private var states: [TableState] = []
+    @exclusivity(unchecked) var batchNumber = 0
+    @exclusivity(unchecked) var states: [TableState] = []
     @exclusivity(unchecked) private var spans: [Span] = []
     let after = ImageBuffer()
     let before = ImageBuffer()
@@ -80,13 +90,22 @@ package final class DebeziumDecoder: RecordDecoder {
         valueParser = try JSONParser(skipping: ["schema"])
         keyParser = try JSONParser(skipping: ["schema"])
         headerParser = try JSONParser()
-        schemas = try SchemaCache(modes: configuration.modes)
-        keySchemas = try SchemaCache(modes: configuration.modes)
-        headerSchemas = try SchemaCache(modes: configuration.modes)
+        rowParser = try JSONParser()
+        let modes = configuration.modes
+        schemas = try SchemaCache(modes: modes, isOfRows: false, numbers: 0)
+        rowSchemas = try SchemaCache(modes: modes, isOfRows: true, numbers: 1 << 40)
+        keySchemas = try SchemaCache(modes: modes, isOfRows: true, numbers: 2 << 40)
+        headerSchemas = try SchemaCache(modes: modes, isOfRows: true, numbers: 3 << 40)
+        let added = configuration.added
+        addedFields = AddedMembers(prefix: added.fieldsPrefix, references: added.fields, hasDeleted: true)
+        addedHeaders = AddedMembers(prefix: added.headersPrefix, references: added.headers, hasDeleted: false)
+        origin = try OriginDocument()
+        tableNames = TableNames(configuration)
         placeholder = Placeholder(configuration.placeholder)
         framedValues = try configuration.schemas.map { store throws(JSONError) in try FramedReader(store) }
         framedKeys = try configuration.schemas.map { store throws(JSONError) in try FramedReader(store) }
         framedHeaders = try configuration.schemas.map { store throws(JSONError) in try FramedReader(store) }
+        takesEnvelopes = configuration.format == nil || configuration.format == .envelope
         known = Dictionary(configuration.knownTables.map { ($0.source, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
@@ -163,16 +182,10 @@ package final class DebeziumDecoder: RecordDecoder {
     // MARK: - One record
 
     private func decode(_ record: RecordBatch.Record) {
-        guard !record.value.isNull else {
-            batch.control += 1
-            return
-        }
-        var bytes = records.arena.bytes(record.value)
-        if bytes.count == 4, bytes.elementsEqual("null".utf8) {
-            batch.control += 1
-            return
-        }
         let memory = spans[Int(record.span)].memory
+        guard !record.value.isNull else { return tombstone(record, memory, .null) }
+        var bytes = records.arena.bytes(record.value)
+        if bytes.count == 4, bytes.elementsEqual("null".utf8) { return tombstone(record, memory, .text) }
         do throws(SchemaTrouble) {
             bytes = try unframedValue(bytes)
         } catch {
@@ -189,20 +202,18 @@ package final class DebeziumDecoder: RecordDecoder {
         var payload = tape.root
         var schemaAt: Int?
         if let (schema, inner) = wrapped(tape) {
-            if tape.isNull(inner) {
-                batch.control += 1
-                return
-            }
+            if tape.isNull(inner) { return tombstone(record, memory, .wrapped(tape, schema: schema)) }
             guard tape.kind(inner) == .object else { return unread(record, memory, "the payload is no JSON object") }
             payload = inner
             schemaAt = schema
         }
         let envelope = Envelope(tape, payload)
-        switch envelope.kind(tape) {
-        case .change: change(record, memory, tape, envelope, schemaAt)
+        let kind = envelope.kind(tape)
+        switch kind {
+        case .change where takesEnvelopes:
+            change(record, memory, tape, envelope, schemaAt)
         case .control: batch.control += 1
-        case .cloudEvent: unread(record, memory, "CloudEvents are not read yet")
-        case .flattened: unread(record, memory, "flattened events (ExtractNewRecordState) are not read yet")
+        default: decodeOther(kind, record, memory, tape, payload, envelope, schemaAt)
         }
     }
 
@@ -228,11 +239,33 @@ package final class DebeziumDecoder: RecordDecoder {
             batch.control += 1
             return
         }
+        if letter == Operation.delete.rawValue { noteDelete(record, memory) } else { memory.noteNoDelete() }
         let source = EventSource(tape, Int(envelope.source))
         guard let state = table(tape, source, memory) else {
             batch.readUnknown += 1
             return quarantine(record, nil, nil, "source names no table")
         }
+        if state.connector == .unknown, source.connector >= 0 {
+            state.learn(Connector(name: tape.rawValue(Int(source.connector))))
+        }
+        memory.note(state.connector)
+        event(
+            record, memory, state, letter,
+            EventShape(
+                tape: tape, origin: tape, envelope: envelope, source: source, schemaAt: schemaAt,
+                connector: state.connector))
+    }
+
+    func noteDelete(_ record: RecordBatch.Record, _ memory: PartitionMemory) {
+        memory.noteDelete(of: record.key.isNull ? nil : records.arena.bytes(record.key))
+    }
+
+    /// Counts the record as one of the table's, and decodes it where it is replicated.
+    @inline(__always)
+    func event(
+        _ record: RecordBatch.Record, _ memory: PartitionMemory, _ state: TableState, _ letter: UInt8,
+        _ shape: EventShape
+    ) {
         memory.note(state)
         guard state.isChosen else {
             batch.control += 1
@@ -251,17 +284,14 @@ package final class DebeziumDecoder: RecordDecoder {
         let fields = batch.fields.count
         let bytes = batch.arena.count
         do throws(Trouble) {
-            let schema = try schemaAt.map { at throws(Trouble) in
-                guard let schema = schemas.schema(tape.rawValue(at), id: tape.skippedID, connector: state.connector)
-                else { throw Trouble("the schema block isn't understood") }
-                return schema
-            }
             let epoch =
                 spans[Int(record.span)].epoch
                 ?? configuration.epoch(records.spans[Int(record.span)].partition, record.offset)
             let context = EventContext(
-                record: record, state: state, memory: memory, tape: tape, envelope: envelope, source: source,
-                operation: operation, schema: schema, epoch: epoch)
+                record: record, state: state, memory: memory, tape: shape.tape, envelope: shape.envelope,
+                source: shape.source, operation: operation, schema: try schema(of: shape), epoch: epoch,
+                origin: shape.origin, connector: shape.connector, hasAdded: shape.hasAdded,
+                showsPlace: shape.showsPlace, isOperationTold: shape.isOperationTold)
             try append(context)
             state.keepChanges()
         } catch {
@@ -272,66 +302,18 @@ package final class DebeziumDecoder: RecordDecoder {
         }
     }
 
+    @inline(__always)
+    private func schema(of shape: EventShape) throws(Trouble) -> ConnectSchema? {
+        if let schema = shape.schema { return schema }
+        guard let at = shape.schemaAt else { return nil }
+        let tape = shape.tape
+        guard let schema = schemas.schema(tape.rawValue(at), id: tape.skippedID, connector: shape.connector) else {
+            throw Trouble("the schema block isn't understood")
+        }
+        return schema
+    }
+
     func parseKey(_ bytes: UnsafeRawBufferPointer) throws(JSONError) -> JSONTape { try keyParser.parse(bytes) }
 
     func isScattered(_ record: RecordBatch.Record) -> Bool { spans[Int(record.span)].isScattered }
-
-    // MARK: - Tables
-
-    @inline(__always)
-    private func table(_ tape: JSONTape, _ source: EventSource, _ memory: PartitionMemory) -> TableState? {
-        let schemaAt = source.schema >= 0 ? source.schema : source.database
-        let tableAt = source.table >= 0 ? source.table : source.collection
-        guard schemaAt >= 0, tableAt >= 0 else { return nil }
-        let schema = tape.rawValue(Int(schemaAt))
-        let table = tape.rawValue(Int(tableAt))
-        if let state = memory.table, Self.equal(state.rawTable, table), Self.equal(state.rawSchema, schema) {
-            return state
-        }
-        return lookUp(tape, source, Int(schemaAt), Int(tableAt))
-    }
-
-    @inline(__always)
-    private static func equal(_ bytes: [UInt8], _ other: UnsafeRawBufferPointer) -> Bool {
-        guard bytes.count == other.count else { return false }
-        return bytes.withUnsafeBytes { $0.elementsEqual(other) }
-    }
-
-    private func lookUp(_ tape: JSONTape, _ source: EventSource, _ schemaAt: Int, _ tableAt: Int) -> TableState? {
-        guard let schema = tape.string(schemaAt), let table = tape.string(tableAt), !table.isEmpty else { return nil }
-        let id = TableID(schema: schema, table: table)
-        if let state = tables[id] { return state }
-        let connector = source.connector < 0 ? .other : Connector(name: tape.rawValue(Int(source.connector)))
-        let state = TableState(
-            id: id, choice: configuration.select(id), rawSchema: tape.rawValue(schemaAt),
-            rawTable: tape.rawValue(tableAt), known: known[id], identity: configuration.replicaIdentity[id],
-            connector: connector, equality: configuration.keyEquality,
-            withholdsBytes: configuration.withholdsBytes(id))
-        tables[id] = state
-        return state
-    }
-
-    /// Gives the table its index in the batch.
-    @inline(__always)
-    func use(_ state: TableState) {
-        guard state.batch != batchNumber else { return }
-        state.batch = batchNumber
-        state.index = states.count
-        states.append(state)
-        batch.tables.append(state.definition)
-        batch.read.append(0)
-    }
-}
-
-/// One change event while it is decoded.
-struct EventContext {
-    let record: RecordBatch.Record
-    let state: TableState
-    let memory: PartitionMemory
-    let tape: JSONTape
-    let envelope: Envelope
-    let source: EventSource
-    let operation: Operation
-    let schema: ConnectSchema?
-    let epoch: Int64
 }

@@ -19,6 +19,16 @@ package struct DecoderConfiguration: Sendable {
     package var epoch: @Sendable (TopicPartition, Int64) -> Int64 = { _, _ in 0 }
     /// Events with another op than these are control records (`source.snapshot: never` or `only`).
     package var operations: Set<Operation> = [.create, .update, .delete, .truncate, .read]
+    /// The form that events must have; nil: each is told by itself.
+    package var format: EventFormat?
+    /// What ExtractNewRecordState was told to add to events.
+    package var added = AddedNames()
+    /// The connector, where events don't name it.
+    package var connector = Connector.unknown
+    /// Tables of topics whose names don't tell them.
+    package var topicTables: [String: TableID] = [:]
+    /// Tables that the pipeline file names, for events that name theirs in part.
+    package var namedTables: [TableID] = []
     /// The connector's `unavailable.value.placeholder`.
     package var placeholder = "__debezium_unavailable_value"
     /// How the connector writes values, for what an event without a schema doesn't say.

@@ -14,8 +14,18 @@ struct Envelope {
     var status: Int32 = -1
     var id: Int32 = -1
     var specversion: Int32 = -1
+    var data: Int32 = -1
     var time: Int32 = -1
+    var eventCount: Int32 = -1
+    var dataCollections: Int32 = -1
     var members = 0
+
+    /// Of an event in another form: where its images and its origin stand.
+    init(before: Int?, after: Int?, transaction: Int?) {
+        self.before = Int32(before ?? -1)
+        self.after = Int32(after ?? -1)
+        self.transaction = Int32(transaction ?? -1)
+    }
 
     init(_ tape: JSONTape, _ object: Int) {
         for i in tape.children(object) {
@@ -28,6 +38,7 @@ struct Envelope {
                     id = Int32(i)
                 }
             case 3: if tape.key(i, equals: "ddl") { ddl = Int32(i) }
+            case 4: if tape.key(i, equals: "data") { data = Int32(i) }
             case 5:
                 if tape.key(i, equals: "after") { after = Int32(i) }
                 if tape.key(i, equals: "ts_ms") { time = Int32(i) }
@@ -36,9 +47,15 @@ struct Envelope {
                 if tape.key(i, equals: "source") { source = Int32(i) }
                 if tape.key(i, equals: "status") { status = Int32(i) }
             case 11:
-                if tape.key(i, equals: "transaction") { transaction = Int32(i) }
-                if tape.key(i, equals: "specversion") { specversion = Int32(i) }
+                if tape.key(i, equals: "transaction") {
+                    transaction = Int32(i)
+                } else if tape.key(i, equals: "specversion") {
+                    specversion = Int32(i)
+                } else if tape.key(i, equals: "event_count") {
+                    eventCount = Int32(i)
+                }
             case 12: if tape.key(i, equals: "tableChanges") { tableChanges = Int32(i) }
+            case 16: if tape.key(i, equals: "data_collections") { dataCollections = Int32(i) }
             default: break
             }
         }
@@ -47,9 +64,11 @@ struct Envelope {
     enum Kind {
         /// A row's, or a truncate's.
         case change
-        /// Nothing of a table: heartbeat, transaction metadata, schema change.
+        /// Nothing of a table: transaction metadata, schema change.
         case control
         case cloudEvent
+        /// A time alone: a heartbeat, or a row of one column.
+        case heartbeat
         /// A row without its envelope, or something else.
         case flattened
     }
@@ -58,16 +77,24 @@ struct Envelope {
         let hasSource = source >= 0 && tape.kind(Int(source)) == .object
         if operation >= 0, hasSource { return .change }
         if ddl >= 0 && hasSource || tableChanges >= 0 && hasSource { return .control }
-        if specversion >= 0, id >= 0, source >= 0 { return .cloudEvent }
-        if members == 1, time >= 0 { return .control }
-        if status >= 0, id >= 0, tape.find("event_count", in: 0) != nil || hasEventCount(tape) { return .control }
+        if specversion >= 0, id >= 0, isText(source, tape) { return .cloudEvent }
+        // A row can have such names too; what is told by the rest is left to the reader of rows.
+        if members == 1, time >= 0, tape.kind(Int(time)) == .integer { return .heartbeat }
+        if eventCount >= 0, dataCollections >= 0, isText(id, tape), isBoundary(tape) { return .control }
         return .flattened
     }
 
-    private func hasEventCount(_ tape: JSONTape) -> Bool {
-        guard let payload = tape.find("payload", in: tape.root) else { return false }
-        return tape.find("event_count", in: payload) != nil
+    private func isText(_ i: Int32, _ tape: JSONTape) -> Bool { i >= 0 && tape.kind(Int(i)) == .string }
+
+    /// BEGIN or END of a transaction.
+    private func isBoundary(_ tape: JSONTape) -> Bool {
+        guard isText(status, tape) else { return false }
+        let raw = tape.rawValue(Int(status))
+        return raw.elementsEqual("BEGIN".utf8) || raw.elementsEqual("END".utf8)
     }
+
+    /// Whether the members are the images of an event, and not a row's.
+    var hasImages: Bool { before >= 0 && after >= 0 }
 
     /// The letter of `op`, or 0 for what isn't one.
     func letter(_ tape: JSONTape) -> UInt8 {

@@ -12,6 +12,7 @@ enum Misfit: Error, Equatable {
     case nul
     case document
     case bytesNotTold
+    case unitNotTold
     case element
     case conversion
     case tooLong
@@ -29,6 +30,8 @@ enum Misfit: Error, Equatable {
         case .nul: "has a NUL character, which Postgres can't hold"
         case .document: "isn't JSON"
         case .bytesNotTold: "is binary as text, and source.debezium.binary_handling_mode doesn't say which"
+        case .unitNotTold:
+            "is a time whose unit hangs on the connector, and source.debezium.connector doesn't say which"
         case .element: "has an array element that doesn't read as the element type"
         case .conversion: "was written as another type and doesn't fit"
         case .tooLong: "is longer than the type"

@@ -4,7 +4,8 @@ import Replication
 /// What must be remembered of a partition from one batch to the next, and across restarts: it is stored with the
 /// checkpoint, as JSON:
 ///
-/// `{"reads":[[offset,lsn]…],"run":{"at":"uuid","seen":{"uuid":count…}}}`
+/// `{"reads":[[offset,lsn]…],"run":{"at":"uuid","seen":{"uuid":count…}},"place":[offset,commit,seq],"deleted":"uuid",`
+/// `"connector":"postgresql","flattened":["schema","table"]}`, of which all but the first are there when they are known.
 final class PartitionMemory {
     private static let reads_max = 64
 
@@ -14,6 +15,17 @@ final class PartitionMemory {
     private var runPosition = EventID.zero
     private var run: [EventID: Int64] = [:]
     private(set) var hasChanged = false
+    /// Where the last event stood that showed where, for those that don't.
+    @exclusivity(unchecked) private var place = (offset: Int64.min, commit: Int64(0), seq: Int64(0))
+    /// The key of the last data record, where that was a delete which a tombstone may follow.
+    @exclusivity(unchecked) private var deleted: EventID?
+    /// The last connector that events named.
+    @exclusivity(unchecked) private(set) var connector = Connector.unknown
+    /// Flattened events were seen, in which a tombstone is a delete.
+    private(set) var hasFlattened = false
+    /// The table of all of them, if it was one.
+    private(set) var flattenedTable: TableID?
+    private var hasSeveralFlattened = false
 
     // Not stored: a hint for records that can't be read.
     @exclusivity(unchecked) private(set) var table: TableState?
@@ -44,6 +56,57 @@ final class PartitionMemory {
         run[image] = count + 1
         hasChanged = true
         return count
+    }
+
+    // MARK: - Events that don't show all
+
+    @inline(__always)
+    func notePlace(_ version: Version, at offset: Int64) {
+        guard offset > place.offset else { return }
+        place = (offset, version.commit, version.seq & ~1)
+        hasChanged = true
+    }
+
+    /// The last place shown before the record at `offset`.
+    func lastPlace(before offset: Int64) -> (offset: Int64, commit: Int64, seq: Int64)? {
+        place.offset < offset && place.offset != .min ? place : nil
+    }
+
+    /// The record is another than a delete that a tombstone may follow.
+    @inline(__always)
+    func noteNoDelete() {
+        guard deleted != nil else { return }
+        deleted = nil
+        hasChanged = true
+    }
+
+    func noteDelete(of key: UnsafeRawBufferPointer?) {
+        deleted = Self.name(key)
+        hasChanged = true
+    }
+
+    /// A tombstone of this key belongs to the delete before it.
+    func hasJustDeleted(_ key: UnsafeRawBufferPointer?) -> Bool { deleted == Self.name(key) }
+
+    private static func name(_ key: UnsafeRawBufferPointer?) -> EventID {
+        var hash = Hash128()
+        if let key { hash.add(key) }
+        return hash.finish()
+    }
+
+    @inline(__always)
+    func note(_ connector: Connector) {
+        guard connector != self.connector, connector != .unknown else { return }
+        self.connector = connector
+        hasChanged = true
+    }
+
+    func noteFlattened(_ table: TableID) {
+        guard !hasFlattened || flattenedTable != table, !hasSeveralFlattened else { return }
+        hasSeveralFlattened = hasFlattened
+        hasFlattened = true
+        flattenedTable = hasSeveralFlattened ? nil : table
+        hasChanged = true
     }
 
     @inline(__always)
@@ -85,8 +148,51 @@ final class PartitionMemory {
             writer.endObject()
             writer.endObject()
         }
+        storeRest(writer)
         writer.endObject()
         return writer.string
+    }
+
+    private func storeRest(_ writer: JSONWriter) {
+        if place.offset != .min {
+            writer.key("place")
+            writer.beginArray()
+            for number in [place.offset, place.commit, place.seq] { writer.number(number) }
+            writer.endArray()
+        }
+        if let deleted { writer.member("deleted", deleted.text) }
+        if connector != .unknown { writer.member("connector", connector.rawValue) }
+        if hasFlattened {
+            writer.key("flattened")
+            writer.beginArray()
+            if let flattenedTable {
+                writer.string(flattenedTable.schema)
+                writer.string(flattenedTable.table)
+            }
+            writer.endArray()
+        }
+    }
+
+    private func restoreRest(_ value: JSONValue) -> Bool {
+        if let place = value["place"] {
+            guard let numbers = place.array?.compactMap(\.int64), numbers.count == 3 else { return false }
+            self.place = (numbers[0], numbers[1], numbers[2])
+        }
+        if let deleted = value["deleted"] {
+            guard let id = deleted.string.flatMap({ EventID(text: $0) }) else { return false }
+            self.deleted = id
+        }
+        if let connector = value["connector"] {
+            guard let name = connector.string.flatMap({ Connector(rawValue: $0) }) else { return false }
+            self.connector = name
+        }
+        if let names = value["flattened"] {
+            guard let names = names.array?.compactMap(\.string), names.isEmpty || names.count == 2 else { return false }
+            hasFlattened = true
+            hasSeveralFlattened = names.isEmpty
+            flattenedTable = names.isEmpty ? nil : TableID(schema: names[0], table: names[1])
+        }
+        return true
     }
 
     /// Nil for what isn't such a state.
@@ -98,6 +204,7 @@ final class PartitionMemory {
             }
             self.reads.append((offset, lsn))
         }
+        guard restoreRest(value) else { return nil }
         guard let run = value["run"] else { return }
         guard let at = run["at"]?.string.flatMap({ EventID(text: $0) }), let seen = run["seen"]?.members else {
             return nil

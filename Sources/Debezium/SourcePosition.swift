@@ -12,6 +12,8 @@ struct SourcePosition {
     var readLSN: Int64?
     /// The record's offset stands in for a position in the event's id.
     var isOffset = false
+    /// The event shows no place of its own, so that it stands behind another's.
+    var isBehind = false
     /// Two events of one row can stand at one position; only Postgres' multi-row inserts do.
     var hasRuns = false
 
@@ -73,12 +75,46 @@ extension SourcePosition {
         } else {
             guard let lsn else { throw .noPosition }
             commit = lsn
-            if isRead { readLSN = lsn }
+            if isRead {
+                readLSN = lsn
+            } else if let read = lastReadLSN(), read > lsn {
+                // Of a transaction that was open across the snapshot.
+                commit = read
+                leansOnRead = true
+            }
         }
         guard !isRead else { return }
         guard let place else { throw .noPosition }
         guard (0..<Self.place_max).contains(place), commit >= 0 else { throw .range }
         seq = 2 * place
+    }
+
+    /// What shows no place in the source's log ranks below all that does, so that events which show one later win.
+    private static let weakest: Int64 = -(1 << 62)
+
+    /// Of an event that shows no place in the source's log. Behind the last one that did show one in its partition, it
+    /// stands as many places on as offsets: each record in between took more of the log than that. Else it is ordered
+    /// by the source's time, if that is told (nil: it isn't), and then by its offset.
+    init(time_us: Int64?, offset: Int64, isRead: Bool, last: (offset: Int64, commit: Int64, seq: Int64)?)
+        throws(Trouble)
+    {
+        isOffset = true
+        guard (0..<Self.place_max - 1).contains(offset) else { throw .range }
+        if let last, last.commit >= 0 || time_us == nil {
+            isBehind = true
+            commit = last.commit
+            let (seq, overflow) = last.seq.addingReportingOverflow(2 * (offset - last.offset))
+            guard !overflow else { throw .range }
+            self.seq = seq
+        } else if let time_us {
+            guard time_us >= 0 else { throw .range }
+            commit = Self.weakest + min(time_us, 1 << 61)
+            seq = isRead ? 0 : 2 * (offset + 1)
+        } else {
+            isBehind = true
+            commit = Self.weakest
+            seq = 2 * (offset + 1)
+        }
     }
 
     /// `["123","456"]`, as it stands escaped in the JSON; either may be null, or missing.

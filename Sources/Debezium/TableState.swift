@@ -17,8 +17,10 @@ final class TableState {
         /// The name's UTF-8 in `names`.
         var offset: Int32
         var length: Int32
-        /// Index in the definition's columns; -1: excluded.
+        /// Index in the definition's columns; -1: excluded; `added`.
         var column: Int32
+        /// What ExtractNewRecordState added, in flattened events; in others the name may be a column's.
+        static let added: Int32 = -2
     }
 
     let id: TableID
@@ -33,8 +35,9 @@ final class TableState {
     let rawTable: [UInt8]
     /// The start of every event's id.
     let seed: Hash128
-    let identity: ReplicaIdentity?
-    let connector: Connector
+    private(set) var identity: ReplicaIdentity?
+    /// Of the first event that told it.
+    @exclusivity(unchecked) private(set) var connector: Connector
 
     @exclusivity(unchecked) private(set) var definition: TableDefinition
     /// Whether it is settled which columns are the key, or that there is none.
@@ -60,6 +63,9 @@ final class TableState {
     private var filterWidth = -1
     @exclusivity(unchecked) private var keyOrder = ContiguousArray<Int32>()
     private var keyPlans: [Int: ContiguousArray<ColumnPlan>] = [:]
+
+    /// Nil: none of its events was flattened.
+    var flattened: FlattenedTraits?
 
     /// Of the current batch.
     @exclusivity(unchecked) var batch = 0
@@ -120,6 +126,31 @@ final class TableState {
     }
 
     func slot(named name: String) -> Int? { slotsByName[name] }
+
+    /// The first event that tells the connector, of a table that was known without.
+    func learn(_ connector: Connector) {
+        guard self.connector == .unknown, connector != .unknown else { return }
+        self.connector = connector
+        if identity == nil, connector.isMySQLFamily { identity = .full }
+        forgetPlans()
+    }
+
+    /// A slot for a member that isn't a column in flattened events.
+    func addMember(_ name: String) -> Int {
+        appendSlot(name, column: Slot.added)
+        return slots.count - 1
+    }
+
+    /// Another event than a flattened one has a column of that name. Returns its index.
+    func makeColumn(_ column: Column, of slot: Int) -> Int {
+        save()
+        definition.columns.append(column)
+        isKey.append(column.isKey)
+        slots[slot].column = Int32(definition.columns.count - 1)
+        if isKeyKnown, definition.isKeyless { imageTemplate = ImageTemplate(columns: definition.columns) }
+        return definition.columns.count - 1
+    }
+
     @inline(__always)
     func isKeyColumn(_ column: Int) -> Bool { isKey[column] }
 
@@ -259,6 +290,9 @@ final class TableState {
                     offset: Int(slots[slots.count - 1].offset), length: Int(slots[slots.count - 1].length)))
             slotsByName[name] = nil
             slots.removeLast()
+        }
+        for slot in slots.indices where Int(slots[slot].column) >= definition.columns.count {
+            slots[slot].column = Slot.added
         }
         // All these name slots that are gone.
         order.removeAll()

@@ -31,8 +31,10 @@ enum TypeDefault {
 /// Keys that no row has: a replica identity that doesn't cover the key gives type defaults in its stead.
 extension DebeziumDecoder {
     /// Whether the delete's key consists of type defaults.
-    func areDefaults(_ c: EventContext, _ key: RecordKey?, before object: Int) -> Bool {
-        guard let key, !takesKeyFromImage(c, key) else { return areDefaults(c, keyColumnsOf: object) }
+    func areDefaults(_ c: EventContext, _ key: RecordKey?, before object: Int?) -> Bool {
+        guard let key, !takesKeyFromImage(c, key) else {
+            return object.map { areDefaults(c, keyColumnsOf: $0) } ?? false
+        }
         for child in key.tape.children(key.object) where !TypeDefault.matches(key.tape, child) { return false }
         return true
     }
@@ -52,7 +54,7 @@ extension DebeziumDecoder {
         for child in c.tape.children(object) where !c.tape.isNull(child) && !TypeDefault.matches(c.tape, child) {
             guard let name = c.tape.key(child), let slot = c.state.slot(named: name) else { continue }
             let column = Int(c.state.slots[slot].column)
-            if column >= 0, c.state.isKeyColumn(column) { continue }
+            if column == Int(TableState.Slot.added) || column >= 0 && c.state.isKeyColumn(column) { continue }
             if let described = c.schema?.column(named: c.state.name(of: slot)), !described.fallback.isEmpty,
                 c.tape.rawValue(child).elementsEqual(described.fallback)
             {

@@ -26,7 +26,7 @@ extension ValueDecoder {
             do throws(Misfit) {
                 field = try self.field(tape, child, plan)
             } catch {
-                throw error == .bytesNotTold ? error : .element
+                throw error == .bytesNotTold || error == .unitNotTold ? error : .element
             }
             arena = output
             FieldText.appendJSON(field, detail.elementType, from: elements, to: output)

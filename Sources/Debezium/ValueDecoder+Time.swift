@@ -88,6 +88,7 @@ extension ValueDecoder {
     private func microseconds(_ tape: JSONTape, _ i: Int, _ plan: ColumnPlan) throws(Misfit) -> Int64 {
         guard let value = tape.int64(i) else { throw .outOfRange }
         switch plan.parameter {
+        case 0: throw .unitNotTold
         case 1000: return value
         case 1_000_000:
             let (product, overflow) = value.multipliedReportingOverflow(by: 1000)

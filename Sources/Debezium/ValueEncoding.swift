@@ -41,6 +41,8 @@ indirect enum ValueEncoding: Hashable, Sendable {
         case milliseconds = 1_000_000
         case microseconds = 1000
         case nanoseconds = 1
+        /// Milliseconds or microseconds, by the connector, which isn't known.
+        case untold = 0
     }
 
     enum Bytes: Sendable { case base64, hex, unknown }
@@ -73,6 +75,7 @@ extension ValueEncoding {
 
     private static func timeUnit(digits: Int, _ modes: EncodingModes, _ connector: Connector) -> Unit {
         switch modes.time {
+        case .adaptive where digits <= 3 && connector == .unknown: .untold
         case .adaptive: digits <= 3 && connector == .postgres ? .milliseconds : .microseconds
         case .adaptiveTimeMicroseconds, .microseconds: .microseconds
         case .connect: .milliseconds
@@ -141,32 +144,21 @@ extension ValueEncoding {
 }
 
 /// The source system, as far as its events differ.
-enum Connector: Sendable, Equatable {
-    case postgres, mysql, mariadb, sqlserver, oracle, mongodb, other
+package enum Connector: String, Sendable, Equatable {
+    case postgres = "postgresql"
+    case mysql, mariadb, sqlserver, oracle, mongodb, other
+    /// Nobody told.
+    case unknown
 
     init(name: UnsafeRawBufferPointer) {
-        func matches(_ text: StaticString) -> Bool {
-            name.elementsEqual(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-        }
-        self =
-            if matches("postgresql") {
-                .postgres
-            } else if matches("mysql") {
-                .mysql
-            } else if matches("mariadb") {
-                .mariadb
-            } else if matches("sqlserver") {
-                .sqlserver
-            } else if matches("oracle") {
-                .oracle
-            } else if matches("mongodb") {
-                .mongodb
-            } else {
-                .other
-            }
+        func matches(_ connector: Connector) -> Bool { name.elementsEqual(connector.rawValue.utf8) }
+        let known: [Connector] = [.postgres, .mysql, .mariadb, .sqlserver, .oracle, .mongodb]
+        self = known.first { matches($0) } ?? .other
     }
 
     /// Its before-images are whole rows (MySQL's row format is FULL unless it was changed), and it has no placeholder
     /// for what it doesn't send.
     var isMySQLFamily: Bool { self == .mysql || self == .mariadb }
+    /// What it calls a database is the schema of its tables.
+    var namesSchemasDatabases: Bool { isMySQLFamily || self == .mongodb }
 }

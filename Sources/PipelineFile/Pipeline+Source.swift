@@ -61,8 +61,26 @@ extension Pipeline {
         package var time_precision_mode = TimePrecision.adaptive
         /// `binary_handling_mode`. Default `auto`.
         package var binary_handling_mode = BinaryHandling.auto
+        /// `connector`: which one wrote events that don't name it. Default `auto`.
+        package var connector = Connector.auto
+        /// `add_fields`: what ExtractNewRecordState adds to rows. Default: known names behind the prefix (nil).
+        /// Example: `[op, source.lsn, "source.ts_ms:changed_at"]`.
+        package var add_fields: [String]?
+        /// `add_fields_prefix`. Default `__`.
+        package var add_fields_prefix = "__"
+        /// `add_headers`: the same for headers.
+        package var add_headers: [String]?
+        /// `add_headers_prefix`. Default `__`.
+        package var add_headers_prefix = "__"
 
         package init() {}
+    }
+
+    /// `source.debezium.connector`.
+    package enum Connector: String, Sendable, CaseIterable {
+        /// As the events name it, or as only its positions look, or `kafka.catalog`'s.
+        case auto
+        case postgresql, mysql, mariadb, sqlserver, oracle, mongodb
     }
 
     /// `source.debezium.decimal_handling_mode`.
@@ -128,19 +146,23 @@ extension Pipeline {
         case group(String)
     }
 
-    /// `source.kafka.format`. Flattened and CloudEvents come later.
+    /// `source.kafka.format` and `source.file.format`.
     package enum Format: String, Sendable, CaseIterable {
         /// Found out from the records.
         case auto
         /// Debezium's envelope in JSON.
         case debezium
+        /// Rows without their envelope (ExtractNewRecordState), in JSON.
+        case flattened
+        /// CloudEvents in JSON, with JSON data.
+        case cloudevents
         /// Confluent's wire format, with schemas of this kind and no others.
         case avro, json_schema, protobuf
 
         package var needsRegistry: Bool {
             switch self {
             case .avro, .json_schema, .protobuf: true
-            case .auto, .debezium: false
+            case .auto, .debezium, .flattened, .cloudevents: false
             }
         }
     }
@@ -149,6 +171,8 @@ extension Pipeline {
     package struct EventFile: Sendable, Equatable {
         /// `path`: one JSON object a line; `.gz` too. Required. Example: `events.jsonl`.
         package var path: String
+        /// `format`: of the records. Default `auto`.
+        package var format = Format.auto
         /// `schema_registry`: for records in Confluent's wire format. Default none.
         package var schemaRegistry: SchemaRegistry?
 

@@ -3,6 +3,8 @@ extension Pipeline {
     package struct Table: Sendable, Equatable {
         /// `source`: the name as `schema.table`, literally. Required. Example: `public.orders`.
         package var source: String
+        /// `topic`: of flattened events that don't name their table, where its own name doesn't either. Default none.
+        package var topic: String?
         /// `target`: the table's name in the warehouse. Default: see `TargetName`. Example: `orders`.
         package var target: String?
         /// `key`: columns. Default: the primary key or record key (nil). Example: `[order_id]`.

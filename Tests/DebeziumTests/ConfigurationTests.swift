@@ -252,9 +252,10 @@ import Testing
         let lines: [(Corpus.Line, String)] = [
             (text(#"{"before":null"#), "the JSON ends too early"), (text(""), "there is no JSON"),
             (bad([0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x31, 0x7D]), "the text is not UTF-8"),
-            (text("[1]"), "no JSON object"), (text("17"), "no JSON object"), (bad([0, 0, 0, 0, 1, 2, 4]), "wire format"),
-            (text(#"{"id":1,"v":2}"#), "flattened events"),
-            (text(#"{"specversion":"1.0","id":"x","source":"/d","data":{}}"#), "CloudEvents"),
+            (text("[1]"), "no JSON object"), (text("17"), "no JSON object"),
+            (bad([0, 0, 0, 0, 1, 2, 4]), "wire format"),
+            (text(#"{"id":1,"v":2}"#), "a flattened event (ExtractNewRecordState) whose table can't be told"),
+            (text(#"{"specversion":"1.0","id":"x","source":"/d","data":{}}"#), "a CloudEvent that isn't Debezium's"),
             (text(#"{"op":"c","source":{"connector":"postgresql"},"after":{}}"#), "source names no table"),
             (Self.line("x", after: "{}"), "op is none of"), (Self.line("c"), "no after-image"),
             (Self.line("c", after: "[]"), "no after-image"),
@@ -324,17 +325,6 @@ import Testing
         #expect(batch.control == 11 && batch.events.isEmpty && batch.quarantined.isEmpty && batch.read.isEmpty)
     }
 
-    @Test func formatsOfLaterStepsAreRecognised() throws {
-        for (name, word) in [
-            ("basic_cloudevents", "CloudEvents"), ("unwrap_plain", "flattened"), ("unwrap_rewrite", "flattened"),
-        ] {
-            let batch = try Corpus.decode(name, typed: false)
-            #expect(batch.events.isEmpty && batch.read.isEmpty)
-            #expect(batch.readUnknown == batch.quarantined.count && batch.quarantined.count >= 15)
-            #expect(batch.reasons.allSatisfy { $0.contains(word) && $0.contains("not read yet") })
-        }
-    }
-
     @Test func aLargeValueIsJustLarge() throws {
         let text = String(repeating: "é\\n", count: 5_000_000)
         let batch = try Self.decode(Self.configuration(), Self.line("c", after: #"{"id":1,"v":"\#(text)"}"#))
@@ -355,5 +345,23 @@ import Testing
         memory.noteRead(200, at: 11)
         memory.noteRead(300, at: 12)
         #expect(memory.takeState() == #"{"reads":[[5,100],[9,200],[12,300]]}"#)
+        memory.notePlace(Version(epoch: 4, commit: 7, seq: 9), at: 13)
+        memory.note(.postgres)
+        memory.noteFlattened(TableID(schema: "s", table: "t"))
+        memory.noteDelete(of: nil)
+        let state = try #require(memory.takeState())
+        let again = try #require(PartitionMemory(state: state))
+        #expect(again.connector == .postgres && again.hasFlattened && again.hasJustDeleted(nil))
+        #expect(again.flattenedTable == TableID(schema: "s", table: "t") && again.lastPlace(before: 13) == nil)
+        // Without the mark of a key change's create.
+        let place = try #require(again.lastPlace(before: 14))
+        #expect(place == (13, 7, 8))
+        again.noteFlattened(TableID(schema: "s", table: "u"))
+        again.noteNoDelete()
+        #expect(
+            try #require(again.takeState()).hasSuffix(#""place":[13,7,8],"connector":"postgresql","flattened":[]}"#))
+        for broken in ["\"place\":[1]", "\"deleted\":1", "\"connector\":\"x\"", "\"flattened\":[\"a\"]"] {
+            #expect(PartitionMemory(state: "{\"reads\":[],\(broken)}") == nil)
+        }
     }
 }

@@ -2,6 +2,7 @@ import EventSchemas
 import Foundation
 import JSON
 import Replication
+import ReplicationTestKit
 
 @testable import Debezium
 
@@ -266,5 +267,19 @@ struct Fold {
     /// Live rows.
     func rows(_ table: TableID) -> [[String: String]] {
         (rows[table] ?? [:]).values.filter { !$0.isDeleted }.map(\.values)
+    }
+}
+
+extension EventForms {
+    static func cloudEvent(_ line: Corpus.Line, schema: JSONValue? = nil) throws -> Corpus.Line {
+        let record = try cloudEvent(Record(value: line.value, headers: line.headers), schema: schema)
+        return Corpus.Line(topic: line.topic, key: line.key, value: record.value, headers: record.headers)
+    }
+
+    /// Nil: the transformation drops it.
+    static func flattened(_ line: Corpus.Line, _ unwrap: Unwrap) throws -> Corpus.Line? {
+        try flattened(Record(value: line.value, headers: line.headers), unwrap).map {
+            Corpus.Line(topic: line.topic, key: line.key, value: $0.value, headers: $0.headers)
+        }
     }
 }

@@ -34,13 +34,6 @@ import Testing
         #expect(problems(minimal(extra)).isEmpty)
     }
 
-    @Test(arguments: ["flattened", "cloudevents"])
-    func formats(format: String) {
-        let text =
-            "pipeline: p\nsource: { kafka: { brokers: b, topics: [t], format: \(format) } }\nwarehouse: { duckdb: {} }"
-        #expect(problems(text) == ["2: source.kafka.format: \(format) is not built yet (not yet)"])
-    }
-
     @Test func sourcesAndWarehouses() {
         #expect(
             problems("pipeline: p\nsource: { file: { path: f } }\nwarehouse: { clickhouse: { url: http://h } }") == [

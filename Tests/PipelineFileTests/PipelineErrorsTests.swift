@@ -127,6 +127,14 @@ import Testing
             "unavailable_value_placeholder: hex:c3",
             "5: source.debezium.unavailable_value_placeholder: behind hex: there are no pairs of hex digits that are UTF-8"
         ),
+        (
+            "connector: db2",
+            "5: source.debezium.connector: db2 is none of auto, postgresql, mysql, mariadb, sqlserver, oracle, mongodb"
+        ),
+        ("add_fields: op", "5: source.debezium.add_fields: this must be a list, not a single value"),
+        ("add_fields: [after.id]", "5: source.debezium.add_fields[0]: after.id is no field of an event, or field:name"),
+        ("add_headers: [\"op:\"]", "5: source.debezium.add_headers[0]: op: is no field of an event, or field:name"),
+        ("add_fields_prefix: [a]", "5: source.debezium.add_fields_prefix: this must be a single value, not a list"),
         ("decimal.handling.mode: string", "5: source.debezium.decimal.handling.mode: there is no such key"),
     ])
     func oneProblemOfDebezium(key: String, problem: String) {
@@ -158,7 +166,7 @@ import Testing
         ),
         (
             "brokers: b, topics: [t], format: xml",
-            "2: source.kafka.format: xml is none of auto, debezium, avro, json_schema, protobuf"
+            "2: source.kafka.format: xml is none of auto, debezium, flattened, cloudevents, avro, json_schema, protobuf"
         ),
         ("brokers: b, topics: [t], catalog: db", "2: source.kafka.catalog: this is no Postgres URL"),
         (

@@ -75,6 +75,37 @@ import Testing
         #expect(try parse(hex + "\nwarehouse: { duckdb: }").source.debezium.unavailable_value_placeholder == "é")
     }
 
+    @Test func whatWasAddedToRows() throws {
+        func debezium(_ keys: String) throws -> Pipeline.Debezium {
+            try parse("pipeline: p\nsource: { file: { path: f }, debezium: { \(keys) } }\nwarehouse: { duckdb: {} }")
+                .source.debezium
+        }
+        let standard = try debezium("")
+        #expect(standard.add_fields == nil && standard.add_headers == nil && standard.connector == .auto)
+        #expect(standard.add_fields_prefix == "__" && standard.add_headers_prefix == "__")
+        let told = try debezium(
+            "connector: mysql, add_fields: [op, \"source.lsn:place\"], add_fields_prefix: \"\", add_headers_prefix: meta."
+        )
+        #expect(told.connector == .mysql && told.add_fields == ["op", "source.lsn:place"])
+        #expect(told.add_fields_prefix == "" && told.add_headers_prefix == "meta.")
+    }
+
+    @Test(arguments: ["auto", "debezium", "flattened", "cloudevents"])
+    func format(word: String) throws {
+        #expect(try parse(Self.kafka("format: \(word)")).kafka?.format.rawValue == word)
+        let text = "pipeline: p\nsource: { file: { path: f, format: \(word) } }\nwarehouse: { duckdb: {} }"
+        guard case .file(let file) = try parse(text).source.input else { throw PipelineFileMismatch() }
+        #expect(file.format.rawValue == word)
+    }
+
+    @Test func topicsOfTables() throws {
+        let pipeline = try parse(minimal("tables: [{ source: a.b, topic: feed }, { source: a.c }]"))
+        #expect(pipeline.tables.map(\.topic) == ["feed", nil])
+        #expect(
+            problems(minimal("tables: [{ source: a.b, topic: x }, { source: a.c, topic: x }]"))
+                == ["6: tables[1].topic: tables[0] has the same topic"])
+    }
+
     @Test(arguments: ["error", "adopt", "replace"])
     func existing(word: String) throws {
         let pipeline = try parse(minimal("tables: [{ source: a.b, existing: \(word) }]"))

@@ -58,16 +58,13 @@ extension SchemaResolver {
     /// From where the pipeline file says; nil: it says nothing.
     init?(_ source: Pipeline.Source) {
         guard let settings = source.schemaRegistry else { return nil }
-        var expected: SchemaFormat?
-        if case .kafka(let kafka) = source.input {
-            expected =
-                switch kafka.format {
-                case .avro: .avro
-                case .json_schema: .jsonSchema
-                case .protobuf: .protobuf
-                default: nil
-                }
-        }
+        let expected: SchemaFormat? =
+            switch source.format {
+            case .avro: .avro
+            case .json_schema: .jsonSchema
+            case .protobuf: .protobuf
+            case .auto, .debezium, .flattened, .cloudevents: nil
+            }
         let provider: any SchemaProvider =
             switch settings.place {
             case .url(let url): SchemaRegistryClient(url: url, settings: settings)

@@ -62,7 +62,7 @@ extension CheckCommand {
         _ setup: PipelineSetup, _ catalog: SourceCatalog?, _ warehouse: (any Warehouse)?, _ known: [TableDefinition],
         _ batches: [RecordBatch], _ partitions: [String: Int]
     ) async throws -> [Finding] {
-        let samples = RecordSample.byTable(batches, try setup.schemas.map { try FramedReader($0.store) })
+        var samples = RecordSample.byTable(batches, try setup.schemas.map { try FramedReader($0.store) })
         let decoder = try DebeziumDecoder(
             configuration: setup.decoderConfiguration(known: known, catalog: catalog))
         var definitions: [TableID: TableDefinition] = [:]
@@ -76,6 +76,8 @@ extension CheckCommand {
                 undecoded[subject, default: (entry.reason, 0)].count += 1
             }
         }
+        let flattened = decoder.flattenedTables
+        for (id, traits) in flattened where samples[id] == nil { samples[id] = RecordSample(topics: traits.topics) }
         for (subject, trouble) in undecoded.sorted(by: { $0.key < $1.key }) {
             findings.append(
                 Finding(
@@ -91,6 +93,7 @@ extension CheckCommand {
             }
             guard let definition = definitions[id] else { continue }
             findings += table(definition, sample, setup, partitions)
+            if let traits = flattened[id] { findings += Self.flattened(definition, traits) }
             do {
                 try setup.validate(definition, beside: others.filter { $0.source != id })
             } catch {
@@ -137,7 +140,7 @@ extension CheckCommand {
                         "value.converter.\(sample.isFramed ? "ignore.default.for.nullables=true" : "replace.null.with.default=false")"
                         + " in the connector's configuration"))
         }
-        if definition.isKeyless, !definition.columns.isEmpty {
+        if definition.isKeyless, !definition.columns.isEmpty, sample.records > 0 {
             findings += keyless(name, sample, partitions: sample.topics.compactMap { partitions[$0] }.max() ?? 1)
         }
         if !setup.pipeline.layers.raw {

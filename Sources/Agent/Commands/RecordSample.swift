@@ -16,7 +16,7 @@ struct RecordSample {
     /// An update or delete has no before-image.
     var lacksBefore = false
 
-    /// Sums up by source table; records of no table (heartbeats, tombstones) are left out.
+    /// Sums up by source table, of envelopes and CloudEvents; records of no table (heartbeats, tombstones) are left out.
     /// - Parameter framed: reads what is in Confluent's wire format.
     static func byTable(_ batches: [RecordBatch], _ framed: FramedReader? = nil) -> [TableID: RecordSample] {
         var tables: [TableID: RecordSample] = [:]
@@ -25,6 +25,12 @@ struct RecordSample {
                 let bytes = batch.arena.bytes(record.value)
                 guard let value = parse(bytes, framed) else { continue }
                 let payload = value["payload"] ?? value
+                if let (table, sample) = cloudEvent(payload) {
+                    tables[table, default: .init()].add(
+                        op: sample.op, source: sample.source, payload: sample.payload, hasSchema: sample.hasSchema,
+                        topic: batch.spans[Int(record.span)].partition.topic)
+                    continue
+                }
                 guard let source = payload["source"], let op = payload["op"]?.string, op != "m",
                     let schema = (source["schema"] ?? source["db"])?.string,
                     let table = (source["table"] ?? source["collection"])?.string
@@ -44,6 +50,23 @@ struct RecordSample {
         guard WireFormat.isFramed(bytes) else { return try? JSONValue(parsing: bytes) }
         guard let text = try? framed?.json(bytes) else { return nil }
         return try? JSONValue(parsing: text)
+    }
+
+    private typealias Parts = (op: String, source: JSONValue, payload: JSONValue, hasSchema: Bool)
+
+    /// A CloudEvent, as the envelope that it would be.
+    private static func cloudEvent(_ event: JSONValue) -> (TableID, Parts)? {
+        guard event["specversion"] != nil, let op = event["iodebeziumop"]?.string, op != "m",
+            let schema = (event["iodebeziumschema"] ?? event["iodebeziumdb"])?.string,
+            let table = (event["iodebeziumtable"] ?? event["iodebeziumcollection"])?.string
+        else { return nil }
+        let images = event["data"]?["payload"] ?? event["data"] ?? .null
+        let payload = JSONValue.object([
+            ("before", images["before"] ?? .null), ("transaction", event["iodebeziumtxtotalorder"] ?? .null),
+        ])
+        let source = JSONValue.object([("snapshot", event["iodebeziumsnapshot"] ?? .null)])
+        let hasSchema = event["data"]?["schema"]?.isNull == false
+        return (TableID(schema: schema, table: table), (op, source, payload, hasSchema))
     }
 
     private mutating func add(op: String, source: JSONValue, payload: JSONValue, hasSchema: Bool, topic: String) {

@@ -130,6 +130,14 @@ package struct PipelineSetup: Sendable {
         configuration.placeholder = pipeline.source.debezium.unavailable_value_placeholder
         configuration.modes = EncodingModes(pipeline.source.debezium)
         configuration.schemas = schemas?.store
+        configuration.format = Self.format(pipeline.source)
+        configuration.added = AddedNames(pipeline.source.debezium)
+        configuration.connector = Connector(rawValue: pipeline.source.debezium.connector.rawValue) ?? .unknown
+        for table in pipeline.tables {
+            guard let id = Self.tableID(table.source) else { continue }
+            configuration.namedTables.append(id)
+            if let topic = table.topic { configuration.topicTables[topic] = id }
+        }
         switch pipeline.source.snapshot {
         case .initial: break
         case .never: configuration.operations.remove(.read)
@@ -141,6 +149,22 @@ package struct PipelineSetup: Sendable {
             configuration.replicaIdentity = catalog.identities
         }
         return configuration
+    }
+
+    private static func format(_ source: Pipeline.Source) -> EventFormat? {
+        switch source.format {
+        // A wire format says nothing of the events' shape.
+        case .auto, .avro, .json_schema, .protobuf: nil
+        case .debezium: .envelope
+        case .flattened: .flattened
+        case .cloudevents: .cloudEvents
+        }
+    }
+
+    /// `schema.table`, where the table's name may have dots.
+    private static func tableID(_ source: String) -> TableID? {
+        guard let dot = source.firstIndex(of: ".") else { return nil }
+        return TableID(schema: String(source[..<dot]), table: String(source[source.index(after: dot)...]))
     }
 
     private static func choice(_ table: TableID, in pipeline: Pipeline) -> TableChoice? {
@@ -206,6 +230,16 @@ package struct PipelineSetup: Sendable {
                 remedy: "drop the pipeline's tables and replicate anew, or take the column off `exclude`",
                 table: definition.source)
         }
+    }
+}
+
+extension AddedNames {
+    init(_ settings: Pipeline.Debezium) {
+        self.init()
+        fields = settings.add_fields
+        fieldsPrefix = settings.add_fields_prefix
+        headers = settings.add_headers
+        headersPrefix = settings.add_headers_prefix
     }
 }
 

@@ -9,10 +9,11 @@ enum Keys {
         "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "properties",
     ]
     static let postgresSource = ["url", "publication", "slot", "copy_workers"]
-    static let file = ["path", "schema_registry"]
+    static let file = ["path", "format", "schema_registry"]
     static let schemaRegistry = ["url", "basic_auth", "ca_file", "file", "timeout"]
     static let debezium = [
         "unavailable_value_placeholder", "decimal_handling_mode", "time_precision_mode", "binary_handling_mode",
+        "connector", "add_fields", "add_fields_prefix", "add_headers", "add_headers_prefix",
     ]
     static let warehouse = ["duckdb", "postgres", "clickhouse", "schemas"]
     static let duckdb = ["path", "memory_limit", "library"]
@@ -20,7 +21,8 @@ enum Keys {
     static let schemas = ["current", "raw", "live", "history"]
     static let layers = ["raw", "current", "raw_retention"]
     static let table = [
-        "source", "target", "key", "existing", "columns", "where", "metadata_columns", "allowed_lateness", "quality",
+        "source", "topic", "target", "key", "existing", "columns", "where", "metadata_columns", "allowed_lateness",
+        "quality",
         "quality_suite", "freshness",
     ]
     static let columns = ["exclude", "hash", "types"]

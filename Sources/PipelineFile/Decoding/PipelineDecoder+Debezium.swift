@@ -6,7 +6,37 @@ extension PipelineDecoder {
         settings.decimal_handling_mode = section.choice("decimal_handling_mode") ?? .auto
         settings.time_precision_mode = section.choice("time_precision_mode") ?? .adaptive
         settings.binary_handling_mode = section.choice("binary_handling_mode") ?? .auto
+        settings.connector = section.choice("connector") ?? .auto
+        settings.add_fields = references(section, "add_fields")
+        settings.add_headers = references(section, "add_headers")
+        // An empty one is what it says.
+        settings.add_fields_prefix = prefix(section, "add_fields_prefix")
+        settings.add_headers_prefix = prefix(section, "add_headers_prefix")
         return settings
+    }
+
+    private func references(_ section: Section, _ key: String) -> [String]? {
+        section.texts(key, example: "[op, source.lsn]")?.map { value in
+            let parts = value.text.split(separator: ":", omittingEmptySubsequences: false)
+            let path = parts[0].split(separator: ".", omittingEmptySubsequences: false)
+            let isPath = path.count == 1 || path.count == 2 && ["source", "transaction"].contains(path[0])
+            if parts.count > 2 || parts.contains("") || path.contains("") || !isPath {
+                context.fail(
+                    value.mark, value.keyPath, "\(value.shown) is no field of an event, or field:name",
+                    try: "source.lsn, or source.lsn:position")
+            }
+            return value.text
+        }
+    }
+
+    private func prefix(_ section: Section, _ key: String) -> String {
+        guard case .scalar(let scalar)? = section.node(key),
+            let value = context.value(of: scalar, at: section.path(key))
+        else {
+            if section.node(key) != nil { _ = section.text(key) }
+            return "__"
+        }
+        return value.text
     }
 
     private func placeholder(_ section: Section) -> String? {

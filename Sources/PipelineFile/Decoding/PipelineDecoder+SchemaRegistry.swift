@@ -73,11 +73,8 @@ extension PipelineDecoder {
     }
 
     /// Formats that need schemas.
-    func checkFormat(_ kafka: Section, _ settings: Pipeline.Kafka) {
-        guard settings.format.needsRegistry, settings.schemaRegistry == nil, kafka.node("schema_registry") == nil else {
-            return
-        }
-        kafka.fail(
-            "format", "\(settings.format.rawValue) needs a schema_registry to read its schemas from", try: Self.example)
+    func checkFormat(_ format: Pipeline.Format, _ section: Section) {
+        guard format.needsRegistry, section.node("schema_registry") == nil else { return }
+        section.fail("format", "\(format.rawValue) needs a schema_registry to read its schemas from", try: Self.example)
     }
 }

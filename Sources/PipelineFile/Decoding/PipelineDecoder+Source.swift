@@ -67,12 +67,19 @@ extension PipelineDecoder {
             file.fail("path", "which file to read isn't said", try: "path: events.jsonl")
             return nil
         }
+        let format = self.format(file)
         let registry = schemaRegistry(file)
+        checkFormat(format, file)
         return file.text("path").map { path in
-            var settings = Pipeline.EventFile(path: context.resolve(path: path.text))
-            settings.schemaRegistry = registry
-            return settings
+            var file = Pipeline.EventFile(path: context.resolve(path: path.text))
+            file.format = format
+            file.schemaRegistry = registry
+            return file
         }
+    }
+
+    private func format(_ section: Section) -> Pipeline.Format {
+        section.choice("format") ?? .auto
     }
 
     private func postgres(_ section: Section, pipeline: String) -> Pipeline.PostgresServer? {
@@ -113,9 +120,9 @@ extension PipelineDecoder {
         let group = kafka.text("group")?.text ?? "millrace-\(pipeline)"
         var settings = Pipeline.Kafka(brokers: brokers ?? "", topics: topics ?? [], group: group)
         settings.start = start(kafka, group: group) ?? .earliest
-        settings.format = kafka.choice("format", later: ["flattened", "cloudevents"]) ?? .auto
+        settings.format = format(kafka)
         settings.schemaRegistry = schemaRegistry(kafka)
-        checkFormat(kafka, settings)
+        checkFormat(settings.format, kafka)
         settings.catalog = catalog(kafka)
         settings.properties = properties(kafka)
         return brokers == nil || topics == nil ? nil : settings

@@ -10,6 +10,7 @@ extension PipelineDecoder {
         var tables: [Pipeline.Table] = []
         var sources: [String: Int] = [:]
         var targets: [String: Int] = [:]
+        var topics: [String: Int] = [:]
         for (index, item) in items.enumerated() {
             guard let section = Section(item, at: "tables[\(index)]", keys: Keys.table, in: context),
                 let table = table(section, metadataColumns: metadataColumns, engine: engine, selector: selector)
@@ -30,6 +31,9 @@ extension PipelineDecoder {
                     targets[name] = first
                 }
             }
+            if let topic = table.topic, let first = topics.updateValue(index, forKey: topic) {
+                section.fail("topic", "tables[\(first)] has the same topic", try: "one table to a topic")
+            }
             tables.append(table)
         }
         return tables
@@ -48,6 +52,7 @@ extension PipelineDecoder {
     ) -> Pipeline.Table? {
         let source = self.source(section, selector: selector)
         var table = Pipeline.Table(source: source ?? "")
+        table.topic = section.text("topic")?.text
         table.target = target(section, engine: engine)
         table.key = names(section, "key", example: "[order_id]")?.map(\.text)
         if section.node("key")?.isEmptyCollection == true {
