@@ -121,6 +121,18 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "ThrowawayPostgres"], swiftSettings: strict),
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "Agent", "Debezium", "Postgres", "Replication", "ReplicationTestKit",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .executableTarget(
+            name: "simulator",
+            dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Simulation", "ReplicationTestKit"], swiftSettings: strict),
         .testTarget(name: "DuckDBTests", dependencies: ["DuckDB"], swiftSettings: strict),
         .testTarget(
             name: "DuckDBWarehouseTests", dependencies: ["DuckDB", "Replication", "ReplicationTestKit", "JSON"],

@@ -167,7 +167,10 @@ package final class DebeziumDecoder: RecordDecoder {
     }
 
     private func finish() -> ChangeBatch {
-        for (index, state) in states.enumerated() { batch.tables[index] = state.definition }
+        for (index, state) in states.enumerated() {
+            batch.tables[index] = state.definition
+            if hasImmediateKey(state) { batch.immediateKeys.insert(index) }
+        }
         for (index, span) in spans.enumerated() {
             if let state = span.memory.takeState() { batch.decoderState[index] = state }
         }
@@ -177,6 +180,12 @@ package final class DebeziumDecoder: RecordDecoder {
         records = RecordBatch(capacity: 64)
         values.arena = batch.arena
         return done
+    }
+
+    /// A replica identity that isn't the whole row is an index that is checked at each change; and it is the key's.
+    private func hasImmediateKey(_ state: TableState) -> Bool {
+        guard state.identity == .coversKey, let key = configuration.catalogKeys[state.id] else { return false }
+        return Set(key) == Set(state.definition.key.map { state.definition.columns[$0].name })
     }
 
     // MARK: - One record

@@ -54,3 +54,30 @@ package struct MemoryTables: Sendable {
         }.sorted()
     }
 }
+
+/// What is durable of the in-memory warehouse. Not `Sendable`-checked: whoever shares it sees to it that one at a time
+/// uses it.
+package final class MemoryStore: @unchecked Sendable {
+    package private(set) var tables: MemoryTables
+    /// Transactions that became durable; and changes from outside of them.
+    package private(set) var commits = 0
+    private var clock_us: Int64 = 1_000_000
+
+    package init(_ tables: MemoryTables = .init()) { self.tables = tables }
+
+    func commit(_ tables: MemoryTables) {
+        self.tables = tables
+        commits += 1
+    }
+
+    package func amend(_ change: (inout MemoryTables) -> Void) {
+        change(&tables)
+        commits += 1
+    }
+
+    /// A time that no other batch has.
+    package func tick() -> Int64 {
+        clock_us += 1
+        return clock_us
+    }
+}

@@ -8,15 +8,19 @@ package final class MemoryTransaction: WarehouseTransaction {
     }
 
     package var without: Set<Guard> = []
+    private let store: MemoryStore
     /// What `commit` made durable.
-    package private(set) var committed: MemoryTables
+    package var committed: MemoryTables { store.tables }
     private var working = MemoryTables()
     /// The staged rows' keys, in the form in which equal keys are equal.
     private var groups: [String] = []
     /// Asked at every step by its name; throws what a test wants to go wrong there.
     package var fault: ((String) throws -> Void)?
 
-    package init(_ tables: MemoryTables = .init()) { committed = tables }
+    package init(_ tables: MemoryTables = .init()) { store = MemoryStore(tables) }
+
+    /// On tables that others write, too.
+    package init(store: MemoryStore) { self.store = store }
 
     private func step(_ name: String) throws { try fault?(name) }
 
@@ -28,6 +32,9 @@ package final class MemoryTransaction: WarehouseTransaction {
     package func lock(_ tables: [TableID], exclusive: Bool) throws -> [TableID: TableState] {
         try step("lock")
         var states = working.states.filter { tables.contains($0.key) }
+        for table in tables where working.definitions[table]?.hasShape == true {
+            states[table, default: .init()].isMade = true
+        }
         if without.contains(.truncateFloor) { for table in states.keys { states[table]?.floor = .none } }
         return states
     }
@@ -300,12 +307,12 @@ package final class MemoryTransaction: WarehouseTransaction {
 
     package func commit() throws {
         try step("commit")
-        committed = working
+        store.commit(working)
         try step("committed")
     }
 
     package func rollback() { working = committed }
 
     /// Changes what is durable outside a batch: claims, definitions, settings of positions.
-    package func amend(_ change: (inout MemoryTables) -> Void) { change(&committed) }
+    package func amend(_ change: (inout MemoryTables) -> Void) { store.amend(change) }
 }

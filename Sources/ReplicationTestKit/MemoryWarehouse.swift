@@ -30,7 +30,9 @@ package actor MemoryWarehouse: Warehouse {
     package func ensure(_ tables: [TableDefinition]) async throws {
         writer.abandon(transaction)
         transaction.amend { all in
-            for table in tables { all.definitions[table.source] = table }
+            for table in tables where table.hasShape || all.definitions[table.source] == nil {
+                all.definitions[table.source] = table
+            }
         }
     }
 

@@ -17,11 +17,17 @@ enum DebeziumText {
     static func records(_ change: RowChange, of transaction: ModelTransaction, number: Int) -> [LogRecord] {
         let table = ModelTable.all[change.table]
         let source = source(table, change.lsn, transaction)
+        // Without it a table without a key can't tell an event that comes again at once from its twin.
+        let place = (transaction.changes.firstIndex { $0.lsn == change.lsn } ?? 0) + 1
+        let metadata =
+            table.isKeyless
+            ? "{\"id\":\"\(transaction.xid):\(change.lsn)\",\"total_order\":\(place),\"data_collection_order\":\(place)}"
+            : "null"
         func record(_ operation: String, key row: ModelRow?, before: String, after: String, event: Int) -> LogRecord {
             LogRecord(
                 key: row.flatMap { key($0, table) },
                 value: """
-                    {"before":\(before),"after":\(after),"source":\(source),"transaction":null,"op":"\(operation)",\
+                    {"before":\(before),"after":\(after),"source":\(source),"transaction":\(metadata),"op":"\(operation)",\
                     "ts_ms":\(transaction.time_us / 1000)}
                     """, event: event)
         }

@@ -34,7 +34,7 @@ enum PgOutputText {
         bytes.put(table.oid)
         bytes.put(table.id.schema)
         bytes.put(table.id.table)
-        bytes.all.append(UInt8(ascii: table.isKeyless ? "f" : "d"))
+        bytes.all.append(table.isKeyless ? UInt8(ascii: "f") : UInt8(ascii: "d"))
         bytes.put(UInt16(table.columns.count))
         for (place, column) in table.columns.enumerated() {
             bytes.all.append(table.key.contains(place) || table.isKeyless ? 1 : 0)
@@ -116,8 +116,4 @@ enum PgOutputText {
             }
         }
     }
-}
-
-extension UInt8 {
-    fileprivate init(ascii: StaticString) { self = ascii.utf8Start[0] }
 }

@@ -1,4 +1,4 @@
-package import Replication
+import Replication
 import ReplicationTestKit
 
 /// A table of the simulated source.

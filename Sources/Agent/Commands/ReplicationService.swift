@@ -126,7 +126,9 @@ final class ReplicationService: Service, Sendable {
         case .file: throw told(error)
         case .kafka:
             let hasPassed = (error as? KafkaError)?.kind == .passing && hasRun
-            guard kind == .fenced || hasPassed || isOnPurpose, attempt <= Self.attempts_max else { throw told(error) }
+            guard kind == .fenced || kind == .restart || hasPassed || isOnPurpose, attempt <= Self.attempts_max else {
+                throw told(error)
+            }
         case .postgres:
             // A source that is away is waited for, as long as it takes.
             guard kind == .restart || kind == .passing && hasRun || isOnPurpose else { throw told(error) }

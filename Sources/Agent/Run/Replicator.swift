@@ -19,10 +19,14 @@ package actor Replicator {
         /// Called before a batch is decoded: fetches what decoding needs beside the records.
         package var prepare: @Sendable (RecordBatch) async throws -> Void = { _ in }
 
+        /// How retries wait.
+        package var pause: any Pause = RealPause()
+
         package init(owner: String) { self.owner = owner }
     }
 
-    private let executor = SerialQueueExecutor(label: "replicator")
+    private let executor: any SerialExecutor
+    private let taskExecutor: (any TaskExecutor)?
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private let source: any RecordSource
@@ -46,8 +50,13 @@ package actor Replicator {
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
+    /// - Parameters:
+    ///   - executor: where the runner's own steps run, and `taskExecutor` those of its tasks: a simulation has one for
+    ///     everything.
     package init(
         source: any RecordSource, warehouse: any Warehouse, status: AgentStatus, settings: Settings, logger: Logger,
+        executor: any SerialExecutor = SerialQueueExecutor(label: "replicator"),
+        taskExecutor: (any TaskExecutor)? = nil,
         makeDecoder: @escaping @Sendable ([TableDefinition]) throws -> any RecordDecoder
     ) {
         self.source = source
@@ -55,6 +64,8 @@ package actor Replicator {
         self.status = status
         self.settings = settings
         self.logger = logger
+        self.executor = executor
+        self.taskExecutor = taskExecutor
         self.makeDecoder = makeDecoder
     }
 
@@ -290,7 +301,7 @@ package actor Replicator {
             case (true, false): .last
             }
         isUnfinished = records.isUnfinished
-        inFlight = Task { [self] in try await commit(batch, advances, part) }
+        inFlight = Task(executorPreference: taskExecutor) { [self] in try await commit(batch, advances, part) }
     }
 
     private func drain() async throws {
@@ -416,11 +427,20 @@ package actor Replicator {
                 let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
                 logger.warning(
                     "\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s\(remedy)")
-                try await Task.sleep(for: .seconds(delay_s * Double.random(in: 0.7...1.3)))
+                try await settings.pause.pause(seconds: delay_s * Double.random(in: 0.7...1.3))
                 delay_s = min(delay_s * 2, 5)
             }
         }
     }
+}
+
+/// Waits, on an actor so that a simulation keeps it on its own thread.
+package protocol Pause: Actor {
+    func pause(seconds: Double) async throws
+}
+
+actor RealPause: Pause {
+    func pause(seconds: Double) async throws { try await Task.sleep(for: .seconds(seconds)) }
 }
 
 /// The agent's clock, µs since 1970.

@@ -56,7 +56,7 @@ final class DuckDBTransaction: WarehouseTransaction {
             try staging.statements.forEachChunk(
                 """
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, floor_time, is_sparse, \
-                has_moves FROM \(MetaTables.name("tables")) WHERE pipeline = ?
+                has_moves, columns <> '[]' FROM \(MetaTables.name("tables")) WHERE pipeline = ?
                 """, [.text(layout.pipeline)], purpose: "reading the tables' states"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
@@ -66,6 +66,7 @@ final class DuckDBTransaction: WarehouseTransaction {
                     state.floorTime_us = chunk.integer(5, row) ?? .min
                     state.isSparse = chunk.flag(6, row)
                     state.hasMoves = chunk.flag(7, row)
+                    state.isMade = chunk.flag(8, row)
                     states[table] = state
                 }
             }

@@ -93,7 +93,10 @@ package final class PgOutputDecoder: RecordDecoder {
     }
 
     func finish() -> ChangeBatch {
-        for (index, table) in used.enumerated() { batch.tables[index] = table.definition }
+        for (index, table) in used.enumerated() {
+            batch.tables[index] = table.definition
+            if table.hasImmediateKey, table.deferrableBatch != batchNumber { batch.immediateKeys.insert(index) }
+        }
         let done = batch
         fieldsPerRecord = records.records.isEmpty ? 8 : done.fields.count / records.records.count + 1
         batch = ChangeBatch(capacity: 64)
@@ -225,6 +228,8 @@ package final class PgOutputDecoder: RecordDecoder {
                 relation.uses.append(table.definition.columns[index].type == column.type ? .keep : .check)
             }
         }
+        table.hasImmediateKey = !isFull && choice.key == nil
+        if !table.hasImmediateKey { table.deferrableBatch = batchNumber }
         var key = flagged
         // The catalog is asked when the relation comes, which may be later than the relation's own time.
         if let facts, Set(facts.effectiveKey).isSubset(of: columns.map(\.name)) { key = facts.effectiveKey }

@@ -19,6 +19,11 @@ final class ReplicatedTable {
     var batch = 0
     var index = 0
 
+    /// Its key is checked at each change: its replica identity isn't the whole row, so it is an index that is.
+    var hasImmediateKey = false
+    /// The last batch in which that wasn't so.
+    var deferrableBatch = -1
+
     /// Excluded or hashed columns stand in its messages.
     let withholdsBytes: Bool
 

@@ -90,7 +90,7 @@ final class PostgresTransaction: WarehouseTransaction {
                 SELECT count(\(function)(key)::text) FROM unnest('{\(keys.map(String.init).joined(separator: ","))}'::bigint[]) \
                 AS key;
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, \
-                \(SQLText.microseconds("floor_time")), is_sparse, has_moves FROM \(MetaTables.name("tables")) \
+                \(SQLText.microseconds("floor_time")), is_sparse, has_moves, columns::text <> '[]' FROM \(MetaTables.name("tables")) \
                 WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
                 AND (source_schema, source_table) IN (\(names.joined(separator: ", ")))
                 """, for: "lock tables")
@@ -102,6 +102,7 @@ final class PostgresTransaction: WarehouseTransaction {
                 state.floorTime_us = rows.integer(row, 5) ?? .min
                 state.isSparse = rows.bool(row, 6)
                 state.hasMoves = rows.bool(row, 7)
+                state.isMade = rows.bool(row, 8)
                 states[TableID(schema: rows.text(row, 0), table: rows.text(row, 1))] = state
             }
             return states

@@ -14,6 +14,24 @@ extension BatchApplier {
             entry.applied += events.count + truncates.count
             return
         }
+        // In between of two truncates at a time: which row a before-image means hangs on what was truncated before.
+        let ordered = truncates.sorted { batch.events[Int($0)].version < batch.events[Int($1)].version }
+        for index in ordered {
+            let version = batch.events[Int(index)].version
+            let older = events.filter { batch.events[Int($0)].version < version }
+            if !older.isEmpty {
+                try applyKeyless(definition, older, &entry, state, transaction)
+                events.removeAll { batch.events[Int($0)].version < version }
+            }
+            try truncate(definition, [index], &entry, &state, transaction)
+        }
+        if !events.isEmpty { try applyKeyless(definition, events, &entry, state, transaction) }
+    }
+
+    private mutating func applyKeyless(
+        _ definition: TableDefinition, _ events: [Int32], _ entry: inout LedgerEntry, _ state: TableState,
+        _ transaction: some WarehouseTransaction
+    ) throws {
         var inserts: [Int32] = []
         var ends: [Int32] = []
         for index in events {
@@ -22,13 +40,15 @@ extension BatchApplier {
                 entry.superseded += 1
                 continue
             }
+            // What it would have ended or left, the truncate has deleted.
+            guard event.version > state.floor else {
+                entry.superseded += 1
+                continue
+            }
             let filtered = !event.flags.isDisjoint(with: [.filtered, .undecided])
-            // A row older than the last truncate was deleted by it.
-            let isLive = !filtered && event.version > state.floor
-            if event.operation != .delete, isLive { inserts.append(index) }
+            if event.operation != .delete, !filtered { inserts.append(index) }
             if event.operation == .delete || event.operation == .update { ends.append(index) }
             if filtered, event.operation != .update { entry.filtered += 1 }
-            if !filtered, !isLive, event.operation != .delete, event.operation != .update { entry.superseded += 1 }
         }
         ends.sort { batch.events[Int($0)].version < batch.events[Int($1)].version }
         let answer = try transaction.applyKeyless(
@@ -60,6 +80,5 @@ extension BatchApplier {
             throw ReplicationError(
                 .invariant, "\(definition.source): the warehouse ended \(answer.ended) rows for \(matched) events")
         }
-        try truncate(definition, truncates, &entry, &state, transaction)
     }
 }

@@ -151,6 +151,11 @@ package struct BatchApplier {
         }
         dropRepeated(&truncates, &entry)
 
+        if !definition.hasShape, layout.hasCurrent, stored.isMade {
+            // Another agent has made it since, with rows that a truncate has to delete.
+            throw ReplicationError(
+                .restart, "\(definition.source) was made by another agent meanwhile", table: definition.source)
+        }
         if !definition.hasShape {
             if layout.hasRaw { try transaction.appendRaw(definition, batch, truncates) }
             leaveFloor(truncates, &entry, &state)
@@ -213,12 +218,14 @@ package struct BatchApplier {
                 &coalesced, batch: batch, events: rowEvents, truncates: !truncates.isEmpty, floors: floors,
                 state: &state, in: transaction)
         }
-        var shared = SharedKeys(batch, definition, kept, hasRaw: layout.hasRaw)
-        try shared.look(coalesced, marks, in: transaction)
+        var shared =
+            batch.immediateKeys.contains(table)
+            ? nil : SharedKeys(batch, definition, kept, hasRaw: layout.hasRaw)
+        try shared?.look(coalesced, marks, in: transaction)
         lower(&coalesced.staged, under: state)
         let written = try write(&coalesced.staged, floors, &entry, &state, transaction)
         _ = try write(&coalesced.carried, floors, &entry, &state, transaction)
-        try settle(&shared, coalesced, written, floors, &entry, &state, transaction)
+        if var shared { try settle(&shared, coalesced, written, floors, &entry, &state, transaction) }
         try truncate(definition, truncates, &entry, &state, transaction)
     }
 

@@ -85,6 +85,8 @@ package struct TableState: Sendable, Equatable {
     package var isSparse = false
     /// Some row was moved with columns carried over.
     package var hasMoves = false
+    /// Its columns are known and current is there. Read, never written: `ensure` sees to it.
+    package var isMade = false
 
     package init() {}
 }

@@ -10,6 +10,9 @@ package final class ChangeBatch: @unchecked Sendable {
     package var events = ContiguousArray<ChangeEvent>()
     /// What events name by index; each as it was when the batch was complete.
     package var tables: [TableDefinition] = []
+    /// Those of them (by index) whose key the source checks at each change: under one key there was never more than one
+    /// row, and versions alone tell what lives there.
+    package var immediateKeys: Set<Int> = []
     package var spans: [RecordBatch.PartitionSpan] = []
     /// Data records that could not be decoded, with the bytes they had.
     package var quarantined: [QuarantineEntry] = []

@@ -1,0 +1,137 @@
+import Replication
+import ReplicationTestKit
+
+/// One agent's connection to the simulated warehouse, whose tables all agents of a history share.
+actor SimulatedWarehouse: Warehouse {
+    nonisolated let loop: SimulationLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    nonisolated let engine = "memory"
+
+    private let store: MemoryStore
+    private let transaction: MemoryTransaction
+    private let layout: WarehouseLayout
+    private let faults: FaultScript
+    private let rates: FaultRates
+    private var writer = BatchWriter()
+    /// The store's commits when the open transaction began.
+    private var begun = 0
+    /// Somebody else's claim ended our connection.
+    private var freezer: Freezer?
+    /// Told after each commit: what is durable.
+    private let onCommit: @Sendable (MemoryTables) -> Void
+    private let onTrace: (@Sendable (String) -> Void)?
+
+    init(
+        _ store: MemoryStore, _ layout: WarehouseLayout, _ loop: SimulationLoop, _ faults: FaultScript,
+        _ rates: FaultRates, without: Set<MemoryTransaction.Guard>, freezer: Freezer? = nil,
+        onTrace: (@Sendable (String) -> Void)? = nil, onCommit: @escaping @Sendable (MemoryTables) -> Void
+    ) {
+        self.onTrace = onTrace
+        self.store = store
+        self.layout = layout
+        self.loop = loop
+        self.faults = faults
+        self.rates = rates
+        self.freezer = freezer
+        self.onCommit = onCommit
+        transaction = MemoryTransaction(store: store)
+        transaction.without = without
+        transaction.fault = { step in
+            if step == "committed" {
+                if faults.strikes(rates.lostAnswer, "the answer to a commit is lost") {
+                    throw ReplicationError(.passing, "the connection went while committing")
+                }
+                return
+            }
+            if faults.strikes(rates.crash, "crash in \(step)") { throw SimulatedCrash() }
+            if faults.strikes(rates.cut, "cut in \(step)") { throw ReplicationError(.passing, "cut") }
+        }
+    }
+
+    func apply(
+        _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, probesAll: Bool
+    ) async throws -> BatchApplier.Outcome {
+        await freezer?.pass()
+        // A part that others have written over in the meantime: its transaction is gone with its locks.
+        if writer.isUnfinished, begun != store.commits { writer.abandon(transaction) }
+        if !writer.isUnfinished { begun = store.commits }
+        let before = store.commits
+        defer { if store.commits != before { onCommit(store.tables) } }
+        do {
+            let outcome = try writer.apply(
+                batch, advancing: advances, part: part, layout: layout, in: transaction, loadedAt_us: store.tick(),
+                probesAll: probesAll)
+            onTrace?(Self.trace(batch, advances, "durable"))
+            return outcome
+        } catch {
+            onTrace?(Self.trace(batch, advances, "\(error)"))
+            throw error
+        }
+    }
+
+    /// What a batch was and what became of it, for whoever looks at a failure.
+    private static func trace(_ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ end: String) -> String {
+        let events = batch.events.map { event in
+            let key = event.key.isNull ? "" : " " + batch.arena.string(event.key)
+            return "\(batch.tables[Int(event.table)].source.table) \(event.operation)\(key) \(event.version)"
+        }
+        let moved = advances.map { "\($0.partition) \($0.from ?? -1)…\($0.to)" }
+        return "\(moved.joined(separator: ", ")): \(events.joined(separator: "; ")): \(end)"
+    }
+
+    func abandon() async { writer.abandon(transaction) }
+
+    func knownTables() async throws -> [TableDefinition] {
+        store.tables.definitions.values.sorted { $0.source < $1.source }
+    }
+
+    func foreignTable(at definition: TableDefinition) async throws -> [Column]? { nil }
+
+    func ensure(_ tables: [TableDefinition]) async throws {
+        writer.abandon(transaction)
+        store.amend { all in
+            for table in tables where table.hasShape || all.definitions[table.source] == nil {
+                all.definitions[table.source] = table
+            }
+        }
+    }
+
+    func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {
+        writer.abandon(transaction)
+        store.amend { all in
+            for partition in partitions {
+                all.checkpoints[partition, default: Checkpoint(partition: partition)].token += 1
+            }
+        }
+        return partitions.compactMap { store.tables.checkpoints[$0] }
+    }
+
+    func checkpoints() async throws -> [Checkpoint] {
+        if faults.strikes(rates.cut, "cut in checkpoints") { throw ReplicationError(.passing, "cut") }
+        return store.tables.checkpoints.values.sorted { $0.partition < $1.partition }
+    }
+
+    func copied(job: String) async throws -> [CopyMark] { store.tables.copied.filter { $0.job == job } }
+    func forgetCopied(job: String) async throws { store.amend { $0.copied.removeAll { $0.job == job } } }
+
+    func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
+        let rows = (store.tables.current[table.source] ?? [:]).values
+        return Array(rows.filter { !$0.isDeleted && $0.columnVersions.isIncomplete }.map(\.key).sorted().prefix(limit))
+    }
+
+    // MARK: What the runner doesn't ask
+
+    func open(readOnly: Bool) async throws {}
+    func close() async {}
+    func set(positions: [TopicPartition: Int64?]) async throws {}
+    func ledger() async throws -> (tables: [LedgerEntry], control: Int) { ([], 0) }
+    func counts(_ table: TableDefinition) async throws -> TableCounts { .init(live: 0, deleted: 0, incomplete: 0) }
+    func quarantine() async throws -> [QuarantinedRecord] { [] }
+    func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {}
+    func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
+        throw ReplicationError(.permanent, "the simulated warehouse has no SQL")
+    }
+    func drop(tables: Bool) async throws {}
+    func preflight() async -> [Finding] { [] }
+    nonisolated func interrupt() {}
+}
