@@ -55,8 +55,9 @@ extension DebeziumDecoder {
         }
         let before = tape.find("before", in: data)
         let after = tape.find("after", in: data)
-        func isImage(_ i: Int?) -> Bool { i.map { tape.isNull($0) || tape.kind($0) == .object } ?? true }
-        if before != nil || after != nil, isImage(before), isImage(after) {
+        // An envelope's images, and nothing else: a row can have a column of such a name.
+        let images = (before == nil ? 0 : 1) + (after == nil ? 0 : 1)
+        if images > 0, images == tape.childCount(data) {
             if let before, !tape.isNull(before) { parts.before = before }
             if let after, !tape.isNull(after) { parts.after = after }
         } else {

@@ -36,7 +36,18 @@ import Testing
         let envelopes = try DebeziumDecoder(configuration: configuration).decode(Corpus.batch(lines))
         let events = try DebeziumDecoder(configuration: configuration).decode(
             Corpus.batch(lines.map { try EventForms.cloudEvent($0) }))
-        #expect(events.flat == envelopes.flat)
+        // Without a key an event is named by its image's text, which the test writes in its own way.
+        func named(_ batch: ChangeBatch) -> [FlatEvent] {
+            batch.flat.map { event in
+                var event = event
+                if event.key == nil, event.operation != .truncate { event.id = .zero }
+                return event
+            }
+        }
+        for (event, envelope) in zip(named(events), named(envelopes)) where event != envelope {
+            Issue.record("\(name) \(event.offset) \(event.table) \(event.operation.letter)")
+        }
+        #expect(events.events.count == envelopes.events.count)
         #expect(events.reasons == envelopes.reasons && events.read == envelopes.read)
         #expect(events.control == envelopes.control)
     }

@@ -134,7 +134,9 @@ import Testing
         let batch = try Self.decode(
             configuration,
             [
-                Self.line(#"{"id":1,"__op":"x","meta.op":"c","meta.table":"items"}"#, headers: [("place", "77")]),
+                Self.line(
+                    #"{"id":1,"__op":"x","meta.op":"c","meta.table":"items","meta.schema":"public"}"#,
+                    headers: [("place", "77")]),
                 Self.line(#"{"id":1,"meta.source_lsn":78,"__deleted":"true"}"#),
             ])
         #expect(batch.flat.map(\.table.table) == ["items", "orders"] && batch.reasons == [])

@@ -13,7 +13,7 @@ import Testing
 
     private func replayAFile(_ file: CorpusFile, _ engine: Engine) async throws {
         let run = try await file.run(
-            "f_\(file.name)", engine, path: Corpus.path(file.name + ".jsonl"), folder: TestFolder())
+            "f_\(file.slug)", engine, path: Corpus.path(file.name + ".jsonl"), folder: TestFolder())
         let first = try await run.untilEnd()
         try await file.expectEqual(run, "first run")
         try await file.expectRawOnce(run, "first run")
@@ -40,7 +40,7 @@ import Testing
         }
         _ = try await producer.flush()
         await producer.close()
-        let run = try await file.run("k_\(file.name)", engine, brokers: broker.bootstrap)
+        let run = try await file.run("k_\(file.slug)", engine, brokers: broker.bootstrap)
         let first = try await run.untilEnd()
         try await file.expectEqual(run, "through a broker")
         try await file.expectRawOnce(run, "through a broker")

@@ -185,12 +185,15 @@ extension PipelineDecoder {
 
     /// The text goes into the warehouse's DDL as it is, so it holds nothing that could end the column.
     private static func isType(_ text: String) -> Bool {
+        // Postgres' type of one byte, which is called so to tell it from char.
+        if text == "\"char\"" { return true }
         var depth = 0
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "("): depth += 1
             case UInt8(ascii: ")"): depth -= 1
-            case UInt8(ascii: ","): if depth == 0 { return false }
+            // A numeric's scale may be below zero.
+            case UInt8(ascii: ","), UInt8(ascii: "-"): if depth == 0 { return false }
             case UInt8(ascii: " "), UInt8(ascii: "_"), UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "."): break
             default: if !(0x61...0x7A).contains(byte | 0x20) && !(0x30...0x39).contains(byte) { return false }
             }
