@@ -40,7 +40,7 @@ extension DebeziumDecoder {
     private func isHeartbeat(_ record: RecordBatch.Record, _ memory: PartitionMemory) -> Bool {
         guard configuration.format == .flattened || memory.hasFlattened else { return true }
         if topic(of: record).hasPrefix("__debezium-heartbeat") { return true }
-        guard !record.key.isNull, let key = try? headerParser.parse(records.arena.bytes(record.key)) else {
+        guard let key = glanceAtKey(of: record) else {
             return false
         }
         let payload = wrapped(key)?.payload ?? key.root
@@ -116,7 +116,7 @@ extension DebeziumDecoder {
 
     /// Whether the row has the columns of its record's key: a row without anything beside it could be any document.
     private func hasItsKey(_ record: RecordBatch.Record, _ tape: JSONTape, _ row: Int) -> Bool {
-        guard !record.key.isNull, let key = try? headerParser.parse(records.arena.bytes(record.key)) else {
+        guard let key = glanceAtKey(of: record) else {
             return true
         }
         let object = wrapped(key)?.payload ?? key.root
@@ -192,9 +192,7 @@ extension DebeziumDecoder {
 
     /// The name in the key's schema part, if it has one.
     private func keySchemaName(_ record: RecordBatch.Record) -> String? {
-        guard !record.key.isNull, let key = try? headerParser.parse(records.arena.bytes(record.key)),
-            let schemaAt = wrapped(key)?.schema
-        else { return nil }
+        guard let key = glanceAtKey(of: record), let schemaAt = wrapped(key)?.schema else { return nil }
         return key.find("name", in: schemaAt).flatMap { key.string($0) }
     }
 }

@@ -17,7 +17,15 @@ extension DebeziumDecoder {
         return try reader.json(bytes)
     }
 
-    /// The same for a record's value, which a pipeline file can want framed.
+    /// A record's key for a look, valid until the next header; nil: none that can be read.
+    func glanceAtKey(of record: RecordBatch.Record) -> JSONTape? {
+        guard !record.key.isNull, let text = try? unframed(records.arena.bytes(record.key), by: framedHeaders) else {
+            return nil
+        }
+        return try? headerParser.parse(text)
+    }
+
+    /// JSON of a record's value, which a pipeline file can want framed.
     func unframedValue(_ bytes: UnsafeRawBufferPointer) throws(SchemaTrouble) -> UnsafeRawBufferPointer {
         if let schemas = configuration.schemas, schemas.isRequired, !WireFormat.isFramed(bytes) {
             throw SchemaTrouble(

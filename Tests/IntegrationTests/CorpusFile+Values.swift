@@ -14,10 +14,12 @@ extension CorpusFile {
 
     /// What a file is about are its values, so that it is replayed as it came.
     private static func asItCame(
-        _ name: String, _ exceptions: [Exception] = [], partitions: Int = 1, debezium: String? = nil
+        _ name: String, _ exceptions: [Exception] = [], partitions: Int = 1, debezium: String? = nil,
+        isFramed: Bool = false
     ) -> CorpusFile {
         CorpusFile(
-            name: name, partitions: partitions, exceptions: exceptions, debezium: debezium, isReplayed: false)
+            name: name, partitions: partitions, exceptions: exceptions, debezium: debezium, isFramed: isFramed,
+            isReplayed: false)
     }
 
     private static let noDDL =
@@ -49,6 +51,30 @@ extension CorpusFile {
     private static let nullsKept = each(defaults, ["iv"], lostDays) + each(defaults, ["money"], currency, .duckdb)
     private static let ofMySQL = each(["types"], ["t_biu"], unsigned) + each(["types"], ["t_enum"], escapedEnum)
 
+    /// With types by the schema alone, as its converter wrote it.
+    private static let typesInAvro: [Exception] = {
+        func of(_ reason: String, _ columns: String...) -> [Exception] { each(["public.types"], columns, reason) }
+        return
+            of(
+                "fact 9: a snapshot's infinite dates are out of range, and so is a timestamp of the year 294276: they wait in quarantine",
+                Exception.rows)
+            + of("fact 9: dates before 1582 and BC are wrong in snapshots", "c_date")
+            + of("fact 9: generated columns appear only in the snapshot", "c_gen")
+            + of(
+                "fact 11: a type that Debezium doesn't know is absent unless include.unknown.datatypes",
+                "c_int4multirange", "a_interval", "a_money", "c_addr", "c_line", "c_lseg", "c_box", "c_path",
+                "c_polygon", "c_circle", "c_tsquery", "c_regclass", "c_pg_lsn")
+            + of("fact 7: NaN and infinity are null in precise mode", "c_num")
+            + of(currency, "c_money") + of(lostDays, "c_interval", "c_interval_ym", "c_interval3")
+            + of("fact 4: an unchanged value of this type is a plain null, same as a real null", "a_num", "c_name")
+            + of("fact 8: Debezium brings a time with a zone to UTC", "c_timetz", "c_timetz3")
+            + of(
+                "fact 11: without column.propagate.source.type bit varying(n) looks like bit(n), and leading zeros are lost",
+                "c_varbit", "c_varbit_u")
+            + of("an array's second dimension isn't in the event", "a_int2d")
+            + of("a JSON null in a column looks like NULL in row_to_json", "c_json", "c_jsonb")
+    }()
+
     static let values: [CorpusFile] = [
         asItCame(
             "schema_evolution",
@@ -69,6 +95,7 @@ extension CorpusFile {
                 + nullsKept),
         asItCame("defaults_nullskept", nullsKept), asItCame("defaults_nullskept_schema", nullsKept),
         asItCame("types_a", debezium: "decimal_handling_mode: precise"), asItCame("types_a_schema"),
+        asItCame("types_avro", typesInAvro, isFramed: true),
         asItCame(
             "types_b",
             debezium:
