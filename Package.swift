@@ -124,7 +124,8 @@ let package = Package(
         .target(
             name: "Simulation",
             dependencies: [
-                "Agent", "Debezium", "EventFile", "EventSchemas", "JSON", "Postgres", "Replication", "ReplicationTestKit",
+                "Agent", "Debezium", "EventFile", "EventSchemas", "JSON", "Postgres", "Replication",
+                "ReplicationTestKit",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .executableTarget(

@@ -36,6 +36,8 @@ package struct Fuzzing: Sendable {
         package var events = 0
         package var quarantined = 0
         package var control = 0
+        /// Batches that ended with an error that names its table.
+        package var refused = 0
         package var failures: [String] = []
     }
 
@@ -95,7 +97,9 @@ package struct Fuzzing: Sendable {
         if decoder == .pgoutput { return streamed() }
         var samples: [Sample] = []
         for file in decoder.files {
-            let reader = try EventFileReader(path: "\(folder)/\(file).jsonl")
+            let path = "\(folder)/\(file).jsonl"
+            let isPacked = !FileManager.default.fileExists(atPath: path)
+            let reader = try EventFileReader(path: isPacked ? path + ".gz" : path)
             let batch = RecordBatch()
             _ = try reader.read(into: batch, maxRecords: 400, maxBytes: 8 << 20)
             for record in batch.records {
@@ -178,13 +182,15 @@ package struct Fuzzing: Sendable {
     // MARK: Damage
 
     /// What JSON, Avro and the protocol's own lengths may be brought out of step with.
-    private static let pieces: [[UInt8]] = [
-        "null", "{}", "[]", "\"\"", "-1", "1e999", "9223372036854775808", "\"\\ud800\"", "\\u0000", "[[[[[[[[", "}", ",",
-        "\"op\":\"x\"", "\"after\":null", "__debezium_unavailable_value", "true",
-    ].map { Array($0.utf8) } + [
-        [0xFF, 0xFF, 0xFF, 0xFF], [0x7F, 0xFF, 0xFF, 0xFF], [0x80, 0, 0, 0], [0], [0xC0, 0x80],
-        [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1],
-    ]
+    private static let pieces: [[UInt8]] =
+        [
+            "null", "{}", "[]", "\"\"", "-1", "1e999", "9223372036854775808", "\"\\ud800\"", "\\u0000", "[[[[[[[[", "}",
+            ",",
+            "\"op\":\"x\"", "\"after\":null", "__debezium_unavailable_value", "true",
+        ].map { Array($0.utf8) } + [
+            [0xFF, 0xFF, 0xFF, 0xFF], [0x7F, 0xFF, 0xFF, 0xFF], [0x80, 0, 0, 0], [0], [0xC0, 0x80],
+            [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1],
+        ]
 
     private func damage(_ sample: inout Sample, _ samples: [Sample], _ random: inout SeededRandom) {
         // Some stay as they are: what stands between damaged ones must be read.
@@ -257,6 +263,9 @@ package struct Fuzzing: Sendable {
                 batch, advancing: [advance], layout: WarehouseLayout(pipeline: "fuzz"), in: transaction,
                 loadedAt_us: 1)
             for entry in applied.ledger where !entry.addsUp { outcome.failures.append("\(entry) doesn't add up") }
+        } catch let error as ReplicationError where decoder == .pgoutput && error.kind != .invariant {
+            // A server's own texts aren't looked at one by one: what isn't of its type may stop the agent, which says so.
+            outcome.refused += 1
         } catch {
             outcome.failures.append("applying: \(error)")
         }

@@ -12,7 +12,9 @@ struct Fuzzer: ParsableCommand {
     @Option(help: "Where the recorded files are.") var corpus = "Tests/Fixtures/corpus"
 
     func validate() throws {
-        if let decoder, Fuzzing.Decoder(rawValue: decoder) == nil { throw ValidationError("there is no decoder \(decoder)") }
+        if let decoder, Fuzzing.Decoder(rawValue: decoder) == nil {
+            throw ValidationError("there is no decoder \(decoder)")
+        }
     }
 
     func run() throws {

@@ -117,7 +117,7 @@ package final class PgOutputDecoder: RecordDecoder {
         case SourceRecord.row: try copied(record, UnsafeRawBufferPointer(rebasing: bytes[1...]))
         case UInt8(ascii: "B"):
             commit = try cursor.int64()
-            commitTime_us = try cursor.int64() + Self.epoch2000_us
+            commitTime_us = try cursor.int64() &+ Self.epoch2000_us
             transaction = Int64(try cursor.uint32())
             place = 0
             if commitTime_us > batch.newestSourceTime_us { batch.newestSourceTime_us = commitTime_us }
@@ -181,7 +181,7 @@ package final class PgOutputDecoder: RecordDecoder {
         let schema = try cursor.string()
         let name = try cursor.string()
         let identity = try cursor.byte()
-        let count = try cursor.int16()
+        let count = max(0, try cursor.int16())
         var columns: [(name: String, type: ColumnType, isKey: Bool)] = []
         let described = facts[oid]
         for _ in 0..<count {

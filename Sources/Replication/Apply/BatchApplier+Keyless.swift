@@ -4,11 +4,7 @@ extension BatchApplier {
         _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32], _ entry: inout LedgerEntry,
         _ state: inout TableState, _ transaction: some WarehouseTransaction
     ) throws {
-        var seen = Set<EventID>()
-        var events: [Int32] = []
-        for index in rowEvents {
-            if seen.insert(batch.events[Int(index)].id).inserted { events.append(index) } else { entry.duplicate += 1 }
-        }
+        var events = rowEvents
         if layout.hasRaw { try transaction.appendRaw(definition, batch, events + truncates) }
         guard layout.hasCurrent else {
             entry.applied += events.count + truncates.count

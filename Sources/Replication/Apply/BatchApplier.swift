@@ -134,10 +134,11 @@ package struct BatchApplier {
         var state = stored
         entry.read = table < batch.read.count ? batch.read[table] : 0
 
-        var fresh = events
-        if layout.hasRaw, let duplicates = try duplicates(definition, events, marks, transaction) {
-            entry.duplicate = duplicates.count
-            fresh = events.filter { !duplicates.contains($0) }
+        var fresh = DistinctEvents.of(batch, events)
+        entry.duplicate = events.count - fresh.count
+        if layout.hasRaw, let duplicates = try duplicates(definition, fresh, marks, transaction) {
+            entry.duplicate += duplicates.count
+            fresh = fresh.filter { !duplicates.contains($0) }
         }
         var rowEvents: [Int32] = []
         rowEvents.reserveCapacity(fresh.count)
@@ -149,7 +150,6 @@ package struct BatchApplier {
                 rowEvents.append(index)
             }
         }
-        dropRepeated(&truncates, &entry)
 
         if !definition.hasShape, layout.hasCurrent, stored.isMade {
             // Another agent has made it since, with rows that a truncate has to delete.
@@ -175,15 +175,6 @@ package struct BatchApplier {
         return suspects.isEmpty ? nil : try transaction.knownEvents(definition, batch, suspects)
     }
 
-    /// The same truncate twice in one batch.
-    private func dropRepeated(_ truncates: inout [Int32], _ entry: inout LedgerEntry) {
-        guard truncates.count > 1 else { return }
-        var seen = Set<EventID>()
-        let all = truncates
-        truncates = all.filter { seen.insert(batch.events[Int($0)].id).inserted }
-        entry.duplicate += all.count - truncates.count
-    }
-
     /// A table whose rows were never seen has nothing that a truncate could delete; its floor stays.
     private func leaveFloor(_ truncates: [Int32], _ entry: inout LedgerEntry, _ state: inout TableState) {
         for event in truncates.map({ batch.events[Int($0)] }) {
@@ -202,13 +193,10 @@ package struct BatchApplier {
         if !state.floor.isNone { floors.append(state.floor) }
         floors.sort()
         var coalesced = Coalescer.coalesce(batch, table: table, events: rowEvents, floors: floors)
-        entry.duplicate += coalesced.duplicates.count
         entry.compacted += coalesced.compacted
         entry.filtered += coalesced.filtered
 
-        let repeated = Set(coalesced.duplicates)
-        let kept = repeated.isEmpty ? rowEvents : rowEvents.filter { !repeated.contains($0) }
-        if layout.hasRaw { try transaction.appendRaw(definition, batch, kept + truncates) }
+        if layout.hasRaw { try transaction.appendRaw(definition, batch, rowEvents + truncates) }
         guard layout.hasCurrent else {
             entry.applied += coalesced.staged.rows.count { $0.counts } + truncates.count
             return
@@ -220,7 +208,7 @@ package struct BatchApplier {
         }
         var shared =
             batch.immediateKeys.contains(table)
-            ? nil : SharedKeys(batch, definition, kept, hasRaw: layout.hasRaw)
+            ? nil : SharedKeys(batch, definition, rowEvents, hasRaw: layout.hasRaw)
         try shared?.look(coalesced, marks, in: transaction)
         lower(&coalesced.staged, under: state)
         let written = try write(&coalesced.staged, floors, &entry, &state, transaction)

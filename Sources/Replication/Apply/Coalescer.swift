@@ -5,8 +5,6 @@
 package struct Coalescer {
     package struct Result {
         package var staged: StagedTable
-        /// Events that stand twice in the batch (all but the first delivery).
-        package var duplicates: [Int32] = []
         package var compacted = 0
         package var filtered = 0
         /// Events of each key with a delete behind a create of the same source transaction, in order of version.
@@ -27,7 +25,7 @@ package struct Coalescer {
     private var result: Result
 
     /// - Parameters:
-    ///   - events: indices of the table's row events (no truncates), duplicates of raw left out.
+    ///   - events: indices of the table's row events (no truncates), each once, and none that raw has.
     ///   - floors: versions of the table's truncates: the stored floor and the batch's own, ascending.
     package static func coalesce(
         _ batch: ChangeBatch, table: Int, events: [Int32], floors: [Version]
@@ -113,20 +111,12 @@ package struct Coalescer {
                 }
             }
             if last >= 0 {
-                let previous = events[Int(last)]
-                if previous.version == event.version && previous.id == event.id {
-                    result.duplicates.append(index)
-                    continue
-                }
-                account(compacted: previous)
+                account(compacted: events[Int(last)])
             }
             last = index
             step(event, index, &registers, &values)
         }
-        if isDoubtful {
-            var seen = Set<EventID>()
-            result.doubtful.append(indices.filter { seen.insert(events[Int($0)].id).inserted })
-        }
+        if isDoubtful { result.doubtful.append(indices) }
         let event = events[Int(last)]
         let filtered = !event.flags.isDisjoint(with: [.filtered, .undecided])
         if filtered { result.filtered += 1 }
