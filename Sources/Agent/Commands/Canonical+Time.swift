@@ -38,7 +38,10 @@ extension Canonical {
             let time_us = microseconds(time)
         else { return text }
         let days = Moment.days(year: isBC ? 1 - year : year, month: month, day: day)
-        return "\(days * 86_400_000_000 + time_us - Int64(offset_s) * 1_000_000)us"
+        // Postgres' last years are beyond what 64 bits hold since 1970.
+        let (date_us, isFar) = days.multipliedReportingOverflow(by: 86_400_000_000)
+        let (sum_us, isBeyond) = date_us.addingReportingOverflow(time_us - Int64(offset_s) * 1_000_000)
+        return isFar || isBeyond ? "\(days)d \(time_us - Int64(offset_s) * 1_000_000)us" : "\(sum_us)us"
     }
 
     private static func withoutEra(_ text: String) -> (String, isBC: Bool) {
