@@ -124,9 +124,13 @@ let package = Package(
         .target(
             name: "Simulation",
             dependencies: [
-                "Agent", "Debezium", "Postgres", "Replication", "ReplicationTestKit",
+                "Agent", "Debezium", "EventFile", "EventSchemas", "JSON", "Postgres", "Replication", "ReplicationTestKit",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
+        .executableTarget(
+            name: "fuzzer",
+            dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
         .executableTarget(
             name: "simulator",
             dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],

@@ -67,19 +67,18 @@ extension PipelineDecoder {
             file.fail("path", "which file to read isn't said", try: "path: events.jsonl")
             return nil
         }
-        let format = self.format(file)
         let registry = schemaRegistry(file)
-        checkFormat(format, file)
+        let format = self.format(file)
+        checkFormat(file, format, registry)
         return file.text("path").map { path in
-            var file = Pipeline.EventFile(path: context.resolve(path: path.text))
-            file.format = format
-            file.schemaRegistry = registry
-            return file
+            var settings = Pipeline.EventFile(path: context.resolve(path: path.text))
+            settings.format = format
+            settings.schemaRegistry = registry
+            return settings
         }
     }
 
-    private func format(_ section: Section) -> Pipeline.Format {
-        section.choice("format") ?? .auto
+    private func format(_ section: Section) -> Pipeline.Format { section.choice("format") ?? .auto
     }
 
     private func postgres(_ section: Section, pipeline: String) -> Pipeline.PostgresServer? {
@@ -122,7 +121,7 @@ extension PipelineDecoder {
         settings.start = start(kafka, group: group) ?? .earliest
         settings.format = format(kafka)
         settings.schemaRegistry = schemaRegistry(kafka)
-        checkFormat(settings.format, kafka)
+        checkFormat(kafka, settings.format, settings.schemaRegistry)
         settings.catalog = catalog(kafka)
         settings.properties = properties(kafka)
         return brokers == nil || topics == nil ? nil : settings
