@@ -252,7 +252,8 @@ import Testing
         let lines: [(Corpus.Line, String)] = [
             (text(#"{"before":null"#), "the JSON ends too early"), (text(""), "there is no JSON"),
             (bad([0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x31, 0x7D]), "the text is not UTF-8"),
-            (text("[1]"), "no JSON object"), (text("17"), "no JSON object"), (bad([0, 0, 0, 0, 1, 2, 4]), "wire format"),
+            (text("[1]"), "no JSON object"), (text("17"), "no JSON object"),
+            (bad([0, 0, 0, 0, 1, 2, 4]), "wire format"),
             (text(#"{"id":1,"v":2}"#), "a flattened event (ExtractNewRecordState) whose table can't be told"),
             (text(#"{"specversion":"1.0","id":"x","source":"/d","data":{}}"#), "a CloudEvent that isn't Debezium's"),
             (text(#"{"op":"c","source":{"connector":"postgresql"},"after":{}}"#), "source names no table"),

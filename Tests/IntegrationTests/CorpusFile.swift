@@ -154,7 +154,8 @@ extension CorpusFile {
     ) async throws -> PipelineRun {
         try await PipelineRun(
             name, engine,
-            source: "  file: { path: \(JSONText.quoted(path)), format: \(format)\(registry.map { ", \($0)" } ?? "") }\(sourceKeys)",
+            source:
+                "  file: { path: \(JSONText.quoted(path)), format: \(format)\(registry.map { ", \($0)" } ?? "") }\(sourceKeys)",
             rest: try Corpus.tablesYAML(self.name, overrides: overrides) + rest, folder: folder)
     }
 

@@ -78,7 +78,8 @@ extension PipelineDecoder {
         }
     }
 
-    private func format(_ section: Section) -> Pipeline.Format { section.choice("format") ?? .auto
+    private func format(_ section: Section) -> Pipeline.Format {
+        section.choice("format") ?? .auto
     }
 
     private func postgres(_ section: Section, pipeline: String) -> Pipeline.PostgresServer? {
