@@ -108,13 +108,9 @@ import Testing
         }
         let id = #"{"name":"id","type":"long"}"#
         put(1, "Key", id)
-        put(
-            2, "Value",
-            [id, #"{"name":"v","type":["null","string"]}"#]
-                .joined(separator: ",") + #","#
-                + ["__op", "__schema", "__table"]
-                .map { #"{"name":"\#($0)","type":"string"}"# }.joined(separator: ",")
-                + #",{"name":"__source_lsn","type":"long"}"#)
+        let beside = ["__op", "__schema", "__table"].map { #"{"name":"\#($0)","type":"string"}"# }
+        let fields = [id, #"{"name":"v","type":["null","string"]}"#] + beside
+        put(2, "Value", (fields + [#"{"name":"__source_lsn","type":"long"}"#]).joined(separator: ","))
         func text(_ text: String) -> [UInt8] { [UInt8(2 * text.utf8.count)] + Array(text.utf8) }
         let value: [UInt8] =
             [0, 0, 0, 0, 2, 14, 2] + text("Ann") + text("c") + text("s") + text("t") + [40]
