@@ -2,8 +2,9 @@ import EventSchemas
 import JSON
 import Replication
 
-/// Decodes Debezium's change events in JSON, with and without the schema part, and whatever `FramedReader` makes such JSON
-/// of: envelopes, flattened events (ExtractNewRecordState) and CloudEvents, also mixed in one topic.
+/// Decodes Debezium's change events in JSON, with and without the schema part: envelopes, flattened events
+/// (ExtractNewRecordState) and CloudEvents, also mixed in one topic. What is in Confluent's wire format becomes such JSON
+/// first (`FramedReader`).
 ///
 /// Pure and synchronous: what it makes of a record hangs on the record, on the configuration, and on what stood before
 /// the record in its partition, which `ChangeBatch.decoderState` carries across restarts. A record that can't

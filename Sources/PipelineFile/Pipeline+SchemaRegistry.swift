@@ -26,6 +26,14 @@ extension Pipeline {
 }
 
 extension Pipeline.Source {
+    package var format: Pipeline.Format {
+        switch input {
+        case .kafka(let kafka): kafka.format
+        case .file(let file): file.format
+        case .postgres: .auto
+        }
+    }
+
     package var schemaRegistry: Pipeline.SchemaRegistry? {
         switch input {
         case .kafka(let kafka): kafka.schemaRegistry

@@ -146,7 +146,7 @@ extension Pipeline {
         case group(String)
     }
 
-    /// `source.kafka.format`, `source.file.format`.
+    /// `source.kafka.format` and `source.file.format`.
     package enum Format: String, Sendable, CaseIterable {
         /// Found out from the records.
         case auto
@@ -171,10 +171,10 @@ extension Pipeline {
     package struct EventFile: Sendable, Equatable {
         /// `path`: one JSON object a line; `.gz` too. Required. Example: `events.jsonl`.
         package var path: String
-        /// `schema_registry`: for records in Confluent's wire format. Default none.
-        package var schemaRegistry: SchemaRegistry?
         /// `format`: of the records. Default `auto`.
         package var format = Format.auto
+        /// `schema_registry`: for records in Confluent's wire format. Default none.
+        package var schemaRegistry: SchemaRegistry?
 
         package init(path: String) {
             self.path = path

@@ -28,12 +28,12 @@ struct CorpusFile: Sendable, CustomTestStringConvertible {
     /// Tables without a key can't be replayed in another order, and neither their snapshot reads nor twins at one
     /// position can be told from a second delivery at other offsets (semantics 1).
     var keyless: Set<String> = []
-    /// Its records are in Confluent's wire format, their schemas in a file beside it.
-    var isFramed = false
     /// `source.kafka.format`, `source.file.format`.
     var format = "auto"
     /// The records show no position of the source, so that a second delivery is another version of the same row.
     var isOfArrival = false
+    /// Its records are in Confluent's wire format, their schemas in a file beside it.
+    var isFramed = false
     /// It is replayed in other orders too, not only as it came.
     var isReplayed = true
     /// Records that the test replays of it; nil: all.
@@ -68,7 +68,7 @@ extension CorpusFile {
         [
             CorpusFile(name: "basic", partitions: 3),
             CorpusFile(name: "basic_noschema", partitions: 3),
-            CorpusFile(name: "basic_avro", partitions: 3, isFramed: true),
+            CorpusFile(name: "basic_avro", partitions: 3, format: "avro", isFramed: true),
             CorpusFile(name: "pk_update", partitions: 3),
             CorpusFile(name: "pk_update_schema", partitions: 3),
             CorpusFile(
@@ -154,8 +154,8 @@ extension CorpusFile {
     ) async throws -> PipelineRun {
         try await PipelineRun(
             name, engine,
-            source:
-                "  file: { path: \(JSONText.quoted(path)), format: \(format)\(registry.map { ", \($0)" } ?? "") }\(sourceKeys)",
+            source: "  file: { path: \(JSONText.quoted(path)), format: \(format)\(registry.map { ", \($0)" } ?? "") }"
+                + sourceKeys,
             rest: try Corpus.tablesYAML(self.name, overrides: overrides) + rest, folder: folder)
     }
 
@@ -166,7 +166,7 @@ extension CorpusFile {
                   kafka:
                     brokers: \(brokers)
                     topics: ["*"]
-                    format: \(isFramed ? "avro" : format)
+                    format: \(format)
                     properties: { fetch.wait.max.ms: 10 }\(registry.map { "\n    \($0)" } ?? "")\(sourceKeys)
                 """, rest: try Corpus.tablesYAML(self.name, overrides: overrides), folder: TestFolder())
     }

@@ -38,7 +38,7 @@ extension Canonical {
             let time_us = microseconds(time)
         else { return text }
         let days = Moment.days(year: isBC ? 1 - year : year, month: month, day: day)
-        // Wider than 64 bits: some are years beyond what microseconds of 64 bits hold.
+        // Postgres' last years are beyond 64 bits of these.
         return "\(Int128(days) * 86_400_000_000 + Int128(time_us) - Int128(offset_s) * 1_000_000)us"
     }
 

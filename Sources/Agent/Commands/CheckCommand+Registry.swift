@@ -58,14 +58,8 @@ extension SchemaResolver {
     /// From where the pipeline file says; nil: it says nothing.
     init?(_ source: Pipeline.Source) {
         guard let settings = source.schemaRegistry else { return nil }
-        let format: Pipeline.Format =
-            switch source.input {
-            case .kafka(let kafka): kafka.format
-            case .file(let file): file.format
-            case .postgres: .auto
-            }
         let expected: SchemaFormat? =
-            switch format {
+            switch source.format {
             case .avro: .avro
             case .json_schema: .jsonSchema
             case .protobuf: .protobuf

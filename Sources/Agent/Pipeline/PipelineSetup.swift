@@ -130,7 +130,7 @@ package struct PipelineSetup: Sendable {
         configuration.placeholder = pipeline.source.debezium.unavailable_value_placeholder
         configuration.modes = EncodingModes(pipeline.source.debezium)
         configuration.schemas = schemas?.store
-        configuration.format = Self.format(pipeline.source.input)
+        configuration.format = Self.format(pipeline.source)
         configuration.added = AddedNames(pipeline.source.debezium)
         configuration.connector = Connector(rawValue: pipeline.source.debezium.connector.rawValue) ?? .unknown
         for table in pipeline.tables {
@@ -151,15 +151,9 @@ package struct PipelineSetup: Sendable {
         return configuration
     }
 
-    private static func format(_ input: Pipeline.Input) -> EventFormat? {
-        let format: Pipeline.Format =
-            switch input {
-            case .kafka(let kafka): kafka.format
-            case .file(let file): file.format
-            case .postgres: .auto
-            }
-        return switch format {
-        // Framed records become JSON of any form.
+    private static func format(_ source: Pipeline.Source) -> EventFormat? {
+        switch source.format {
+        // A wire format says nothing of the events' shape.
         case .auto, .avro, .json_schema, .protobuf: nil
         case .debezium: .envelope
         case .flattened: .flattened

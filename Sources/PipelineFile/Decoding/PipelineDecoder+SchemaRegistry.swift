@@ -73,9 +73,8 @@ extension PipelineDecoder {
     }
 
     /// Formats that need schemas.
-    func checkFormat(_ section: Section, _ format: Pipeline.Format, _ registry: Pipeline.SchemaRegistry?) {
-        guard format.needsRegistry, registry == nil, section.node("schema_registry") == nil else { return }
-        section.fail(
-            "format", "\(format.rawValue) needs a schema_registry to read its schemas from", try: Self.example)
+    func checkFormat(_ format: Pipeline.Format, _ section: Section) {
+        guard format.needsRegistry, section.node("schema_registry") == nil else { return }
+        section.fail("format", "\(format.rawValue) needs a schema_registry to read its schemas from", try: Self.example)
     }
 }

@@ -67,14 +67,14 @@ extension PipelineDecoder {
             file.fail("path", "which file to read isn't said", try: "path: events.jsonl")
             return nil
         }
-        let registry = schemaRegistry(file)
         let format = self.format(file)
-        checkFormat(file, format, registry)
+        let registry = schemaRegistry(file)
+        checkFormat(format, file)
         return file.text("path").map { path in
-            var settings = Pipeline.EventFile(path: context.resolve(path: path.text))
-            settings.format = format
-            settings.schemaRegistry = registry
-            return settings
+            var file = Pipeline.EventFile(path: context.resolve(path: path.text))
+            file.format = format
+            file.schemaRegistry = registry
+            return file
         }
     }
 
@@ -122,7 +122,7 @@ extension PipelineDecoder {
         settings.start = start(kafka, group: group) ?? .earliest
         settings.format = format(kafka)
         settings.schemaRegistry = schemaRegistry(kafka)
-        checkFormat(kafka, settings.format, settings.schemaRegistry)
+        checkFormat(settings.format, kafka)
         settings.catalog = catalog(kafka)
         settings.properties = properties(kafka)
         return brokers == nil || topics == nil ? nil : settings
