@@ -99,6 +99,33 @@ import Testing
         #expect(try reason(named, halfConfiguration)?.contains("header apicurio.value.globalId") == true)
     }
 
+    /// Rows without their envelope: their keys are framed, too.
+    @Test func flattenedRows() throws {
+        let store = SchemaStore()
+        func put(_ id: UInt32, _ name: String, _ fields: String) {
+            let text = "{\"type\":\"record\",\"name\":\"\(name)\",\"namespace\":\"p.s.t\",\"fields\":[\(fields)]}"
+            store.put(.schema(RegisteredSchema(id: id, format: .avro, text: text)), for: id)
+        }
+        let id = #"{"name":"id","type":"long"}"#
+        put(1, "Key", id)
+        let beside = ["__op", "__schema", "__table"].map { #"{"name":"\#($0)","type":"string"}"# }
+        let fields = [id, #"{"name":"v","type":["null","string"]}"#] + beside
+        put(2, "Value", (fields + [#"{"name":"__source_lsn","type":"long"}"#]).joined(separator: ","))
+        func text(_ text: String) -> [UInt8] { [UInt8(2 * text.utf8.count)] + Array(text.utf8) }
+        let value: [UInt8] =
+            [0, 0, 0, 0, 2, 14, 2] + text("Ann") + text("c") + text("s") + text("t") + [40]
+        var configuration = DecoderConfiguration { TableChoice(target: $0.table) }
+        configuration.schemas = store
+        let batch = try DebeziumDecoder(configuration: configuration).decode(
+            Corpus.batch([Corpus.Line(topic: "p.s.t", key: [0, 0, 0, 0, 1, 14], value: value)]))
+        #expect(batch.quarantined.isEmpty, "\(batch.reasons)")
+        let event = try #require(batch.flat.first)
+        #expect(event.table == TableID(schema: "s", table: "t"))
+        #expect(event.key == #"{"id":7}"#)
+        #expect(event.after == ["id": "7", "v": "\"Ann\""])
+        #expect(batch.tables[0].columns.map(\.type) == [.bigint, .text])
+    }
+
     /// Protobuf says `int64` of a bigint and of a timestamp alike: what a catalog says counts, then the guess.
     @Test func assumedTypes() throws {
         let store = SchemaStore()

@@ -63,14 +63,15 @@ extension Canonical {
         return (clock, text[mark] == "-" ? -seconds : seconds)
     }
 
-    static func microseconds(_ clock: String) -> Int64? {
+    /// Wide enough for the longest interval.
+    static func microseconds(_ clock: String) -> Int128? {
         let halves = clock.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         let parts = halves[0].split(separator: ":", omittingEmptySubsequences: false).map { Int64($0) }
         guard parts.count == 3, let hours = parts[0], let minutes = parts[1], let seconds = parts[2] else { return nil }
         var fraction = halves.count > 1 ? String(halves[1].prefix(6)) : ""
         while fraction.count < 6 { fraction += "0" }
         guard let fraction_us = Int64(fraction) else { return nil }
-        return ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction_us
+        return ((Int128(hours) * 60 + Int128(minutes)) * 60 + Int128(seconds)) * 1_000_000 + Int128(fraction_us)
     }
 }
 
@@ -78,7 +79,7 @@ extension Canonical {
 struct IntervalReading {
     private var months: Int64 = 0
     private var days: Int64 = 0
-    private var time_us: Int64 = 0
+    private var time_us: Int128 = 0
 
     init?(_ text: String) {
         var number: Int64?
