@@ -26,7 +26,7 @@ struct ColumnPlan {
                 case .real: .real
                 case .double: .double
                 case .numeric: .numeric
-                case .text, .other: .text
+                case .text, .other, .composite: .text
                 case .bytea: .bytea
                 case .uuid: .uuid
                 case .date: .date

@@ -56,7 +56,7 @@ extension ValueDecoder {
             let json = FieldText.appendJSON(field, detail.natural, from: arena, to: scratch)
             arena.truncate(to: mark)
             return .stretch(.json, arena.append(scratch.bytes(json)))
-        case .text, .other:
+        case .text, .other, .composite:
             let text = FieldText.appendPostgresText(field, detail.natural, from: arena, to: scratch)
             arena.truncate(to: mark)
             return .stretch(.text, arena.append(scratch.bytes(text)))

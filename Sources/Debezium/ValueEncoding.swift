@@ -70,6 +70,7 @@ extension ValueEncoding {
         case .json, .jsonb: self = .document
         case .array(let element): self = .array(.init(inferredFrom: element, modes: modes, connector: connector))
         case .other(let name): self = Self.other(name, modes: modes, connector: connector)
+        case .composite(let composite): self = Self.other(composite.name, modes: modes, connector: connector)
         }
     }
 
@@ -122,7 +123,11 @@ extension ValueEncoding {
     /// What a schema calls bytes (or, in the modes of text, a string) where the column is known to be of a type that
     /// Debezium doesn't know; else nil.
     func asTextBytes(for type: ColumnType, modes: EncodingModes) -> ValueEncoding? {
-        guard case .other(let name) = type, Self.isUnknownToDebezium(name) else { return nil }
+        switch type {
+        case .composite: break
+        case .other(let name) where Self.isUnknownToDebezium(name): break
+        default: return nil
+        }
         switch (self, modes.binary) {
         case (.binary(let bytes), _): return .textBytes(bytes)
         case (.string, .hex): return .textBytes(.hex)

@@ -1,3 +1,4 @@
+import Replication
 import Testing
 import ThrowawayPostgres
 
@@ -113,6 +114,44 @@ import ThrowawayPostgres
         #expect(try type("_mood").elementOID == type("mood").oid)
         #expect(try type("price").baseOID == type("money").oid && type("money").baseType == "numeric(12,2)")
         #expect(try type("tstzrange").elementOID == 1184)
+    }
+
+    /// Composites with their fields, behind domains, in arrays and in each other.
+    @Test func compositesHaveTheirFields() async throws {
+        let cluster = try await SharedCluster.cluster
+        try await cluster.psql("CREATE DATABASE composites")
+        let doubling = (2...14).map { "CREATE TYPE t\($0) AS (a t\($0 - 1), b t\($0 - 1));" }.joined(separator: "\n")
+        try await cluster.psql(
+            #"""
+            CREATE DOMAIN cents AS numeric(12,2);
+            CREATE TYPE "in{ner" AS ("a "", b" text, gone int, price cents, grid int[][], prices cents[]);
+            ALTER TYPE "in{ner" DROP ATTRIBUTE gone;
+            CREATE DOMAIN behind AS "in{ner";
+            CREATE TYPE outside AS (one behind, many "in{ner"[], at timestamp(3));
+            CREATE TYPE row_without AS ();
+            CREATE TYPE row_of_case AS (a int, "A" int);
+            CREATE TYPE t1 AS (a int, b row_without, c row_of_case);
+            \#(doubling)
+            CREATE TABLE other (x int, gone int, y text); ALTER TABLE other DROP COLUMN gone;
+            CREATE TABLE all_of (i "in{ner", o outside, os outside[], d behind, t other, w row_without, r row_of_case[],
+                t1 t1, t14 t14);
+            """#, database: "composites")
+        let catalog = try await withSession(cluster.url(database: "composites")) {
+            try Catalog.read(.named([.init(schema: "public", name: "all_of")]), from: $0)
+        }
+        let told = try #require(catalog.table("public", "all_of")).columns.map(\.replicatedType)
+        let inner =
+            #"public."in{ner"{"a "", b" text,"price" numeric(12,2),"grid" integer[][],"prices" numeric(12,2)[]}"#
+        let outside = #"public.outside{"one" \#(inner),"many" \#(inner)[],"at" timestamp(3)}"#
+        #expect(
+            Array(told.prefix(8)) == [
+                inner, outside, outside + "[]", inner, #"public.other{"x" integer,"y" text}"#, "public.row_without",
+                "public.row_of_case[]", #"public.t1{"a" integer,"b" public.row_without,"c" public.row_of_case}"#,
+            ])
+        #expect(told.allSatisfy { ColumnType(stored: $0).stored == $0 })
+        // Each level has twice the fields: what is too much stays text.
+        #expect(told[8].hasPrefix("public.t14{") && told[8].utf8.count < 200_000)
+        #expect(told[8].contains(#""a" public.t"#))
     }
 
     @Test func partitionsAndIdentities() async throws {

@@ -19,6 +19,7 @@ enum Canonical {
             return "["
                 + elements.map { text(expected: $0, type: $0.isArray ? type : element) ?? "null" }
                 .joined(separator: ",") + "]"
+        case (.object, .composite(let composite)): return row(value, composite)
         case (_, .unknown): return json(value)
         case (.bool(let flag), .boolean): return flag ? "true" : "false"
         case (.bool(let flag), _): return text(actual: flag ? "true" : "false", type: type)
@@ -49,6 +50,7 @@ enum Canonical {
         case .interval: return IntervalReading(text)?.text ?? text
         case .json, .jsonb: return (try? JSONValue(parsing: text)).map(json) ?? text
         case .array(let element): return array(text, element)
+        case .composite(let composite): return row(text, composite)
         case .unknown: return (try? JSONValue(parsing: text)).map(json) ?? json(.string(text))
         case .other("point"), .other("line"), .other("lseg"), .other("box"), .other("path"), .other("polygon"),
             .other("circle"):

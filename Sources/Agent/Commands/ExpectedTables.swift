@@ -67,6 +67,8 @@ package struct ExpectedTables: Sendable {
         let columns = definition.columns.map { column -> String in
             let name = quoted(column.name)
             switch (engine, column.type) {
+            case ("duckdb", let type) where type.composite != nil:
+                return "\(NestedQuery.json(name, type)) AS \(name)"
             case ("duckdb", .bytea): return "'\\x' || lower(hex(\(name))) AS \(name)"
             case ("duckdb", .array(.bytea)):
                 return
@@ -78,7 +80,7 @@ package struct ExpectedTables: Sendable {
             // A cast to text cuts char(n)'s padding, which row_to_json keeps.
             case ("postgres", .other(let type)) where type.hasPrefix("char"):
                 return "to_jsonb(\(name)) #>> '{}' AS \(name)"
-            case ("postgres", .array): return "to_json(\(name))::text AS \(name)"
+            case ("postgres", .array), ("postgres", .composite): return "to_json(\(name))::text AS \(name)"
             case ("postgres", _): return "\(name)::text AS \(name)"
             default: return "CAST(\(name) AS VARCHAR) AS \(name)"
             }

@@ -33,7 +33,7 @@ struct TableDigest {
         // Their far ends are written in other words.
         case .date, .time, .timestamp, .timestamptz: true
         case .other(let name): !name.lowercased().hasSuffix("hstore")
-        case .real, .double, .interval, .array, .unknown: false
+        case .real, .double, .interval, .array, .composite, .unknown: false
         }
     }
 

@@ -46,6 +46,11 @@ struct CatalogReader {
         return columns
     }
 
+    /// A type's name as the catalog would have it.
+    func written(_ type: String) throws -> String? {
+        try session.string("SELECT typeof(CAST(NULL AS \(type)))", purpose: "reading a type's name")
+    }
+
     /// Whether nothing stands in a schema.
     func isEmpty(_ schema: String) throws -> Bool {
         try session.int64(

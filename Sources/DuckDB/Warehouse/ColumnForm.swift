@@ -1,12 +1,13 @@
 import Replication
 
-/// How a source column stands in DuckDB: its type, and the form in which its values are staged.
-struct ColumnForm: Sendable {
+/// How a source column stands in DuckDB: its type, and the form in which its values are staged. A class, so that values
+/// inside of values cost no copies of it.
+final class ColumnForm: Sendable {
     enum Kind: Sendable {
         case bool, int16, int32, int64, float, double, decimal, text, blob, uuid
         case date, time, timestamp, timestamptz
         /// Staged as text and converted by the engine.
-        case json, list, map, interval
+        case json, list, structure, map, interval
     }
 
     let name: String
@@ -15,10 +16,15 @@ struct ColumnForm: Sendable {
     /// Of a DECIMAL.
     let precision: Int
     let scale: Int
-    /// As DuckDB writes it.
+    /// A LIST's element, or a STRUCT's fields.
+    let children: [ColumnForm]
     let sqlType: String
+    /// `sqlType` with texts for JSON in it: a text goes into nested JSON only through a text.
+    private let textType: String
+    /// Of a STRUCT's field.
+    let nameBytes: [UInt8]
 
-    init(_ column: Column) {
+    convenience init(_ column: Column) {
         self.init(name: column.name, type: column.type)
     }
 
@@ -27,6 +33,8 @@ struct ColumnForm: Sendable {
         self.type = type
         var precision = 0
         var scale = 0
+        var children: [ColumnForm] = []
+        var textType: String?
         switch type {
         case .boolean: (kind, sqlType) = (.bool, "BOOLEAN")
         case .smallint: (kind, sqlType) = (.int16, "SMALLINT")
@@ -49,23 +57,31 @@ struct ColumnForm: Sendable {
         case .interval: (kind, sqlType) = (.interval, "INTERVAL")
         case .json, .jsonb, .unknown: (kind, sqlType) = (.json, "JSON")
         case .array(let element):
-            (kind, sqlType) = (.list, ColumnForm(name: name, type: element).sqlType + "[]")
+            children = [ColumnForm(name: name, type: element)]
+            (kind, sqlType) = (.list, children[0].sqlType + "[]")
+            textType = children[0].textType + "[]"
+        case .composite(let composite):
+            children = composite.fields.map { ColumnForm(name: $0.name, type: $0.type) }
+            (kind, sqlType) = (.structure, Self.structure(children, \.sqlType))
+            textType = Self.structure(children, \.textType)
         case .other(let other) where Self.isHstore(other):
             (kind, sqlType) = (.map, "MAP(VARCHAR, VARCHAR)")
         case .text, .timetz, .other: (kind, sqlType) = (.text, "VARCHAR")
         }
         self.precision = precision
         self.scale = scale
+        self.children = children
+        self.textType = textType ?? (kind == .json ? "VARCHAR" : sqlType)
+        nameBytes = Array(name.utf8)
+    }
+
+    private static func structure(_ fields: [ColumnForm], _ type: (ColumnForm) -> String) -> String {
+        "STRUCT(\(fields.map { "\(SQLName.quoted($0.name)) \(type($0))" }.joined(separator: ", ")))"
     }
 
     private static func isHstore(_ name: String) -> Bool {
         let name = name.lowercased()
         return name == "hstore" || name.hasSuffix(".hstore")
-    }
-
-    /// The element of a LIST.
-    var element: ColumnForm? {
-        if case .array(let element) = type { ColumnForm(name: name, type: element) } else { nil }
     }
 
     /// The staging table's column.
@@ -84,7 +100,7 @@ struct ColumnForm: Sendable {
         case .time: .time
         case .timestamp: .timestamp
         case .timestamptz: .timestamptz
-        case .text, .json, .list, .map, .interval: .varchar
+        case .text, .json, .list, .structure, .map, .interval: .varchar
         }
     }
 
@@ -92,21 +108,15 @@ struct ColumnForm: Sendable {
     func converted(_ expression: String) -> String {
         switch kind {
         case .json, .map, .interval: "CAST(\(expression) AS \(sqlType))"
-        case .list:
-            // A text goes into a list of JSON only through one of texts.
-            type.leaf.isJSON
-                ? "CAST(CAST(\(expression) AS \(textList)) AS \(sqlType))" : "CAST(\(expression) AS \(sqlType))"
+        case .list, .structure:
+            textType == sqlType
+                ? "CAST(\(expression) AS \(sqlType))" : "CAST(CAST(\(expression) AS \(textType)) AS \(sqlType))"
         default: expression
         }
     }
 
-    /// A list of texts of as many dimensions.
-    private var textList: String {
-        if let element { (element.element == nil ? "VARCHAR" : element.textList) + "[]" } else { "VARCHAR" }
-    }
-
     /// How deep lists are in each other.
-    private var depth: Int { element.map { $0.depth + 1 } ?? 0 }
+    private var depth: Int { (children.map(\.depth).max() ?? 0) + (kind == .list ? 1 : 0) }
 
     // MARK: Out of raw's JSON
 
@@ -123,7 +133,7 @@ struct ColumnForm: Sendable {
         switch type {
         case .numeric(let precision?, _): precision > 15
         case .numeric, .json, .jsonb, .unknown: true
-        case .array(let element): ColumnForm(name: name, type: element).needsExactNumbers
+        case .array, .composite: children.contains(where: \.needsExactNumbers)
         default: false
         }
     }
@@ -135,17 +145,29 @@ struct ColumnForm: Sendable {
             let text = marked ? ExactNumbers.unmarkedJSON("CAST(\(json) AS VARCHAR)") : "CAST(\(json) AS VARCHAR)"
             return "CAST(CASE WHEN json_type(\(json)) <> 'NULL' THEN \(text) END AS JSON)"
         case .list:
-            guard let element else { return "NULL" }
-            if element.kind == .json || element.kind == .list {
+            let element = children[0]
+            if element.kind == .json || element.kind == .list || element.kind == .structure {
                 let item = "item\(depth)"
                 return "[\(element.typed(json: item, marked: marked)) FOR \(item) IN CAST(\(json) AS JSON[])]"
             }
             let item = marked && isNumber ? ExactNumbers.unmarkedText("item") : "item"
             return "[\(element.typed(text: item)) FOR item IN CAST(\(json) AS VARCHAR[])]"
+        case .structure:
+            let fields = children.map { field in
+                let member = "json_extract(\(json), \(SQLName.literal(Self.pointer(to: field.name))))"
+                return "\(SQLName.literal(field.name)): \(field.typed(json: member, marked: marked))"
+            }
+            let row = "{\(fields.joined(separator: ", "))}"
+            return "CASE WHEN json_type(\(json)) = 'OBJECT' THEN CAST(\(row) AS \(sqlType)) END"
         default:
             let text = "(\(json) ->> '$')"
             return typed(text: marked && isNumber ? ExactNumbers.unmarkedText(text) : text)
         }
+    }
+
+    /// A JSON pointer to a member.
+    static func pointer(to name: String) -> String {
+        "/" + name.replacing("~", with: "~0").replacing("/", with: "~1")
     }
 
     /// `text`, the content of a `to_jsonb` string or number, as a value of the column.
@@ -163,15 +185,10 @@ struct ColumnForm: Sendable {
             """
         case .map:
             "CAST('{' || \(ExactNumbers.outsideStrings(text) { "replace(\($0), '=>', '=')" }) || '}' AS \(sqlType))"
-        case .list, .json, .bool, .int16, .int32, .int64, .float, .double, .decimal, .uuid, .time:
+        case .list, .structure, .json, .bool, .int16, .int32, .int64, .float, .double, .decimal, .uuid, .time:
             "CAST(\(text) AS \(sqlType))"
         }
     }
-}
-
-extension ColumnType {
-    /// What is JSON in the engine, too.
-    fileprivate var isJSON: Bool { self == .json || self == .jsonb || self == .unknown }
 }
 
 /// SQL that keeps the digits of JSON's numbers: the engine's JSON functions read them as doubles, so before them

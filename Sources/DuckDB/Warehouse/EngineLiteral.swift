@@ -1,93 +1,6 @@
 import JSON
 import Replication
 
-/// The engine's text of a LIST, of LISTs too, from a JSON array: `["a","b\"c",NULL,1.50]`. Elements stay text, which the engine
-/// casts each to the element's type; so no number passes through a double.
-enum ListLiteral {
-    /// Nested: of more or fewer dimensions.
-    enum Outcome { case done, nested, invalid }
-
-    /// - Parameter json: well-formed, in the `to_jsonb` form of the array.
-    static func append(_ json: UnsafeRawBufferPointer, element: ColumnForm, to sink: ByteArena) -> Outcome {
-        var scanner = JSONScanner(json)
-        guard scanner.take(0x5B) else { return .invalid }
-        sink.append(byte: 0x5B)
-        if !scanner.take(0x5D) {
-            while true {
-                let first = scanner.next()
-                if element.kind == .list ? first != 0x5B : first == 0x5B && element.kind != .json { return .nested }
-                guard let value = scanner.value() else { return .invalid }
-                if let inner = element.element {
-                    let outcome = append(value, element: inner, to: sink)
-                    guard outcome == .done else { return outcome }
-                } else {
-                    guard append(value, first, element.kind, to: sink) else { return .invalid }
-                }
-                if scanner.take(0x5D) { break }
-                guard scanner.take(0x2C) else { return .invalid }
-                sink.append(byte: 0x2C)
-            }
-        }
-        sink.append(byte: 0x5D)
-        return scanner.next() == 0 ? .done : .invalid
-    }
-
-    private static func append(
-        _ value: UnsafeRawBufferPointer, _ first: UInt8, _ element: ColumnForm.Kind, to sink: ByteArena
-    ) -> Bool {
-        if first == 0x6E {
-            // The only bare word that is NULL: text is always quoted.
-            for byte in "NULL".utf8 { sink.append(byte: byte) }
-        } else if element == .json {
-            quote(value, to: sink)
-        } else if first == 0x22 {
-            let content = UnsafeRawBufferPointer(rebasing: value[1..<value.count - 1])
-            guard let plain = JSONScanner.unescaped(content) else { return false }
-            plain.withUnsafeBytes { text($0, element, to: sink) }
-        } else if first == 0x7B {
-            quote(value, to: sink)
-        } else {
-            _ = sink.append(value)
-        }
-        return true
-    }
-
-    private static func text(_ bytes: UnsafeRawBufferPointer, _ element: ColumnForm.Kind, to sink: ByteArena) {
-        switch element {
-        case .blob where bytes.count >= 2 && bytes[0] == 0x5C:
-            // `\xdead` is `\xDE\xAD` here; either case does.
-            let out = ByteArena(capacity: 64)
-            for i in stride(from: 2, to: bytes.count - 1, by: 2) {
-                out.append(byte: 0x5C)
-                out.append(byte: 0x78)
-                out.append(byte: bytes[i])
-                out.append(byte: bytes[i + 1])
-            }
-            quote(out.bytes(ByteRange(offset: 0, length: out.count)), to: sink)
-        case .map:
-            let out = ByteArena(capacity: 64)
-            // One that isn't an hstore's text is left to the engine to refuse.
-            let isMap = MapLiteral.append(bytes, to: out)
-            quote(isMap ? out.bytes(ByteRange(offset: 0, length: out.count)) : bytes, to: sink)
-        case .interval:
-            bytes.filter { $0 != 0x2B }.withUnsafeBytes { quote($0, to: sink) }
-        case .date, .timestamp, .timestamptz:
-            Array(EraText.engine(String(decoding: bytes, as: UTF8.self)).utf8).withUnsafeBytes { quote($0, to: sink) }
-        default: quote(bytes, to: sink)
-        }
-    }
-
-    /// In double quotes, which a backslash escapes, as it does itself.
-    static func quote(_ bytes: UnsafeRawBufferPointer, to sink: ByteArena) {
-        sink.append(byte: 0x22)
-        for byte in bytes {
-            if byte == 0x22 || byte == 0x5C { sink.append(byte: 0x5C) }
-            sink.append(byte: byte)
-        }
-        sink.append(byte: 0x22)
-    }
-}
-
 /// Where the era stands in a date: Postgres has it at the end, the engine behind the day.
 enum EraText {
     /// `0044-03-15T10:00:00 BC` to `0044-03-15 (BC) 10:00:00`.
@@ -157,12 +70,12 @@ enum MapLiteral {
         sink.append(byte: 0x7B)
         for (index, member) in members.enumerated() {
             if index > 0 { sink.append(byte: 0x2C) }
-            Array(member.key.utf8).withUnsafeBytes { ListLiteral.quote($0, to: sink) }
+            Array(member.key.utf8).withUnsafeBytes { NestedLiteral.quote($0, to: sink) }
             sink.append(byte: 0x3D)
             switch member.value {
             case .null: _ = sink.append("NULL")
-            case .string(let text): Array(text.utf8).withUnsafeBytes { ListLiteral.quote($0, to: sink) }
-            default: Array(member.value.serialized.utf8).withUnsafeBytes { ListLiteral.quote($0, to: sink) }
+            case .string(let text): Array(text.utf8).withUnsafeBytes { NestedLiteral.quote($0, to: sink) }
+            default: Array(member.value.serialized.utf8).withUnsafeBytes { NestedLiteral.quote($0, to: sink) }
             }
         }
         sink.append(byte: 0x7D)

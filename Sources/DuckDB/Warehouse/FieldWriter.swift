@@ -78,7 +78,7 @@ final class FieldWriter {
                 try text($0, column, to: appender)
             }
         case .json: try json(field, column, arena, to: appender)
-        case .list: try list(field, column, arena, to: appender)
+        case .list, .structure: try nested(field, column, arena, to: appender)
         case .map:
             guard isText || field.kind == .json else { throw unfit(field, column) }
             scratch.removeAll()
@@ -220,19 +220,15 @@ final class FieldWriter {
         try text(scratch.bytes(range), column, to: appender)
     }
 
-    private func list(_ field: Field, _ column: Int, _ arena: ByteArena, to appender: Appender) throws {
-        guard field.kind == .json || field.kind == .text, let element = forms[column].element else {
-            throw unfit(field, column)
-        }
+    private func nested(_ field: Field, _ column: Int, _ arena: ByteArena, to appender: Appender) throws {
+        guard field.kind == .json || field.kind == .text else { throw unfit(field, column) }
         scratch.removeAll()
         let json = ByteArena(capacity: 64)
         let range = FieldText.appendJSON(field, forms[column].type, from: arena, to: json)
-        switch ListLiteral.append(json.bytes(range), element: element, to: scratch) {
-        case .done: try text(scratch.bytes(ByteRange(offset: 0, length: scratch.count)), column, to: appender)
-        case .nested:
-            throw misfit(column, "an array of other dimensions than the column was declared with")
-        case .invalid: throw misfit(column, "not an array")
+        if let trouble = NestedLiteral.append(json.bytes(range), as: forms[column], to: scratch) {
+            throw misfit(column, trouble)
         }
+        try text(scratch.bytes(ByteRange(offset: 0, length: scratch.count)), column, to: appender)
     }
 
     // MARK: Small texts

@@ -25,7 +25,7 @@ extension TableSQL {
         let after = marked ? "CAST(\(ExactNumbers.marked("CAST(after AS VARCHAR)")) AS JSON)" : "CAST(after AS JSON)"
         let order = "ORDER BY e, c, s"
         let known = forms.enumerated().map { index, form in
-            let path = SQLName.literal(Self.pointer(form.name))
+            let path = SQLName.literal(ColumnForm.pointer(to: form.name))
             return """
                 last_value(json_extract(after, \(path)) IGNORE NULLS) OVER \
                 (PARTITION BY k, life \(order) ROWS UNBOUNDED PRECEDING) AS v\(index)
@@ -52,10 +52,5 @@ extension TableSQL {
             CASE WHEN NOT is_last THEN coalesce(until, t) END AS valid_to, is_last AS is_current \
             FROM states WHERE op NOT IN ('d', 't')
             """
-    }
-
-    /// A JSON pointer to a member.
-    private static func pointer(_ name: String) -> String {
-        "/" + name.replacing("~", with: "~0").replacing("/", with: "~1")
     }
 }

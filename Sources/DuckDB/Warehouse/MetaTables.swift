@@ -115,7 +115,7 @@ enum MetaJSON {
         JSONValue.array(
             columns.map { column in
                 .object([
-                    ("name", .string(column.name)), ("type", .string(column.type.sql)), ("key", .bool(column.isKey)),
+                    ("name", .string(column.name)), ("type", .string(column.type.stored)), ("key", .bool(column.isKey)),
                     ("nullable", .bool(column.nullable)),
                 ])
             }

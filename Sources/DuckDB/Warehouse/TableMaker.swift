@@ -44,7 +44,13 @@ struct TableMaker {
         }
         if layout.hasCurrent {
             let isOurs = made?.layout.hasCurrent == true && known?.layout.current == layout.current
-            try table(layout.current, sql.createCurrent, sql.currentColumns, isOurs: isOurs, definition)
+            // Composites that have more fields now.
+            let widened = Set(
+                definition.columns.filter { column in
+                    made?.definition.columns.contains { $0.name == column.name && $0.type != column.type } ?? false
+                }.map { SQLName.folded($0.name) })
+            try table(
+                layout.current, sql.createCurrent, sql.currentColumns, isOurs: isOurs, widened: widened, definition)
             try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
         }
         if layout.hasRaw {
@@ -74,7 +80,7 @@ struct TableMaker {
 
     private func table(
         _ schema: String, _ create: String, _ columns: [(name: String, type: String)], isOurs: Bool,
-        _ definition: TableDefinition
+        widened: Set<String> = [], _ definition: TableDefinition
     ) throws {
         let catalog = CatalogReader(session: session)
         guard let kind = try catalog.kind(schema, definition.target) else { return try run(create, definition) }
@@ -100,16 +106,24 @@ struct TableMaker {
                     """, definition)
                 continue
             }
-            guard there.sqlType == column.type else {
-                throw ReplicationError(
-                    .configuration,
+            // The engine has its own mind about the quotes in a STRUCT.
+            if try there.sqlType == column.type || there.sqlType == catalog.written(column.type) { continue }
+            if isOurs, widened.contains(SQLName.folded(column.name)) {
+                try run(
                     """
-                    \(schema).\(definition.target): column \(column.name) is \(there.sqlType) there and would be \
-                    \(column.type)
-                    """,
-                    remedy: "change the column's type, or set existing: replace for \(definition.source)",
-                    table: definition.source)
+                    ALTER TABLE \(SQLName.quoted(schema, definition.target)) \
+                    ALTER COLUMN \(SQLName.quoted(column.name)) SET DATA TYPE \(column.type)
+                    """, definition)
+                continue
             }
+            throw ReplicationError(
+                .configuration,
+                """
+                \(schema).\(definition.target): column \(column.name) is \(there.sqlType) there and would be \
+                \(column.type)
+                """,
+                remedy: "change the column's type, or set existing: replace for \(definition.source)",
+                table: definition.source)
         }
     }
 
@@ -224,7 +238,8 @@ struct TableMaker {
         }
         for column in definition.columns {
             guard let old = known.columns.first(where: { $0.name == column.name }) else { continue }
-            guard ColumnForm(old).sqlType == ColumnForm(column).sqlType else {
+            let isWider = old.type.widened(by: column.type) == column.type
+            guard isWider || ColumnForm(old).sqlType == ColumnForm(column).sqlType else {
                 throw ReplicationError(
                     .configuration,
                     """

@@ -114,17 +114,17 @@ extension Catalog {
             CASE WHEN t.typtype = 'b' AND t.typcategory = 'A' THEN t.typelem ELSE r.rngsubtype END AS element_oid,
             t.typbasetype, pg_catalog.format_type(t.typbasetype, t.typtypmod) AS base_type, t.typtypmod,
             member.name, member.type_oid, member.typmod,
-            pg_catalog.format_type(member.type_oid, member.typmod) AS member_type
+            pg_catalog.format_type(member.type_oid, member.typmod) AS member_type, member.dimensions
         FROM used
         JOIN pg_catalog.pg_type t ON t.oid = used.oid
         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
         LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
         LEFT JOIN LATERAL (
             SELECT e.enumsortorder::float8 AS place, e.enumlabel::text AS name,
-                NULL::oid AS type_oid, NULL::int4 AS typmod
+                NULL::oid AS type_oid, NULL::int4 AS typmod, NULL::int4 AS dimensions
             FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid
             UNION ALL
-            SELECT a.attnum, a.attname::text, a.atttypid, a.atttypmod FROM pg_catalog.pg_attribute a
+            SELECT a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attndims FROM pg_catalog.pg_attribute a
             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
         ) AS member ON true
         ORDER BY t.oid, member.place
@@ -152,7 +152,10 @@ extension Catalog {
                 )
             if let name = rows.string(row, 9) {
                 if let memberOID = oid(10) {
-                    type.fields.append(.init(name: name, type: text(12), typeOID: memberOID, typmod: typmod(11)))
+                    type.fields.append(
+                        .init(
+                            name: name, type: text(12), typeOID: memberOID, typmod: typmod(11),
+                            dimensions: Int(rows.integer(row, 13) ?? 0)))
                 } else {
                     type.labels.append(name)
                 }
@@ -218,20 +221,8 @@ extension Catalog {
             elementType: elementOID.flatMap { types[$0]?.type }, elementTypeOID: elementOID,
             isNotNull: rows.bool(row, 15), hasDefault: rows.bool(row, 16), isIdentity: rows.bool(row, 17),
             isGenerated: rows.bool(row, 18), dimensions: Int(rows.integer(row, 21) ?? 0),
-            replicatedType: replicatedType(base.type, base.oid, dimensions: Int(rows.integer(row, 21) ?? 0), types)
+            replicatedType: ReplicatedTypes(types: types).name(
+                base.type, base.oid, dimensions: Int(rows.integer(row, 21) ?? 0))
         )
-    }
-
-    /// The type behind all domains, also those of an array's elements, with as many `[]` as were declared.
-    private static func replicatedType(
-        _ type: String, _ oid: UInt32, dimensions: Int, _ types: [UInt32: CatalogType]
-    ) -> String {
-        guard types[oid]?.kind == .array else { return type }
-        var name = type.hasSuffix("[]") ? String(type.dropLast(2)) : type
-        var element = types[oid]?.elementOID
-        while let domain = element.flatMap({ types[$0] }), let next = domain.baseOID, let nextType = domain.baseType {
-            (name, element) = (nextType, next)
-        }
-        return name + String(repeating: "[]", count: max(dimensions, 1))
     }
 }

@@ -99,7 +99,8 @@ package struct CatalogColumn: Sendable, Equatable {
     package var isGenerated: Bool
     /// As declared for an array, which Postgres holds no value to; 0 where nobody said.
     package var dimensions: Int
-    /// What a warehouse is told: behind all domains, elements' too, `integer[][]` where two dimensions are declared.
+    /// What a warehouse is told: behind all domains, elements' too, `integer[][]` where two dimensions are declared, and
+    /// composites with their fields, as `ColumnType.stored` writes them.
     package var replicatedType: String
 }
 
@@ -123,6 +124,8 @@ package struct CatalogType: Sendable, Equatable {
         package var type: String
         package var typeOID: UInt32
         package var typmod: Int32
+        /// As declared for an array.
+        package var dimensions: Int
     }
 
     package var oid: UInt32

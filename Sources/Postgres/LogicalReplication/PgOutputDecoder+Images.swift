@@ -93,8 +93,11 @@ extension PgOutputDecoder {
         switch relation.uses[place] {
         case .keep, .skip: return .stretch(.text, batch.arena.append(text))
         case .hash: return .stretch(.text, configuration.hash(text, batch.arena))
-        case .check:
-            let field = Field.stretch(.text, batch.arena.append(text))
+        case .check, .byName:
+            var field = Field.stretch(.text, batch.arena.append(text))
+            if let type = relation.namedTypes[place] {
+                field = .stretch(.json, FieldText.appendJSON(field, type, from: batch.arena, to: batch.arena))
+            }
             let column = relation.table.definition.columns[Int(relation.columns[place])]
             if let reason = FieldMisfit.reason(field, column.type, in: batch.arena) {
                 throw Misfit(relation.table, "column \"\(column.name)\" (\(column.type.sql)) \(reason)")

@@ -222,10 +222,14 @@ package final class PgOutputDecoder: RecordDecoder {
                 continue
             }
             relation.columns.append(Int32(index))
+            if let before = table.widen(index, to: column.type) { settle(index, of: table, as: before) }
             if choice.hashed.contains(column.name) {
                 relation.uses.append(.hash)
             } else {
-                relation.uses.append(table.definition.columns[index].type == column.type ? .keep : .check)
+                let type = table.definition.columns[index].type
+                let isByName = type.composite != nil && column.type.composite != nil && type != column.type
+                if isByName { relation.namedTypes[relation.uses.count] = column.type }
+                relation.uses.append(isByName ? .byName : type == column.type ? .keep : .check)
             }
         }
         table.hasImmediateKey = !isFull && choice.key == nil
@@ -249,6 +253,22 @@ package final class PgOutputDecoder: RecordDecoder {
                 "the replica identity doesn't cover the key (\(names.joined(separator: ", "))): the row can't be told"
         }
         return relation
+    }
+
+    /// A composite column has more fields from here on: what the batch has of it, and what other relations of the table
+    /// bring, are texts of the fields that it had until now.
+    private func settle(_ column: Int, of table: ReplicatedTable, as type: ColumnType) {
+        for oid in relations.keys where relations[oid]?.table === table { relations[oid]?.name(type, of: column) }
+        if copying?.table === table { copying?.name(type, of: column) }
+        guard table.batch == batchNumber else { return }
+        for event in batch.events where Int(event.table) == table.index && column < Int(event.width) {
+            for image in [event.before, event.after] where image >= 0 {
+                let field = batch.fields[Int(image) + column]
+                guard field.kind == .text else { continue }
+                let range = FieldText.appendJSON(field, type, from: batch.arena, to: batch.arena)
+                batch.fields[Int(image) + column] = .stretch(.json, range)
+            }
+        }
     }
 
     // MARK: Rows

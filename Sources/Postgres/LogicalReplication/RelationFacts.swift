@@ -13,7 +13,8 @@ package struct RelationFacts: Sendable, Equatable {
     /// Columns whose old values deletes and updates carry; empty with REPLICA IDENTITY NOTHING.
     package var identity: [String]
     package var isFull: Bool
-    /// What is published of it, in the order of copied rows. Domains are named by their base types.
+    /// What is published of it, in the order of copied rows, types as `ColumnType.stored` writes them. Domains are
+    /// named by their base types.
     package var columns: [(name: String, type: String)]
     /// Of a table without a key: the snapshot that its copy was read from. What committed before is in the copy.
     package var copiedAt: Int64?

@@ -63,6 +63,17 @@ final class ReplicatedTable {
         return definition.columns.count - 1
     }
 
+    /// Gives a composite the fields that its type has got since. Returns the type that it had until now; nil where
+    /// there is nothing new.
+    func widen(_ index: Int, to type: ColumnType) -> ColumnType? {
+        let before = definition.columns[index].type
+        let after = before.widened(by: type)
+        guard after != before else { return nil }
+        definition.columns[index].type = after
+        if isKeyKnown { makeTemplates() }
+        return before
+    }
+
     private func wanted(_ name: String, _ type: ColumnType, _ choice: TableChoice) -> ColumnType {
         choice.hashed.contains(name) ? .text : choice.types[name] ?? type
     }
@@ -83,6 +94,7 @@ final class ReplicatedTable {
         definition.key = key
         for index in key {
             definition.columns[index].isKey = true
+            definition.columns[index].type = definition.columns[index].type.withoutComposites
             definition.columns[index].nullable = false
         }
         isKeyKnown = true
@@ -114,12 +126,16 @@ struct Relation {
         case hash
         /// The warehouse's column has another type: the value is looked at before it is stored.
         case check
+        /// The warehouse's composite has other fields than the source's: they are told apart by their names.
+        case byName
     }
 
     var table: ReplicatedTable
     /// By place in the relation: index in the table's columns, -1 where it is left out.
     var columns: ContiguousArray<Int32>
     var uses: ContiguousArray<Use>
+    /// By place: the source's types, where their fields are told by name.
+    var namedTypes: [Int: ColumnType] = [:]
     /// By place: whether old tuples that aren't whole hold it.
     var isIdentity: ContiguousArray<Bool>
     var isFull: Bool
@@ -128,4 +144,12 @@ struct Relation {
     /// Why updates and deletes can't: their old rows don't tell the key.
     var identityProblem: String?
     var copiedAt: Int64?
+
+    /// From here on the column's composites are told by the names that `type` gives to their fields.
+    mutating func name(_ type: ColumnType, of column: Int) {
+        for place in columns.indices where Int(columns[place]) == column && uses[place] == .keep {
+            uses[place] = .byName
+            namedTypes[place] = type
+        }
+    }
 }

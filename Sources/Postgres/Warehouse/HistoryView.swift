@@ -29,7 +29,14 @@ extension TableSQL {
     }
 
     private func keyedHistory(_ types: [String]) throws -> String {
-        let fields = zip(columns, types).map { "\($0) \($1)" }
+        // What is kept as text for want of its type is an object in raw.
+        let isNested = zip(definition.columns, types).map { NestedTextSQL.isNeeded($0.type, declared: $1) }
+        let fields = columns.indices.map { "\(columns[$0]) \(isNested[$0] ? "json" : types[$0])" }
+        let values = try columns.indices.map { index in
+            isNested[index]
+                ? try NestedTextSQL.column("a.\(columns[index])", definition.columns[index].type)
+                    + " AS \(columns[index])" : "a.\(columns[index])"
+        }
         let keyFields = definition.key.map { fields[$0] }.joined(separator: ", ")
         // By the typed key, so that keys are equal as current has them.
         let partition = definition.key.map { "k.\(columns[$0])" }.joined(separator: ", ")
@@ -48,7 +55,7 @@ extension TableSQL {
                     (event.next_e IS NULL OR (closed.e, closed.c, closed.s) < (event.next_e, event.next_c, event.next_s))
                     THEN closed.source_ts ELSE event.next_ts END AS \(intervalName("valid_to")),
                 event.next_e IS NULL AND closed.e IS NULL AS \(intervalName("is_current")),
-                \(columns.map { "a.\($0)" }.joined(separator: ", "))
+                \(values.joined(separator: ", "))
             FROM event
             LEFT JOIN LATERAL (
                 SELECT t.\(Self.epoch) AS e, t.\(Self.commit) AS c, t.\(Self.seq) AS s, t.source_ts FROM \(raw) t

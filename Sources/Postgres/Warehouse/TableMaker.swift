@@ -47,7 +47,11 @@ struct TableMaker {
         if let known {
             // A column that became known before stays, and stays where it was.
             let names = Set(known.definition.columns.map(\.name))
+            let later = Dictionary(wanted.columns.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
             definition.columns = known.definition.columns + wanted.columns.filter { !names.contains($0.name) }
+            for (index, column) in known.definition.columns.enumerated() {
+                definition.columns[index].type = column.type.widened(by: later[column.name] ?? column.type)
+            }
             definition.key = wanted.key.compactMap { index in
                 definition.columns.firstIndex { $0.name == wanted.columns[index].name }
             }
@@ -55,6 +59,7 @@ struct TableMaker {
         let sql = try TableSQL(definition, layout)
         let declared = types.types(definition)
         let grew = definition.columns.count != known?.definition.columns.count
+        let isChanged = grew || definition.columns.map(\.type) != known?.definition.columns.map(\.type)
         var entry = TableRegistry.Entry(
             pipeline: layout.pipeline, definition: definition, layout: layout, isAdopted: known?.isAdopted ?? false)
         entry.layout.hasCurrent = layout.hasCurrent || known?.layout.hasCurrent ?? false
@@ -69,8 +74,8 @@ struct TableMaker {
             }
         }
         if layout.hasRaw { try makeRaw(sql, entered) }
-        try makeViews(sql, declared, known, isChanged: grew)
-        if known == nil || grew || known?.definition != definition || known?.layout != entry.layout {
+        try makeViews(sql, declared, known, isChanged: isChanged)
+        if known == nil || known?.definition != definition || known?.layout != entry.layout {
             try registry.write(entry, session)
         }
     }

@@ -48,7 +48,7 @@ struct TypeNames {
         switch type {
         case .unknown, .json: return "json"
         case .array(let element): return declared(element) + "[]"
-        case .other(let name): return known[name].flatMap { $0 } ?? "text"
+        case .other, .composite: return known[type.sql].flatMap { $0 } ?? "text"
         // What others can declare and this server can't is kept without the declaration.
         case .numeric(let precision?, let scale)
         where !(1...1000).contains(precision)
@@ -75,7 +75,7 @@ struct TypeNames {
     private static func needsProbe(_ type: ColumnType) -> Bool {
         switch type {
         case .array(let element): needsProbe(element)
-        case .other: true
+        case .other, .composite: true
         default: false
         }
     }
@@ -83,7 +83,7 @@ struct TypeNames {
     private static func foreignName(_ type: ColumnType) -> String? {
         switch type {
         case .array(let element): foreignName(element)
-        case .other(let name): name
+        case .other, .composite: type.sql
         default: nil
         }
     }

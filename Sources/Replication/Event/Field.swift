@@ -27,8 +27,8 @@ package struct Field: Sendable {
         case text
         /// Raw bytes in the arena.
         case bytes
-        /// JSON text in the arena: of a json column, of an array (its `to_jsonb` form), or of a column whose type
-        /// nobody knows.
+        /// JSON text in the arena: of a json column, of an array or a composite (its `to_jsonb` form), or of a column
+        /// whose type nobody knows.
         case json
     }
 

@@ -22,19 +22,26 @@ package indirect enum ColumnType: Hashable, Sendable {
     case jsonb
     /// Postgres doesn't tell dimensions apart; an array of arrays says how many its values are meant to have.
     case array(ColumnType)
+    /// A row of named fields, as far as both warehouses can take it apart; else `other`.
+    case composite(CompositeType)
     /// Any other type, by Postgres' name for it; travels in Postgres' text form.
     case other(String)
     /// Nobody told: the value is kept as the JSON that carried it.
     case unknown
 
     /// Reads Postgres' (`format_type`) and common SQL names: `numeric(12,2)`, `timestamp(3) without time zone`,
-    /// `int[]`, `varchar(20)`. Nil for an empty name.
+    /// `int[]`, `varchar(20)`; and what `stored` gives of composites. Nil for an empty name.
     package init?(sql: String) {
+        if let composite = CompositeReader.type(sql) {
+            self = composite
+            return
+        }
         let written = sql.split(whereSeparator: \.isWhitespace).joined(separator: " ")
         guard !written.isEmpty else { return nil }
         if written.hasSuffix("[]") {
-            // Its case stays: a quoted name may have capitals.
-            guard let element = ColumnType(sql: String(written.dropLast(2))) else { return nil }
+            // Its case and blanks stay: a quoted name may have either.
+            let name = sql.hasSuffix("[]") ? String(sql.dropLast(2)) : String(written.dropLast(2))
+            guard let element = ColumnType(sql: name) else { return nil }
             self = .array(element)
             return
         }
@@ -107,13 +114,9 @@ package indirect enum ColumnType: Hashable, Sendable {
         case .json: "json"
         case .jsonb: "jsonb"
         case .array(let element): element.sql + "[]"
+        case .composite(let composite): composite.name
         case .other(let name): name
         case .unknown: "unknown"
         }
-    }
-
-    /// Reads what `sql` gave, and so what `_millrace.tables` stores.
-    package init(stored: String) {
-        self = stored == "unknown" ? .unknown : ColumnType(sql: stored) ?? .unknown
     }
 }

@@ -76,6 +76,7 @@ extension ArrayText {
                 return FieldMisfit.numeric(content, precision: precision, scale: scale, element)
             case .date, .time, .timestamp, .timestamptz:
                 return isString && FieldJSONDecode.calendar(content, element) != nil ? nil : wrong
+            case .composite(let composite): return CompositeText.misfit(text, composite)
             case .other: return nil
             default: return isString || isNumber ? nil : wrong
             }

@@ -22,7 +22,7 @@ enum ArrayText {
     static func isJSON(_ element: ColumnType) -> Bool { element == .json || element == .jsonb }
 
     /// What stands between elements: a comma for all but boxes, whose own text has commas.
-    private static func delimiter(_ element: ColumnType) -> UInt8 { element == .other("box") ? 0x3B : 0x2C }
+    static func delimiter(_ element: ColumnType) -> UInt8 { element == .other("box") ? 0x3B : 0x2C }
 
     private struct LiteralWriter {
         var cursor: JSONCursor
@@ -199,7 +199,7 @@ enum ArrayText {
                 sink.append(word: "null")
                 return true
             }
-            FieldText.appendJSON(text: ByteRange(offset: 0, length: plain.count), of: plain, element, to: sink)
+            FieldText.appendJSON(part: ByteRange(offset: 0, length: plain.count), of: plain, element, to: sink)
             return true
         }
 

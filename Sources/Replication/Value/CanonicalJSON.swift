@@ -75,16 +75,7 @@ enum CanonicalJSON {
             return true
         }
 
-        private func unescaped(_ content: Range<Int>) -> [UInt8]? {
-            var isValid = true
-            let text = [UInt8](unsafeUninitializedCapacity: content.count + 8) { room, count in
-                guard let out = room.baseAddress else { return }
-                let length = JSONString.unescape(cursor.bytes(content), into: UnsafeMutableRawPointer(out))
-                isValid = length != nil
-                count = length ?? 0
-            }
-            return isValid ? text : nil
-        }
+        private func unescaped(_ content: Range<Int>) -> [UInt8]? { JSONCursor.unescaped(cursor.bytes(content)) }
 
         private mutating func array(depth: Int) -> Bool {
             cursor.at += 1

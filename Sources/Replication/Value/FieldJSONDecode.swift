@@ -33,6 +33,7 @@ package enum FieldJSONDecode {
             switch type {
             case .json, .jsonb, .unknown, .other: return .stretch(.json, arena.append(raw))
             case .array where kind == .array: return .stretch(.json, arena.append(raw))
+            case .composite where kind == .object: return .stretch(.json, arena.append(raw))
             default: return nil
             }
         }

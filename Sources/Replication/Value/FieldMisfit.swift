@@ -29,7 +29,7 @@ package enum FieldMisfit {
         }
         // Fixed-size values go anywhere as text.
         switch type {
-        case .text, .other, .unknown: return nil
+        case .text, .other, .composite, .unknown: return nil
         default: break
         }
         switch (field.kind, type) {
@@ -83,6 +83,7 @@ package enum FieldMisfit {
         case .array:
             let first = bytes.first
             return (first == 0x7B || first == 0x5B) && bytes.last == 0x7D ? nil : notA(type)
+        case .composite: return bytes.first == 0x28 && bytes.last == 0x29 ? nil : notA(type)
         }
     }
 
@@ -202,6 +203,7 @@ package enum FieldMisfit {
         case .text, .other: return hasNUL(bytes) ? nul : nil
         case .json, .jsonb, .unknown: break
         case .array(let element): return ArrayText.misfit(bytes, element: element)
+        case .composite(let composite): return CompositeText.misfit(bytes, composite)
         default: return "JSON in a column of type \(type.sql)"
         }
         var cursor = JSONCursor(bytes)

@@ -41,7 +41,7 @@ extension FieldText {
             sink.append(byte: 0x22)
         case .json:
             switch type {
-            case .json, .jsonb, .array, .unknown: _ = sink.append(field.range, of: arena)
+            case .json, .jsonb, .array, .composite, .unknown: _ = sink.append(field.range, of: arena)
             default: appendString(field.range, of: arena, to: sink)
             }
         }
@@ -89,12 +89,27 @@ extension FieldText {
             return quoted(sink) { writeCalendar(field, form: .json, to: sink) }
         case .array(let element):
             if ArrayText.appendJSON(literal: range, of: arena, element: element, to: sink) { return }
+        case .composite(let composite):
+            if CompositeText.appendJSON(literal: range, of: arena, composite, to: sink) { return }
         default: break
         }
         switch type {
         case .json, .jsonb, .smallint, .integer, .bigint, .real, .double, .numeric: return
         default: appendString(range, of: arena, to: sink)
         }
+    }
+
+    /// The same of an array's element or a composite's field, which may be another's text: composites change at the
+    /// source without a word in the stream.
+    static func appendJSON(part range: ByteRange, of arena: ByteArena, _ type: ColumnType, to sink: ByteArena) {
+        if type == .json || type == .jsonb {
+            var cursor = JSONCursor(arena.bytes(range))
+            guard cursor.value() != nil, cursor.next() == 0 else {
+                appendString(range, of: arena, to: sink)
+                return
+            }
+        }
+        appendJSON(text: range, of: arena, type, to: sink)
     }
 
     private static func appendNumber(_ range: ByteRange, of arena: ByteArena, to sink: ByteArena) {

@@ -1,6 +1,6 @@
 /// A field's value as Postgres' text and as JSON.
 ///
-/// Nothing here allocates, but for arrays that come as a literal of Postgres and for the rare double of
+/// Nothing here allocates, but for arrays and composites that come as a literal of Postgres and for the rare double of
 /// many digits. Arenas may be one and the same, where a function takes two.
 package enum FieldText {
     // MARK: - Postgres' text
@@ -23,15 +23,18 @@ package enum FieldText {
     private static func isTextAlready(_ field: Field, _ type: ColumnType) -> Bool {
         if field.kind == .text { return true }
         guard field.kind == .json else { return false }
-        if case .array = type { return false }
-        return true
+        switch type {
+        case .array, .composite: return false
+        default: return true
+        }
     }
 
     /// The same, appended to `sink`.
     ///
     /// An array that is JSON (the `to_jsonb` form of its elements) becomes a literal: `{1,NULL,"a b"}`. Elements of
     /// json[] and jsonb[] are their JSON text; a JSON null in them is taken for NULL, which `to_jsonb` doesn't
-    /// tell apart. JSON that is no such array is passed as it is (`misfit` finds it before).
+    /// tell apart. A composite that is JSON becomes a literal too: `(x,1)`. JSON that is no such array or composite is
+    /// passed as it is (`misfit` finds it before).
     @discardableResult
     package static func appendPostgresText(
         _ field: Field, _ type: ColumnType, from arena: ByteArena, to sink: ByteArena
@@ -57,7 +60,9 @@ package enum FieldText {
         case .bytes:
             return appendHex(field.range, of: arena, to: sink)
         case .json:
-            if case .array(let element) = type,
+            if type.composite != nil {
+                if let literal = NestedText.append(field.range, of: arena, type, to: sink) { return literal }
+            } else if case .array(let element) = type,
                 let literal = ArrayText.appendLiteral(field.range, of: arena, element: element, to: sink)
             {
                 return literal
@@ -72,7 +77,7 @@ package enum FieldText {
     @inline(__always)
     static func isTextual(_ type: ColumnType) -> Bool {
         switch type {
-        case .text, .other, .uuid, .interval, .timetz, .bytea: true
+        case .text, .other, .composite, .uuid, .interval, .timetz, .bytea: true
         default: false
         }
     }
