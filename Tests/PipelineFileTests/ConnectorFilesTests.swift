@@ -118,7 +118,7 @@ import Testing
         #expect(config["schema.history.internal.kafka.bootstrap.servers"]?.isEmpty == false)
         #expect(config["heartbeat.action.query"]?.hasPrefix("UPDATE ") == true)
         #expect(config["signal.enabled.channels"] == "source")
-        // The signal table has to be captured. Its name has the database or the container before it, where there is one.
+        // The signal table has to be captured. Its name may have the database or the container before it.
         let signals = try #require(config["signal.data.collection"]).split(separator: ".").suffix(2)
         let name = signals.joined(separator: ".")
         let tables = try #require(config["table.include.list"])
