@@ -165,7 +165,7 @@ enum CarriedColumns {
             FieldJSONDecode.field(tape, tape.root, column.type, to: batch.arena)
         }
         guard let field = found ?? nil else {
-            throw ReplicationError(.invariant, "raw holds a value of column \(column.name) that doesn't fit its type")
+            throw ReplicationError(.permanent, "raw holds a value of column \(column.name) that doesn't fit its type")
         }
         return field
     }
