@@ -45,8 +45,9 @@ extension Canonical {
     }
 
     private static func withoutEra(_ text: String) -> (String, isBC: Bool) {
-        for suffix in [" BC", " (BC)"] where text.hasSuffix(suffix) {
-            return (String(text.dropLast(suffix.count)), true)
+        // DuckDB writes the era behind the date.
+        for era in [" (BC)", " BC"] where text.contains(era) {
+            return (text.replacingOccurrences(of: era, with: ""), true)
         }
         return (text, false)
     }
@@ -72,7 +73,10 @@ extension Canonical {
         var fraction = halves.count > 1 ? String(halves[1].prefix(6)) : ""
         while fraction.count < 6 { fraction += "0" }
         guard let fraction_us = Int64(fraction) else { return nil }
-        return ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction_us
+        // The longest intervals have more hours than fit as microseconds.
+        let (whole_us, isLong) = ((hours * 60 + minutes) * 60 + seconds).multipliedReportingOverflow(by: 1_000_000)
+        let (sum_us, isBeyond) = whole_us.addingReportingOverflow(fraction_us)
+        return isLong || isBeyond ? nil : sum_us
     }
 }
 
