@@ -28,13 +28,7 @@ extension SchemaCache {
             return (.double, .floating)
         case "string":
             if source == "BYTEA" {
-                let bytes: ValueEncoding.Bytes =
-                    switch modes.binary {
-                    case .hex: .hex
-                    case .base64: .base64
-                    case .automatic: .unknown
-                    }
-                return (.bytea, .binary(bytes))
+                return (.bytea, .binary(modes.textOfBytes))
             }
             if source == "NUMERIC" || source == "DECIMAL" {
                 return (.numeric(precision: nil, scale: 0), .decimal(scale: -1, .string))

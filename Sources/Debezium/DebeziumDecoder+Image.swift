@@ -134,6 +134,11 @@ extension DebeziumDecoder {
             if let encoding = described.encoding.asTextBytes(for: column.type, modes: configuration.modes) {
                 return values.plan(encoding, of: column.type, for: column.type, isHashed: isHashed)
             }
+            if described.encoding == .string, column.type == .bytea {
+                // The schema calls bytes a string, and whoever gave the column its type knows better.
+                return values.plan(
+                    .binary(configuration.modes.textOfBytes), of: .bytea, for: .bytea, isHashed: isHashed)
+            }
             return values.plan(described.encoding, of: described.type, for: column.type, isHashed: isHashed)
         }
         let type =

@@ -89,11 +89,14 @@ extension ValueDecoder {
             guard let parts = DecimalParts(text) else { throw .conversion }
             if let precision {
                 let needed = parts.digitsNeeded(in: text)
-                guard parts.kind == .finite, needed.whole <= precision - scale, needed.fraction <= max(scale, 0) else {
-                    throw .digits
-                }
+                guard parts.kind == .finite, needed.whole <= max(0, precision - scale), needed.fraction <= max(scale, 0)
+                else { throw .digits }
             }
-            return .stretch(.text, arena.append(text))
+            guard parts.kind == .finite else { return .stretch(.text, arena.append(text)) }
+            // A double's digits may have an exponent.
+            let given = scratch.append(String(decoding: text, as: UTF8.self))
+            guard let digits = DecimalText.appendPlain(given, of: scratch, to: arena) else { throw .conversion }
+            return .stretch(.text, digits)
         case .boolean:
             if text.elementsEqual("t".utf8) || text.elementsEqual("true".utf8) { return .bool(true) }
             if text.elementsEqual("f".utf8) || text.elementsEqual("false".utf8) { return .bool(false) }

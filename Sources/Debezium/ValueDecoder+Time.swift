@@ -9,6 +9,9 @@ extension ValueDecoder {
     private static let infinite_ms: Int64 = 9_223_372_036_825_200
     private static let negativeInfinite_ms: Int64 = -9_223_372_036_832_400
 
+    /// In the mode `isostring`; before any calendar's beginning.
+    private static let negativeInfinity: StaticString = "-290308-12-21T19:59:27.6"
+
     /// Postgres' first day, 4714-11-24 BC, and last.
     private static let days = Int64(-2_440_588)...2_145_042_905
     private static let first_us: Int64 = -210_866_803_200_000_000
@@ -55,7 +58,11 @@ extension ValueDecoder {
             }
             return try moment(try microseconds(tape, i, plan), plan)
         case .string:
-            guard let value = CalendarParse.timestamp(tape.rawValue(i)) else { throw .form }
+            let raw = tape.rawValue(i)
+            if raw.starts(with: UnsafeRawBufferPointer(Self.negativeInfinity)) {
+                return Field(kind: .timestamp, bits: .min)
+            }
+            guard let value = CalendarParse.timestamp(raw) else { throw .form }
             if value == .max || value == .min { return Field(kind: .timestamp, bits: value) }
             return try moment(value, plan)
         default: throw .kind(tape.kind(i))

@@ -48,6 +48,17 @@ indirect enum ValueEncoding: Hashable, Sendable {
     enum Bytes: Sendable { case base64, hex, unknown }
 }
 
+extension EncodingModes {
+    /// How bytes are written where a schema calls them a string.
+    var textOfBytes: ValueEncoding.Bytes {
+        switch binary {
+        case .hex: .hex
+        case .base64: .base64
+        case .automatic: .unknown
+        }
+    }
+}
+
 extension ValueEncoding {
     /// Debezium's encoding of a column of `type` in an event without a schema.
     init(inferredFrom type: ColumnType, modes: EncodingModes, connector: Connector) {
@@ -114,10 +125,16 @@ extension ValueEncoding {
         }
     }
 
+    /// Names of things of the database.
+    private static let objects = [
+        "regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc",
+        "regprocedure", "regrole", "regtype",
+    ]
+
     private static func isUnknownToDebezium(_ type: String) -> Bool {
         let base = parts(of: type).base
         return ["line", "lseg", "box", "path", "polygon", "circle", "tsquery", "pg_lsn"].contains(base)
-            || base.hasSuffix("multirange")
+            || base.hasSuffix("multirange") || objects.contains(base)
     }
 
     /// What a schema calls bytes (or, in the modes of text, a string) where the column is known to be of a type that

@@ -204,3 +204,33 @@ import Testing
 extension FlattenedTests {
     static func decode(lines: [Corpus.Line]) throws -> ChangeBatch { try decode(configuration, lines) }
 }
+
+/// Values whose schema part says less than whoever gave the column its type.
+@Suite struct DescribedValueTests {
+    private static func read(_ json: String, _ described: String, as type: ColumnType, _ modes: EncodingModes = .init())
+        throws -> String?
+    {
+        var configuration = DecoderConfiguration { TableChoice(target: $0.table, types: ["v": type]) }
+        configuration.modes = modes
+        let schema =
+            #"{"type":"struct","fields":[{"type":"int32","field":"id"},{"type":"\#(described)","optional":true,"field":"v"}],"name":"shop.public.orders.Value"}"#
+        let line = FlattenedTests.line(#"{"schema":\#(schema),"payload":{"id":1,"v":\#(json)}}"#)
+        let batch = try FlattenedTests.decode(configuration, [line])
+        return batch.flat.first?.after?["v"] ?? batch.reasons.first
+    }
+
+    @Test func bytesThatTheSchemaCallsAString() throws {
+        var modes = EncodingModes()
+        modes.binary = .base64
+        #expect(try Self.read(#""AP8Q""#, "string", as: .bytea, modes) == #""\\x00ff10""#)
+        modes.binary = .hex
+        #expect(try Self.read(#""00ff10""#, "string", as: .bytea, modes) == #""\\x00ff10""#)
+        #expect(try Self.read(#""00ff10""#, "string", as: .bytea)?.contains("doesn't say which") == true)
+    }
+
+    @Test func digitsOfADouble() throws {
+        #expect(try Self.read("-9.99E-4", "double", as: .numeric(precision: 3, scale: 6)) == "-0.000999")
+        #expect(try Self.read("1.0E21", "double", as: .numeric(precision: 38, scale: 0)) == "1000000000000000000000")
+        #expect(try Self.read("0.5", "double", as: .numeric(precision: 3, scale: 0))?.contains("more digits") == true)
+    }
+}

@@ -69,6 +69,8 @@ import Testing
         ("9223372036825200", "timestamp(3) without time zone", #""infinity""#),
         ("-9223372036832400000", "timestamp without time zone", #""-infinity""#),
         (#""+294247-01-10T04:00:25.2Z""#, "timestamp without time zone", #""infinity""#),
+        (#""-290308-12-21T19:59:27.6Z""#, "timestamp without time zone", #""-infinity""#),
+        (#""cGdfY2xhc3M=""#, "regclass", #""pg_class""#),
         (#""2024-02-29T13:14:15.123Z""#, "timestamp without time zone", #""2024-02-29T13:14:15.123""#),
         (#""2024-02-29T11:14:15.123456Z""#, "timestamp with time zone", #""2024-02-29T11:14:15.123456+00:00""#),
         (#""infinity""#, "timestamp with time zone", #""infinity""#),

@@ -43,8 +43,9 @@ extension Canonical {
     }
 
     private static func withoutEra(_ text: String) -> (String, isBC: Bool) {
-        for suffix in [" BC", " (BC)"] where text.hasSuffix(suffix) {
-            return (String(text.dropLast(suffix.count)), true)
+        // DuckDB writes the era behind the date.
+        for era in [" (BC)", " BC"] where text.contains(era) {
+            return (text.replacingOccurrences(of: era, with: ""), true)
         }
         return (text, false)
     }
