@@ -43,10 +43,9 @@ extension Canonical {
     }
 
     private static func withoutEra(_ text: String) -> (String, isBC: Bool) {
-        for suffix in [" BC", " (BC)"] where text.hasSuffix(suffix) {
-            return (String(text.dropLast(suffix.count)), true)
-        }
-        return (text, false)
+        if text.hasSuffix(" BC") { return (String(text.dropLast(3)), true) }
+        // DuckDB has it between date and time.
+        return text.contains(" (BC)") ? (text.replacing(" (BC)", with: ""), true) : (text, false)
     }
 
     /// `12:00:00+05:30` as clock and seconds east; without an offset it is UTC.
