@@ -316,3 +316,12 @@ private enum PlainFold {
             json: JSONValue.object([("public.orders", .array(Array(rows.values)))]).serialized)
     }
 }
+
+extension CorpusFile {
+    /// Each file with each engine, or with one of them by turns.
+    static func withEngines(_ files: [CorpusFile], isWhole: Bool) -> [(CorpusFile, Engine)] {
+        files.enumerated().flatMap { index, file in
+            (isWhole ? Engine.allCases : [Engine.allCases[index % 2]]).map { (file, $0) }
+        }
+    }
+}

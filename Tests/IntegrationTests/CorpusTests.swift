@@ -21,7 +21,10 @@ import Testing
         #expect(first.events > 0 && again.events == 0, "the checkpoint stands at the end")
     }
 
-    @Test(arguments: CorpusFile.all, Engine.allCases)
+    private static let isLong = ProcessInfo.processInfo.environment["MILLRACE_LONG"] == "1"
+
+    /// Into both warehouses in the long form, else by turns: `throughAFile` has every file in both.
+    @Test(arguments: CorpusFile.withEngines(CorpusFile.all, isWhole: isLong))
     func throughABroker(file: CorpusFile, engine: Engine) async throws {
         try await Turns.shared.one { try await replayFromABroker(file, engine) }
     }

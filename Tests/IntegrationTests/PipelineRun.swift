@@ -113,7 +113,7 @@ struct PipelineRun: Sendable {
         self.engine = engine
         let warehouse =
             switch engine {
-            case .duckdb: "duckdb: { path: \(name).duckdb, memory_limit: 256MiB }"
+            case .duckdb: "duckdb: { path: \(name).duckdb, memory_limit: 512MiB }"
             case .postgres: "postgres: { url: \"\(try await SharedServer.shared.url())\" }"
             }
         yaml = "pipeline: \(name)\nsource:\n\(source)\nwarehouse:\n  \(warehouse)\n\(rest)\n"

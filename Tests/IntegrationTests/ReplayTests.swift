@@ -7,7 +7,7 @@ import Testing
 /// Each recorded file twice over, record by record doubled, stopped and begun again behind any record, in another
 /// order: the same live rows, the same deleted ones with the same versions, and no event twice in raw.
 ///
-/// `MILLRACE_LONG=1` replays all of `throughput`, and stops behind every record of the smaller files.
+/// `MILLRACE_LONG=1` replays all of `throughput` and every file into both warehouses, and stops behind every record of the smaller files.
 @Suite struct ReplayTests {
     private static let isLong = ProcessInfo.processInfo.environment["MILLRACE_LONG"] == "1"
 
@@ -16,6 +16,9 @@ import Testing
         if file.name == "throughput", !isLong { file.prefix = 6_000 }
         return file
     }
+
+    /// In the long form every file into both warehouses; else by turns, which shows the same of either within the time.
+    static var cases: [(CorpusFile, Engine)] { CorpusFile.withEngines(files, isWhole: isLong) }
 
     /// A file of some of a corpus file's lines.
     private struct Replay {
@@ -81,7 +84,7 @@ import Testing
         }
     }
 
-    @Test(arguments: files, Engine.allCases) func twiceAndDoubled(file: CorpusFile, engine: Engine) async throws {
+    @Test(arguments: cases) func twiceAndDoubled(file: CorpusFile, engine: Engine) async throws {
         try await replaying(file, engine) { replay, once in
             let twice = try await replay.run("twice", replay.lines + replay.lines)
             try await expectSame(once, twice, file, isWhole: false, isRedelivered: true, "twice")
@@ -91,7 +94,7 @@ import Testing
     }
 
     /// Behind a record the run ends; a new one goes on from the checkpoint, with what the file has got since.
-    @Test(arguments: files, Engine.allCases) func stoppedAndBegunAgain(file: CorpusFile, engine: Engine) async throws {
+    @Test(arguments: cases) func stoppedAndBegunAgain(file: CorpusFile, engine: Engine) async throws {
         try await replaying(file, engine) { replay, once in
             let run = try await file.run(
                 "growing_\(file.name)", engine, path: replay.folder.path("growing.jsonl"), rest: replay.rows(3),
@@ -120,7 +123,7 @@ import Testing
     }
 
     /// A batch ends behind each record, in one run; of the large files as often as that is affordable.
-    @Test(arguments: files, Engine.allCases) func smallBatches(file: CorpusFile, engine: Engine) async throws {
+    @Test(arguments: cases) func smallBatches(file: CorpusFile, engine: Engine) async throws {
         try await replaying(file, engine) { replay, once in
             let rest = replay.lines.count > 600 ? replay.rows(1) : "batch: { max_rows: 1 }"
             let run = try await replay.run("split", replay.lines, rest: rest)
@@ -128,7 +131,7 @@ import Testing
         }
     }
 
-    @Test(arguments: files, Engine.allCases) func shuffled(file: CorpusFile, engine: Engine) async throws {
+    @Test(arguments: cases) func shuffled(file: CorpusFile, engine: Engine) async throws {
         try await replaying(file, engine) { replay, once in
             for seed in UInt64(1)...(replay.lines.count > 600 && !Self.isLong ? 1 : 2) {
                 var random = SeededRandom(seed: seed)
