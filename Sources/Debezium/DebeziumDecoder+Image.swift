@@ -131,13 +131,8 @@ extension DebeziumDecoder {
         if let described = schema?.column(named: state.name(of: slot)),
             !described.isAssumed || described.type == column.type || isHashed
         {
-            if let encoding = described.encoding.asTextBytes(for: column.type, modes: configuration.modes) {
+            if let encoding = described.encoding.known(as: column.type, modes: configuration.modes) {
                 return values.plan(encoding, of: column.type, for: column.type, isHashed: isHashed)
-            }
-            if described.encoding == .string, column.type == .bytea {
-                // The schema calls bytes a string, and whoever gave the column its type knows better.
-                return values.plan(
-                    .binary(configuration.modes.textOfBytes), of: .bytea, for: .bytea, isHashed: isHashed)
             }
             return values.plan(described.encoding, of: described.type, for: column.type, isHashed: isHashed)
         }
@@ -145,7 +140,15 @@ extension DebeziumDecoder {
             state.choice?.types[column.name] ?? configuration.catalogTypes[state.id]?[column.name]
             ?? (isHashed ? .unknown : column.type)
         if isHashed, type == .unknown { return values.plan(.loose, of: .text, for: .text, isHashed: true) }
-        let encoding = ValueEncoding(inferredFrom: type, modes: configuration.modes, connector: state.connector)
+        var encoding = ValueEncoding(inferredFrom: type, modes: configuration.modes, connector: state.connector)
+        if type == .time, isShortTime(column.name, state) {
+            encoding = .shortTime(configuration.modes, state.connector)
+        }
         return values.plan(encoding, of: type, for: column.type, isHashed: isHashed)
+    }
+
+    private func isShortTime(_ column: String, _ state: TableState) -> Bool {
+        if state.choice?.types[column] != nil { return state.choice?.shortTimes.contains(column) == true }
+        return configuration.catalogShortTimes[state.id]?.contains(column) == true
     }
 }

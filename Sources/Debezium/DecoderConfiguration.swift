@@ -9,6 +9,8 @@ package struct DecoderConfiguration: Sendable {
     package var knownTables: [TableDefinition] = []
     /// Column types as a source catalog has them.
     package var catalogTypes: [TableID: [String: ColumnType]] = [:]
+    /// Those of them that are `time(0)` to `time(3)`.
+    package var catalogShortTimes: [TableID: Set<String>] = [:]
     /// Key columns, in their order, as a source catalog has them: for tables whose records carry no key.
     package var catalogKeys: [TableID: [String]] = [:]
     /// What the before-images of a table can be trusted with, where a source catalog says it.

@@ -137,9 +137,27 @@ extension ValueEncoding {
             || base.hasSuffix("multirange") || objects.contains(base)
     }
 
+    /// `time(0)` to `time(3)`.
+    static func shortTime(_ modes: EncodingModes, _ connector: Connector) -> ValueEncoding {
+        .time(timeUnit(digits: 3, modes, connector))
+    }
+
+    /// How a value is written whose schema says less than is known of its column; nil where it says enough.
+    func known(as type: ColumnType, modes: EncodingModes) -> ValueEncoding? {
+        if let text = asTextBytes(for: type, modes: modes) { return text }
+        switch (self, type) {
+        case (.string, .bytea): return .binary(modes.textOfBytes)
+        case (.array(.string), .array(.bytea)): return .array(.binary(modes.textOfBytes))
+        case (.boolean, .other(let name)) where Self.parts(of: name).base == "bit": return .bits(length: 1)
+        case (.bits, .other(let name)) where ["bit varying", "varbit"].contains(Self.parts(of: name).base):
+            return .bits(length: 0)
+        default: return nil
+        }
+    }
+
     /// What a schema calls bytes (or, in the modes of text, a string) where the column is known to be of a type that
     /// Debezium doesn't know; else nil.
-    func asTextBytes(for type: ColumnType, modes: EncodingModes) -> ValueEncoding? {
+    private func asTextBytes(for type: ColumnType, modes: EncodingModes) -> ValueEncoding? {
         switch type {
         case .composite: break
         case .other(let name) where Self.isUnknownToDebezium(name): break

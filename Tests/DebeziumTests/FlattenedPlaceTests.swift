@@ -228,6 +228,33 @@ extension FlattenedTests {
         #expect(try Self.read(#""00ff10""#, "string", as: .bytea)?.contains("doesn't say which") == true)
     }
 
+    @Test func bitsThatTheSchemaCallsABoolean() throws {
+        #expect(try Self.read("true", "boolean", as: .other("bit(1)")) == #""1""#)
+        #expect(try Self.read(#"["AQI="]"#, "string", as: .array(.bytea))?.contains("an array in JSON") == true)
+    }
+
+    /// `time(3)` and `time` have another unit each, and one type.
+    @Test func theUnitOfAShortTime() throws {
+        #expect(ColumnType.isShortTime(sql: "time(3) without time zone") && ColumnType.isShortTime(sql: "time(0)"))
+        for name in ["time", "time(6)", "time(4) without time zone", "timetz(3)", "timestamp(3)", "varchar(3)"] {
+            #expect(!ColumnType.isShortTime(sql: name))
+        }
+        var configuration = DecoderConfiguration {
+            var choice = TableChoice(target: $0.table, types: ["t": .time, "u": .time])
+            choice.shortTimes = ["t"]
+            return choice
+        }
+        configuration.connector = .postgres
+        let line = FlattenedTests.line(
+            #"{"id":1,"t":47655123,"u":47655123000,"v":47655123,"w":47655123000,"__op":"c"}"#)
+        let id = FlattenedTests.orders
+        configuration.catalogTypes[id] = ["id": .integer, "t": .time, "v": .time, "w": .time]
+        configuration.catalogShortTimes[id] = ["v"]
+        let batch = try FlattenedTests.decode(configuration, [line])
+        let time = "\"13:14:15.123\""
+        #expect(batch.flat.first?.after == ["id": "1", "t": time, "u": time, "v": time, "w": time], "\(batch.reasons)")
+    }
+
     @Test func digitsOfADouble() throws {
         #expect(try Self.read("-9.99E-4", "double", as: .numeric(precision: 3, scale: 6)) == "-0.000999")
         #expect(try Self.read("1.0E21", "double", as: .numeric(precision: 38, scale: 0)) == "1000000000000000000000")

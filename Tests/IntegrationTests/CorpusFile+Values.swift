@@ -100,21 +100,68 @@ extension CorpusFile {
         asItCame("mysql_basic"), asItCame("mysql_types", ofMySQL), asItCame("mysql_types_schema", ofMySQL),
     ]
 
+    // MARK: - Every type
+
+    private static func types(_ columns: [String], _ reason: String, _ engine: Engine? = nil) -> [Exception] {
+        each(["public.types"], columns, reason, engine)
+    }
+
+    /// Whatever the modes.
+    private static let everyMode =
+        types(
+            [Exception.rows],
+            "fact 9: snapshots' infinite dates are none of any calendar; the last timestamps don't fit 64 bits since 1970"
+        )
+        + types(["c_date"], "fact 9: dates before 1582 are wrong in snapshots")
+        + types(["a_int2d"], "Debezium's JSON keeps no array's second dimension")
+        + types(["a_interval", "a_money"], unknownColumn)
+        + types(["a_num"], "fact 4: an unchanged numeric[] is a plain null")
+        + types(["c_timetz", "c_timetz3"], "fact 8: a timetz comes at offset 0, and 24:00 as 00:00")
+        + types(["c_varbit_u"], "Debezium keeps no varbit's leading zeros")
+    private static let unknownColumn = "fact 11: a type that Debezium doesn't know is absent"
+    private static let jsonNull = "the expected file itself doesn't tell JSON's null from NULL"
+    private static let generated = "fact 9: generated columns are in the snapshot alone"
+    private static let mask = "the comparison's own cast shows an inet's mask"
+
+    /// Without include.unknown.datatypes.
+    private static let knownTypesOnly = types(
+        [
+            "c_addr", "c_box", "c_circle", "c_int4multirange", "c_line", "c_lseg", "c_name", "c_path", "c_pg_lsn",
+            "c_polygon", "c_regclass", "c_tsquery",
+        ], unknownColumn)
+    /// Interval as a number, whose longest Postgres refuses, and with it rows 3, 103 and 1003.
+    private static let numericIntervals =
+        types(["c_interval", "c_interval3", "c_interval_ym"], lostDays) + types(["c_gen"], generated, .duckdb)
+        + types(["c_json", "c_jsonb"], jsonNull, .duckdb) + types(["c_money"], currency, .duckdb)
+    private static let textIntervals =
+        types(["c_gen"], generated) + types(["c_json", "c_jsonb"], jsonNull) + types(["c_inet"], mask, .postgres)
+        + types(["c_addr"], "a composite comes as its text, in bytes")
+    private static let precise = types(["c_num"], notANumber)
+    private static let doubles = types(
+        ["c_num", "c_num_38_10", "c_money"], "fact 7: the mode double keeps a double's digits")
+
     /// The same rows of every type, through the connector's modes.
     static let everyType: [CorpusFile] = [
-        asItCame("types_a", debezium: "decimal_handling_mode: precise"), asItCame("types_a_schema"),
         asItCame("types_avro", typesInAvro, isFramed: true),
         asItCame(
-            "types_b",
+            "types_a", everyMode + knownTypesOnly + numericIntervals + precise,
+            debezium: "decimal_handling_mode: precise"),
+        asItCame("types_a_schema", everyMode + knownTypesOnly + numericIntervals + precise),
+        asItCame(
+            "types_b", everyMode + textIntervals + doubles,
             debezium:
                 "decimal_handling_mode: double, time_precision_mode: adaptive_time_microseconds, binary_handling_mode: base64"
         ),
-        asItCame("types_b_schema", debezium: "binary_handling_mode: base64"),
+        asItCame("types_b_schema", everyMode + textIntervals + doubles, debezium: "binary_handling_mode: base64"),
         asItCame(
             "types_c",
+            everyMode + textIntervals + types(["c_time"], "fact 8: in isostring 24:00 is 00:00")
+                + types(["c_money"], currency, .duckdb),
             debezium: "decimal_handling_mode: string, time_precision_mode: isostring, binary_handling_mode: hex"),
         asItCame(
             "types_d",
+            everyMode + knownTypesOnly + numericIntervals
+                + types(["c_time", "c_ts", "c_ts6"], "fact 8: the mode connect keeps milliseconds"),
             debezium:
                 "decimal_handling_mode: string, time_precision_mode: connect, binary_handling_mode: base64-url-safe"),
     ]

@@ -55,7 +55,7 @@ extension CorpusFile {
         "fact 4: an unchanged value of this type is a plain null in the connector's mode, same as a real null"
     private static let unknownType =
         "fact 11: a type that Debezium doesn't know is absent unless include.unknown.datatypes"
-    private static let notANumber = "fact 7: NaN is null in precise mode"
+    static let notANumber = "fact 7: NaN is null in precise mode"
     private static let rootReads =
         "fact 18: the snapshot emits rows under root and leaf, streaming only under leaves"
 

@@ -11,6 +11,13 @@ import Testing
         try await Turns.shared.one { try await replayAFile(file, engine) }
     }
 
+    /// Every type, through each of the connector's modes, ends as the same values wherever the mode carries them.
+    @Test(arguments: CorpusFile.everyType, Engine.allCases) func everyType(file: CorpusFile, engine: Engine)
+        async throws
+    {
+        try await Turns.shared.one { try await replayAFile(file, engine) }
+    }
+
     private func replayAFile(_ file: CorpusFile, _ engine: Engine) async throws {
         let run = try await file.run(
             "f_\(file.slug)", engine, path: Corpus.path(file.name + ".jsonl"), folder: TestFolder())

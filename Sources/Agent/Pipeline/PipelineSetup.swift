@@ -145,6 +145,7 @@ package struct PipelineSetup: Sendable {
         }
         if let catalog {
             configuration.catalogTypes = catalog.types
+            configuration.catalogShortTimes = catalog.shortTimes
             configuration.catalogKeys = catalog.keys
             configuration.replicaIdentity = catalog.identities
         }
@@ -173,7 +174,7 @@ package struct PipelineSetup: Sendable {
         let entry = pipeline.table(source: name)
         let metadata = pipeline.metadataColumns(source: name)
         let types = (entry?.columns.types ?? [:]).compactMapValues { ColumnType(sql: $0) }
-        return TableChoice(
+        var choice = TableChoice(
             target: pipeline.target(schema: table.schema, table: table.table), key: entry?.key,
             excluded: Set(entry?.columns.exclude ?? []), hashed: Set(entry?.columns.hash ?? []), types: types,
             metadata: MetadataNames(
@@ -181,6 +182,9 @@ package struct PipelineSetup: Sendable {
                 sourceUpdatedAt: metadata.source_updated_at, loadedAt: metadata.loaded_at),
             existing: ExistingPolicy(rawValue: entry?.existing.rawValue ?? "error") ?? .error,
             filter: entry?.filter.map(PipelineRowFilter.init))
+        let short = (entry?.columns.types ?? [:]).filter { ColumnType.isShortTime(sql: $0.value) }
+        choice.shortTimes = Set(short.keys)
+        return choice
     }
 
     // MARK: What must hold before a table is made
@@ -275,6 +279,8 @@ extension EncodingModes {
 /// What a source database says of its tables, for decoding.
 package struct SourceCatalog: Sendable {
     package var types: [TableID: [String: ColumnType]] = [:]
+    /// Columns that are `time(0)` to `time(3)`.
+    package var shortTimes: [TableID: Set<String>] = [:]
     package var keys: [TableID: [String]] = [:]
     package var identities: [TableID: ReplicaIdentity] = [:]
     /// Tables whose key is checked at commit at the latest, not at each change.

@@ -20,6 +20,8 @@ actor CatalogReader {
                 types[column.name] = column.kind == .enum ? .text : ColumnType(sql: column.baseType) ?? .unknown
             }
             catalog.types[id] = types
+            let short = table.columns.filter { $0.kind != .enum && ColumnType.isShortTime(sql: $0.baseType) }
+            if !short.isEmpty { catalog.shortTimes[id] = Set(short.map(\.name)) }
             if !table.primaryKey.isEmpty { catalog.keys[id] = table.primaryKey }
             if table.isPrimaryKeyDeferrable { catalog.deferrableKeys.insert(id) }
             catalog.identities[id] =

@@ -86,6 +86,13 @@ package indirect enum ColumnType: Hashable, Sendable {
         }
     }
 
+    /// Whether the name is `time(0)` to `time(3)` without time zone, which the type itself doesn't tell.
+    package static func isShortTime(sql: String) -> Bool {
+        guard ColumnType(sql: sql) == .time, let open = sql.firstIndex(of: "("), let close = sql.firstIndex(of: ")")
+        else { return false }
+        return Int(sql[sql.index(after: open)..<close].filter { !$0.isWhitespace }).map { $0 <= 3 } ?? false
+    }
+
     /// Of an array of any dimensions its elements' type; else the type itself.
     package var leaf: ColumnType {
         if case .array(let element) = self { element.leaf } else { self }

@@ -7,6 +7,8 @@ package struct TableChoice: Sendable {
     /// Columns whose values are replaced by the hash of their Postgres text; they become text.
     package var hashed: Set<String>
     package var types: [String: ColumnType]
+    /// Those of `types` that are `time(0)` to `time(3)`: their unit in events is another than that of `time`.
+    package var shortTimes: Set<String> = []
     package var metadata: MetadataNames
     package var existing: ExistingPolicy
     package var filter: (any RowFilter)?
