@@ -94,6 +94,7 @@ final class ReplicatedTable {
         definition.key = key
         for index in key {
             definition.columns[index].isKey = true
+            definition.columns[index].type = definition.columns[index].type.withoutComposites
             definition.columns[index].nullable = false
         }
         isKeyKnown = true

@@ -70,7 +70,7 @@ enum CompositeText {
                     guard at < end else { return false }
                     plain.append(byte: byte)
                     at += 1
-                case 0x22 where isQuoted && byte == 0x22 && at > end:
+                case 0x22 where isQuoted && byte == 0x22 && at < end:
                     plain.append(byte: next)
                     at += 1
                 case 0x22: isQuoted.toggle()
