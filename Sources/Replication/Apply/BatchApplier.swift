@@ -157,6 +157,9 @@ package struct BatchApplier {
                 .restart, "\(definition.source) was made by another agent meanwhile", table: definition.source)
         }
         if !definition.hasShape {
+            for index in rowEvents {
+                quarantine(index, "a row of a table without columns can't be told from another", &entry)
+            }
             if layout.hasRaw { try transaction.appendRaw(definition, batch, truncates) }
             leaveFloor(truncates, &entry, &state)
         } else if definition.isKeyless {
