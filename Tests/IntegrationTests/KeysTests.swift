@@ -266,7 +266,7 @@ import Testing
     @Test func duckDBIsGivenItsMemory() async throws {
         let run = try await run("limited", .duckdb)
         let limit = try await rows(run, "select current_setting('memory_limit')")[0][0]
-        #expect(limit?.hasPrefix("256") == true, "\(limit ?? "")")
+        #expect(limit?.hasPrefix("512") == true, "\(limit ?? "")")
         #expect(FileManager.default.fileExists(atPath: run.folder.path("limited.duckdb")))
     }
 
