@@ -43,12 +43,18 @@ final class SchemaCache {
     /// The blocks are of rows themselves, not of envelopes.
     private let isOfRows: Bool
     private var byHash: [EventID: ConnectSchema?] = [:]
-    private var bySkipped: [UInt32: ConnectSchema] = [:]
-    @exclusivity(unchecked) private var lastID: UInt32 = 0
+    private var bySkipped: [Skipped: ConnectSchema] = [:]
+    @exclusivity(unchecked) private var lastSkipped = Skipped(id: 0, connector: .unknown)
     @exclusivity(unchecked) private var last: ConnectSchema?
     private var made: Int
     /// For bytes that are followed by less than the parser wants.
     private let text = ByteArena(capacity: 4096)
+
+    /// What a schema says of a column hangs on the connector, too, which isn't always known from the first record on.
+    private struct Skipped: Hashable {
+        var id: UInt32
+        var connector: Connector
+    }
 
     /// - Parameter numbers: where this cache's numbers begin, so that no two schemas of a decoder have one.
     init(modes: EncodingModes, isOfRows: Bool, numbers: Int) throws(JSONError) {
@@ -61,18 +67,20 @@ final class SchemaCache {
     /// The schema in `raw`, an object's JSON; nil if it isn't one. `id` is the tape's `skippedID`.
     @inline(__always)
     func schema(_ raw: UnsafeRawBufferPointer, id: UInt32, connector: Connector) -> ConnectSchema? {
-        if id != 0, id == lastID { return last }
+        if id != 0, id == lastSkipped.id, connector == lastSkipped.connector { return last }
         return lookUp(raw, id: id, connector: connector)
     }
 
     private func lookUp(_ raw: UnsafeRawBufferPointer, id: UInt32, connector: Connector) -> ConnectSchema? {
-        if id != 0, let known = bySkipped[id] {
-            lastID = id
+        let skipped = Skipped(id: id, connector: connector)
+        if id != 0, let known = bySkipped[skipped] {
+            lastSkipped = skipped
             last = known
             return known
         }
         var hash = Hash128()
         hash.add(raw)
+        hash.add(connector.rawValue)
         let name = hash.finish()
         let schema: ConnectSchema?
         if let known = byHash[name] {
@@ -87,8 +95,8 @@ final class SchemaCache {
         }
         if id != 0, let schema {
             if bySkipped.count >= Self.schemas_max { bySkipped.removeAll() }
-            bySkipped[id] = schema
-            lastID = id
+            bySkipped[skipped] = schema
+            lastSkipped = skipped
             last = schema
         }
         return schema

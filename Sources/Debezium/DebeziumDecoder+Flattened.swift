@@ -120,6 +120,8 @@ extension DebeziumDecoder {
             return true
         }
         let object = wrapped(key)?.payload ?? key.root
+        // No key has more; and each is looked for among all columns.
+        guard key.childCount(object) <= 64 else { return false }
         return key.children(object).allSatisfy { name in
             tape.children(row).contains { tape.key($0, equals: key.rawKey(name)) }
         }

@@ -22,16 +22,16 @@ extension DebeziumDecoder {
         addHeaders(of: record)
         let isSure =
             origin.letter == Operation.delete.rawValue || configuration.format == .flattened || memory.hasFlattened
+        let connector = connector(memory)
         var schemaName: String?
         switch form {
         case .null where !isSure:
             batch.control += 1
             return
         case .wrapped(let tape, let schema?):
-            schemaName = rowSchemas.schema(tape.rawValue(schema), id: tape.skippedID, connector: .unknown)?.name
+            schemaName = rowSchemas.schema(tape.rawValue(schema), id: tape.skippedID, connector: connector)?.name
         default: break
         }
-        let connector = connector(memory)
         guard let document = origin.finish(databaseIsSchema: connector.namesSchemasDatabases) else {
             return unread(record, memory, "the headers of a tombstone aren't understood")
         }

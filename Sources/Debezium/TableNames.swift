@@ -13,6 +13,8 @@ struct TableNames {
     }
 
     private static let answers_max = 10_000
+    /// Longer ones than a schema's and a table's with a prefix name nothing.
+    private static let name_max_bytes = 1024
     private static let suffixes = [".Value", ".Key", ".Envelope", ".Data"]
 
     private let topics: [String: TableID]
@@ -26,6 +28,8 @@ struct TableNames {
     }
 
     mutating func table(_ hints: Hints) -> TableID? {
+        var hints = hints
+        if let record = hints.record, record.utf8.count > Self.name_max_bytes { hints.record = nil }
         if let answer = answers[hints] { return answer }
         if answers.count >= Self.answers_max { answers.removeAll() }
         let answer = find(hints)

@@ -12,6 +12,19 @@ public enum JSONString {
         return length < 0 ? nil : length
     }
 
+    /// A content in plain; nil if its escapes are wrong.
+    package static func unescaped(_ content: UnsafeRawBufferPointer) -> [UInt8]? {
+        guard content.contains(0x5C) else { return Array(content) }
+        var isValid = true
+        let plain = [UInt8](unsafeUninitializedCapacity: content.count + 8) { room, count in
+            guard let out = room.baseAddress else { return }
+            let length = unescape(content, into: UnsafeMutableRawPointer(out))
+            isValid = length != nil
+            count = length ?? 0
+        }
+        return isValid ? plain : nil
+    }
+
     /// Writes plain UTF-8 as a JSON string's content to `destination`, which has room for
     /// `6 * text.count` bytes. Control characters, quotes and backslashes are escaped, the rest is kept.
     @inlinable

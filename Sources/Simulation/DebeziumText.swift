@@ -5,8 +5,6 @@ struct LogRecord: Sendable {
     var key: String?
     var value: String?
     var header: (name: String, value: String)?
-    /// Which change it tells of, and which of its events; nil: a tombstone.
-    var event: Int?
 }
 
 /// Debezium's JSON without schemas, as its Postgres connector writes it.
@@ -14,7 +12,7 @@ enum DebeziumText {
     static let placeholder = "__debezium_unavailable_value"
 
     /// The records of one change, each with the key that decides its partition (nil: none).
-    static func records(_ change: RowChange, of transaction: ModelTransaction, number: Int) -> [LogRecord] {
+    static func records(_ change: RowChange, of transaction: ModelTransaction) -> [LogRecord] {
         let table = ModelTable.all[change.table]
         let source = source(table, change.lsn, transaction)
         // Without it a table without a key can't tell an event that comes again at once from its twin.
@@ -23,38 +21,38 @@ enum DebeziumText {
             table.isKeyless
             ? "{\"id\":\"\(transaction.xid):\(change.lsn)\",\"total_order\":\(place),\"data_collection_order\":\(place)}"
             : "null"
-        func record(_ operation: String, key row: ModelRow?, before: String, after: String, event: Int) -> LogRecord {
+        func record(_ operation: String, key row: ModelRow?, before: String, after: String) -> LogRecord {
             LogRecord(
                 key: row.flatMap { key($0, table) },
                 value: """
                     {"before":\(before),"after":\(after),"source":\(source),"transaction":\(metadata),"op":"\(operation)",\
                     "ts_ms":\(transaction.time_us / 1000)}
-                    """, event: event)
+                    """)
         }
         switch change.kind {
         case .insert(let row):
-            return [record("c", key: row, before: "null", after: image(row, table), event: number)]
+            return [record("c", key: row, before: "null", after: image(row, table))]
         case .update(let old, let new, let unchanged):
             guard change.events(table) == 2 else {
                 return [
                     record(
                         "u", key: new, before: table.isKeyless ? image(old, table) : "null",
-                        after: image(new, table, unchanged: unchanged), event: number)
+                        after: image(new, table, unchanged: unchanged))
                 ]
             }
-            var gone = record("d", key: old, before: keyImage(old, table), after: "null", event: number)
+            var gone = record("d", key: old, before: keyImage(old, table), after: "null")
             gone.header = ("__debezium.newkey", key(new, table) ?? "")
             var made = record(
-                "c", key: new, before: "null", after: image(new, table, unchanged: unchanged), event: number + 1)
+                "c", key: new, before: "null", after: image(new, table, unchanged: unchanged))
             made.header = ("__debezium.oldkey", key(old, table) ?? "")
             return [gone, LogRecord(key: key(old, table), value: nil), made]
         case .delete(let old):
             let before = table.isKeyless ? image(old, table) : keyImage(old, table)
             return [
-                record("d", key: old, before: before, after: "null", event: number),
+                record("d", key: old, before: before, after: "null"),
                 LogRecord(key: key(old, table), value: nil),
             ]
-        case .truncate: return [record("t", key: nil, before: "null", after: "null", event: number)]
+        case .truncate: return [record("t", key: nil, before: "null", after: "null")]
         }
     }
 

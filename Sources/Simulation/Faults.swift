@@ -33,7 +33,7 @@ package struct FaultRates: Sendable {
     }
 }
 
-/// Draws faults from a seed, each kind at most so often that a history ends.
+/// Draws faults from a seed, all together at most so many that a history ends.
 final class FaultScript: Sendable {
     private struct State {
         var random: SeededRandom

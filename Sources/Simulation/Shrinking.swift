@@ -12,7 +12,7 @@ extension Simulation {
         var low = 1
         while low < smallest.shape.transactions {
             let middle = (low + smallest.shape.transactions) / 2
-            if middle < smallest.shape.transactions, tried({ $0.shape.transactions = middle }) { continue }
+            if tried({ $0.shape.transactions = middle }) { continue }
             low = middle + 1
         }
         for path: WritableKeyPath<FaultRates, Int> in [

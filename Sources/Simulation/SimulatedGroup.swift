@@ -28,30 +28,21 @@ actor Freezer {
 /// The topics of a model as a connector wrote them, some of it twice after it was killed.
 struct SimulatedLog: Sendable {
     private(set) var partitions: [TopicPartition: [LogRecord]] = [:]
-    /// Distinct events per table.
-    private(set) var events: [Int]
 
     static let partitionsPerTopic: Int32 = 3
 
     init(_ model: SourceModel, seed: UInt64) {
         var random = SeededRandom(seed: seed)
-        events = ModelTable.all.map { _ in 0 }
-        var numbers: [Int] = []
-        for transaction in model.transactions {
-            numbers.append(events.reduce(0, +))
-            for change in transaction.changes { events[change.table] += change.events(ModelTable.all[change.table]) }
-        }
-        for (index, table) in ModelTable.all.enumerated() {
+        for table in ModelTable.all {
             let topic = "sim.\(table.id)"
             for partition in 0..<(table.isKeyless ? 1 : Self.partitionsPerTopic) {
                 partitions[TopicPartition(topic: topic, partition: partition)] = []
             }
-            _ = index
         }
         var at = 0
         var restarts = 3
         while at < model.transactions.count {
-            write(model.transactions[at], number: numbers[at], &random)
+            write(model.transactions[at], &random)
             at += 1
             if restarts > 0, random.chance(12) {
                 restarts -= 1
@@ -60,11 +51,10 @@ struct SimulatedLog: Sendable {
         }
     }
 
-    private mutating func write(_ transaction: ModelTransaction, number: Int, _ random: inout SeededRandom) {
-        var number = number
+    private mutating func write(_ transaction: ModelTransaction, _ random: inout SeededRandom) {
         for change in transaction.changes {
             let table = ModelTable.all[change.table]
-            for record in DebeziumText.records(change, of: transaction, number: number) {
+            for record in DebeziumText.records(change, of: transaction) {
                 // A key is always in the same partition; what has none is anywhere.
                 let count = table.isKeyless ? 1 : Self.partitionsPerTopic
                 let partition =
@@ -72,7 +62,6 @@ struct SimulatedLog: Sendable {
                     ?? Int32(random.below(Int(count)))
                 partitions[TopicPartition(topic: "sim.\(table.id)", partition: partition), default: []].append(record)
             }
-            number += change.events(table)
         }
     }
 }

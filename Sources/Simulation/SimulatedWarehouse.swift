@@ -15,8 +15,7 @@ actor SimulatedWarehouse: Warehouse {
     private var writer = BatchWriter()
     /// The store's commits when the open transaction began.
     private var begun = 0
-    /// Somebody else's claim ended our connection.
-    private var freezer: Freezer?
+    private let freezer: Freezer?
     /// Told after each commit: what is durable.
     private let onCommit: @Sendable (MemoryTables) -> Void
     private let onTrace: (@Sendable (String) -> Void)?

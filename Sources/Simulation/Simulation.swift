@@ -24,8 +24,6 @@ package struct Simulation: Sendable {
     package var rates = FaultRates()
     /// Guards that are taken out, to see that something fails without them.
     package var without: Set<MemoryTransaction.Guard> = []
-    /// Without raw no event is known again; rows converge all the same where nothing is carried from key to key.
-    package var hasRaw = true
 
     package init(seed: UInt64, source: Source) {
         self.seed = seed
@@ -82,7 +80,7 @@ private actor History {
         self.model = model
         self.loop = loop
         faults = FaultScript(seed: simulation.seed &* 0x9E37_79B9 &+ 17)
-        layout = WarehouseLayout(pipeline: "sim", hasRaw: simulation.hasRaw)
+        layout = WarehouseLayout(pipeline: "sim")
     }
 
     nonisolated var outcome: Simulation.Outcome { result.withLock { $0 } }
@@ -240,7 +238,7 @@ private actor History {
             if found != wanted { fail("\(table.id) ends as \(found), the source as \(wanted)") }
             let raw = tables.raw[table.id] ?? []
             if raw.count != Set(raw.map(\.id)).count { fail("raw of \(table.id) has an event twice") }
-            if simulation.hasRaw, simulation.source != .copy {
+            if simulation.source != .copy {
                 let events = model.transactions.flatMap(\.changes).filter { $0.table == index }
                     .reduce(0) { $0 + $1.events(table) }
                 if raw.count != events { fail("raw of \(table.id) has \(raw.count) events of \(events)") }

@@ -49,8 +49,11 @@ extension PipelineSetup {
         guard let registry = pipeline.source.schemaRegistry, registry.basicAuth != nil,
             case .url(let url) = registry.place, url.text.hasPrefix("http://")
         else { return false }
-        let host = url.text.dropFirst("http://".count)
-        return !["localhost", "127.", "[::1]"].contains { host.hasPrefix($0) }
+        let address = url.text.dropFirst("http://".count).prefix { $0 != "/" }
+        if address.hasPrefix("[::1]") { return false }
+        let host = address.prefix { $0 != ":" }
+        let numbers = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+        return host != "localhost" && !(numbers.count == 4 && numbers[0] == 127 && !numbers.contains(nil))
     }
 }
 

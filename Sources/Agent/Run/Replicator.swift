@@ -278,14 +278,19 @@ package actor Replicator {
         }
         let advances = records.advances.compactMap { advance -> CheckpointAdvance? in
             guard let token = claims[advance.partition], let position = positions[advance.partition] else { return nil }
+            var isNew = advance.state != nil
             for span in advance.spans {
-                if let state = batch.decoderState[span] { decoderStates[batch.spans[span].partition] = state }
+                if let state = batch.decoderState[span] {
+                    isNew = true
+                    decoderStates[batch.spans[span].partition] = state
+                }
             }
             if let state = advance.state { decoderStates[advance.partition] = state }
             return CheckpointAdvance(
                 partition: advance.partition, from: position, to: advance.to, token: token,
                 lastOffset: advance.lastOffset, lastHash: advance.lastHash,
-                decoderState: DecoderStates.write(decoderStates, of: advance.partition, source: source.kind),
+                decoderState: isNew
+                    ? DecoderStates.write(decoderStates, of: advance.partition, source: source.kind) : nil,
                 spans: advance.spans)
         }
         // Until a source transaction has ended the checkpoint stays before it, also where there is none yet.

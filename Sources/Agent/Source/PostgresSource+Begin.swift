@@ -198,7 +198,7 @@ extension PostgresSource {
         memberships = Dictionary(publication.tables.map { ($0.table, $0.membership) }) { $1 }
         guard let before = state?.published else { return [] }
         let returned = memberships.filter { table, membership in before[table].map { $0 != membership } ?? true }
-        for table in returned.keys.sorted() where before[table] != nil {
+        for table in returned.keys.sorted() where before[table] != nil && copy.refused[table] == nil {
             logger.notice("\(table) left the publication and came back: it is copied anew")
         }
         return Set(returned.keys)

@@ -1,21 +1,15 @@
 import Foundation
 import Postgres
 import Replication
-import Synchronization
 
 /// An exported snapshot that is on its way, for chunks that are read from it.
-final class SnapshotRequest: Sendable {
+struct SnapshotRequest {
     typealias Snapshot = (snapshot: String, position: Int64)
 
+    let slot: String
     let chunks: [CopyChunk]
-    private let result = Mutex<Result<Snapshot, any Error>?>(nil)
-
-    init(_ chunks: [CopyChunk]) { self.chunks = chunks }
-
-    func end(_ result: Result<Snapshot, any Error>) { self.result.withLock { $0 = result } }
-
     /// Nil while it isn't there.
-    func take() -> Result<Snapshot, any Error>? { result.withLock { $0 } }
+    var result: Result<Snapshot, any Error>?
 }
 
 /// Copying tables beside the stream.
@@ -37,7 +31,11 @@ extension PostgresSource {
                 copy.whole.append(CopyProgress.Whole(published: table, isResync: isResync))
                 continue
             }
-            pendingMarks.append(CopyMark(job: settings.slot, table: table.table, state: .copying, snapshot: 0, rows: 0))
+            // Marks of an earlier copy, which doesn't count, must not be taken for this one's after a restart.
+            pendingMarks.append(
+                CopyMark(
+                    job: settings.slot, table: table.table, state: .copying, snapshot: 0, rows: 0,
+                    startsOver: !marks.contains { $0.table == table.table }))
             let parts = try await control.with { try $0.parts(of: table.table) }
             let left = CopyPlan.chunks(
                 facts, filter: table.filter, parts: parts, done: marks.filter { $0.table == table.table })
@@ -97,10 +95,16 @@ extension PostgresSource {
         let holder = SnapshotHolder(url: settings.server.url.text)
         self.holder = holder
         let slot = nextSnapshotSlot()
-        let request = SnapshotRequest(chunks)
-        opening = request
+        opening = SnapshotRequest(slot: slot, chunks: chunks)
         Task {
-            request.end(await Task { try await waiting(holder) { try await $0.export(slot: slot) } }.result)
+            let result: Result<SnapshotRequest.Snapshot, any Error>
+            do {
+                result = .success(try await waiting(holder) { try await $0.export(slot: slot) })
+            } catch {
+                result = .failure(error)
+            }
+            // Given up meanwhile: its place may be another's.
+            if opening?.slot == slot { opening?.result = result }
             waker.wake()
         }
     }
@@ -122,7 +126,7 @@ extension PostgresSource {
 
     /// Begins what `read` asked for, if its snapshot is there.
     func beginOpened() throws {
-        guard let request = opening, let result = request.take() else { return }
+        guard let request = opening, let result = request.result else { return }
         opening = nil
         begin(request.chunks, try result.get())
     }
@@ -182,7 +186,7 @@ extension PostgresSource {
     private func refuse(_ table: TableID, _ error: ReplicationError) {
         let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
         logger.error("\(table): can't be copied: \(error.message)\(remedy)")
-        if isRereading { rereadsLeft = 0 }
+        rereadsLeft[table] = nil
         copy.refused[table] = error
         copy.tables[table] = nil
     }
@@ -191,7 +195,8 @@ extension PostgresSource {
         var records = hand(piece.records, to: handed, isUnfinished: isUnfinished)
         records.isUnfinished = isUnfinished
         guard piece.chunk.keys == nil else {
-            if piece.isLast { rereadsLeft -= 1 }
+            let table = piece.chunk.facts.table
+            if piece.isLast, let left = rereadsLeft[table] { rereadsLeft[table] = left > 1 ? left - 1 : nil }
             copy.lastBatch = batchesHanded
             return records
         }
@@ -299,7 +304,7 @@ extension PostgresSource {
             if try await rereadIncomplete() { return .idle }
         }
         if isRereading {
-            guard rereadsLeft == 0 else { return nil }
+            guard rereadsLeft.isEmpty else { return nil }
             isRereading = false
             stopCopying()
             // There may be more than were asked for at once.
@@ -346,7 +351,7 @@ extension PostgresSource {
         }
         guard !chunks.isEmpty else { return false }
         isRereading = true
-        rereadsLeft = chunks.count
+        rereadsLeft = Dictionary(chunks.map { ($0.facts.table, 1) }, uniquingKeysWith: +)
         read(chunks)
         return true
     }
@@ -365,7 +370,8 @@ extension PostgresSource {
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))
         copy.known.subtract(added.union(returned(publication)).union(copy.known.subtracting(published)))
-        guard publication.tables.contains(where: { !copy.known.contains($0.table) }) else { return nil }
+        guard publication.tables.contains(where: { !copy.known.contains($0.table) && copy.refused[$0.table] == nil })
+        else { return nil }
         isRereadDone = false
         try await planCopies(publication.tables, [])
         return .idle

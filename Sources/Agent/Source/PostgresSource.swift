@@ -62,6 +62,8 @@ package actor PostgresSource: RecordSource {
     // The stream.
     var stream: ReplicationStream?
     var state: PostgresSourceState?
+    /// As it went with what was handed out: it is told again where it changed.
+    var handedState: PostgresSourceState?
     /// A checkpoint that wants to be made before anything is read.
     var firstPosition: Int64?
     /// Ends of what was handed out, and of what the server says it has sent.
@@ -106,7 +108,8 @@ package actor PostgresSource: RecordSource {
     var memberships: [TableID: Int64] = [:]
     var isRereadDone = false
     var isRereading = false
-    var rereadsLeft = 0
+    /// Chunks of them that were not handed out yet.
+    var rereadsLeft: [TableID: Int] = [:]
     /// Keys of incomplete rows that were read once more in this run.
     var reread: [TableID: Set<String>] = [:]
     /// Of a table that is copied as one: taken, and to be handed out behind the resync.
@@ -179,12 +182,13 @@ package actor PostgresSource: RecordSource {
             advances: [
                 SourceAdvance(
                     partition: partition, from: handed, to: isUnfinished ? handed : to,
-                    spans: Array(batch.spans.indices), state: state?.json)
+                    spans: Array(batch.spans.indices), state: state == handedState ? nil : state?.json)
             ])
         records.isUnfinished = isUnfinished
         isInsideTransaction = isUnfinished
         if !isUnfinished {
             handed = max(handed, to)
+            handedState = state
             batchesHanded += 1
         }
         lastHeartbeat = .now
@@ -222,7 +226,7 @@ package actor PostgresSource: RecordSource {
     }
 
     package func isCopying() async -> Bool {
-        copy.isGoingOn || state?.consistentSince == nil && settings.snapshot != .never
+        copy.isGoingOn || isRereading || opening != nil || state?.consistentSince == nil && settings.snapshot != .never
     }
 
     package func progress() async -> SourceProgress {

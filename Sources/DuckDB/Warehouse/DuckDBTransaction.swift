@@ -155,6 +155,16 @@ final class DuckDBTransaction: WarehouseTransaction {
 
     private func writeCopied(_ commit: CommitRecord) throws {
         for mark in commit.copied {
+            if mark.startsOver {
+                try staging.statements.execute(
+                    """
+                    DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = ? AND job = ? AND source_schema = ? \
+                    AND source_table = ?
+                    """,
+                    [
+                        .text(layout.pipeline), .text(mark.job), .text(mark.table.schema), .text(mark.table.table),
+                    ], purpose: "forgetting an earlier copy")
+            }
             let name: [Parameter] = [
                 .text(layout.pipeline), .text(mark.job), .text(mark.table.schema), .text(mark.table.table),
                 .text(mark.part), .int64(mark.chunk),

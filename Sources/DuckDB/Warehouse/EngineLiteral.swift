@@ -134,17 +134,4 @@ struct JSONScanner {
         at += 1
         return at <= bytes.count
     }
-
-    /// A JSON string's content without escapes; nil if they are wrong.
-    static func unescaped(_ content: UnsafeRawBufferPointer) -> [UInt8]? {
-        guard content.contains(0x5C) else { return Array(content) }
-        var isValid = true
-        let plain = [UInt8](unsafeUninitializedCapacity: content.count + 8) { room, count in
-            guard let out = room.baseAddress else { return }
-            let length = JSONString.unescape(content, into: UnsafeMutableRawPointer(out))
-            isValid = length != nil
-            count = length ?? 0
-        }
-        return isValid ? plain : nil
-    }
 }

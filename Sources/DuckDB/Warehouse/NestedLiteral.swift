@@ -43,7 +43,7 @@ enum NestedLiteral {
             var isFirst = true
             while true {
                 guard scanner.next() == 0x22, let name = scanner.value(),
-                    let plain = JSONScanner.unescaped(UnsafeRawBufferPointer(rebasing: name[1..<name.count - 1])),
+                    let plain = JSONString.unescaped(UnsafeRawBufferPointer(rebasing: name[1..<name.count - 1])),
                     scanner.take(0x3A)
                 else { return wrong(form) }
                 if scanner.next() == 0x6E {
@@ -93,7 +93,7 @@ enum NestedLiteral {
             return nil
         }
         let content = UnsafeRawBufferPointer(rebasing: value[1..<value.count - 1])
-        guard let plain = JSONScanner.unescaped(content) else { return "not JSON" }
+        guard let plain = JSONString.unescaped(content) else { return "not JSON" }
         return plain.withUnsafeBytes { bytes in
             if form.kind == .decimal, !fits(bytes, form) { return tooMuch(form) }
             text(bytes, form.kind, to: sink)

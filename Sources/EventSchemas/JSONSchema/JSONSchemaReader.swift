@@ -103,7 +103,7 @@ struct JSONSchemaReader {
         let others = choices.filter { $0["type"]?.string != "null" }
         var connect = ConnectNode(nil)
         if others.count == 1, let other = others.first {
-            connect = try node(other, document, depth: depth, references: references)
+            connect = try node(other, document, depth: depth + 1, references: references)
         }
         connect.isOptional = connect.isOptional || others.count < choices.count
         return connect

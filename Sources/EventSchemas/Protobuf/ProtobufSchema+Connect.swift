@@ -15,8 +15,10 @@ extension ProtobufSchema {
 
     /// Whether a message is Debezium's envelope.
     func isEnvelope(_ message: Int32) -> Bool {
-        let names = messages[Int(message)].fields.map { fields[Int($0)].name }
-        return names.contains("op") && names.contains("source")
+        let own = messages[Int(message)].fields.map { fields[Int($0)] }
+        // A row may have columns of these names.
+        return own.contains { $0.name == "op" }
+            && own.contains { $0.name == "source" && $0.kind == .message && !$0.isRepeated }
     }
 
     /// Whether a column of the message, or of its row images, can't show whether it is null or its type's default.

@@ -72,6 +72,7 @@ final class ProtobufSchema {
     private var names: [String: Named] = [:]
 
     static let messages_max = 4096
+    static let name_max_bytes = 1024
     private static let slots_max: Int32 = 1024
 
     init(_ schema: RegisteredSchema) throws(SchemaTrouble) {
@@ -100,6 +101,10 @@ final class ProtobufSchema {
         guard messages.count < Self.messages_max else { throw SchemaTrouble("its .proto has too many messages") }
         let index = Int32(messages.count)
         let fullName = scope.isEmpty ? message.name : "\(scope).\(message.name)"
+        // Names are looked up in each scope around them.
+        guard fullName.utf8.count <= Self.name_max_bytes else {
+            throw SchemaTrouble("its .proto has a name that is too long")
+        }
         messages.append(.init(name: message.name, fullName: fullName, isMapEntry: message.isMapEntry))
         if names[fullName] == nil { names[fullName] = .message(index) }
         for inner in message.messages {

@@ -196,9 +196,14 @@ package final class PgOutputDecoder: RecordDecoder {
         // pg_catalog is named by nothing.
         let id = TableID(schema: schema.isEmpty ? "pg_catalog" : schema, table: name)
         let isFull = identity == UInt8(ascii: "f")
-        relations[oid] = relation(
-            id, columns: columns, facts: described, flagged: isFull ? [] : columns.filter(\.isKey).map(\.name),
-            isFull: isFull)
+        let flagged = isFull ? [] : columns.filter(\.isKey).map(\.name)
+        let made = relation(id, columns: columns, facts: described, flagged: flagged, isFull: isFull)
+        relations[oid] = made
+        // An identity that isn't the whole row is a unique index that is checked at each change; if it is the key's own.
+        let table = made.table
+        table.hasImmediateKey =
+            !flagged.isEmpty && Set(flagged) == Set(table.definition.key.map { table.definition.columns[$0].name })
+        if !table.hasImmediateKey { table.deferrableBatch = batchNumber }
     }
 
     func relation(
@@ -232,8 +237,6 @@ package final class PgOutputDecoder: RecordDecoder {
                 relation.uses.append(isByName ? .byName : type == column.type ? .keep : .check)
             }
         }
-        table.hasImmediateKey = !isFull && choice.key == nil
-        if !table.hasImmediateKey { table.deferrableBatch = batchNumber }
         var key = flagged
         // The catalog is asked when the relation comes, which may be later than the relation's own time.
         if let facts, Set(facts.effectiveKey).isSubset(of: columns.map(\.name)) { key = facts.effectiveKey }

@@ -19,7 +19,7 @@ final class ReplicatedTable {
     var batch = 0
     var index = 0
 
-    /// Its key is checked at each change: its replica identity isn't the whole row, so it is an index that is.
+    /// Its key is checked at each change, as the stream's last description of it has it.
     var hasImmediateKey = false
     /// The last batch in which that wasn't so.
     var deferrableBatch = -1

@@ -117,7 +117,8 @@ package final class SourceServer {
         package var columns: [String]?
         /// Its row filter, as SQL.
         package var filter: String?
-        /// The catalog's number of its being in the publication: by itself, by its schema, or as one of all tables.
+        /// The catalog's numbers of its being in the publication (by itself, by its schema, or as one of all tables) and of
+        /// itself: a table that was made anew is another one.
         package var membership: Int64
 
         package init(table: TableID, columns: [String]? = nil, filter: String? = nil, membership: Int64 = 0) {
@@ -135,14 +136,17 @@ package final class SourceServer {
         let lists = hasLists ? "t.attnames::text[], t.rowfilter" : "NULL, NULL"
         let bySchema =
             hasLists
-            ? "(SELECT s.oid FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = tn.oid)" : "NULL"
+            ? """
+            (SELECT max(s.oid) FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid IN (SELECT x.relnamespace \
+            FROM pg_class x WHERE x.oid = tc.oid OR x.oid IN (SELECT a.relid FROM pg_partition_ancestors(tc.oid) AS a(relid))))
+            """ : "NULL"
         let answers = try session.script(
             """
             SELECT puballtables, \(viaRoot), pg_has_role(pubowner, 'USAGE'), pubinsert, pubupdate, pubdelete, pubtruncate \
             FROM pg_publication WHERE pubname = \(literal);
-            SELECT t.schemaname, t.tablename, \(lists), coalesce((SELECT max(r.oid) FROM pg_publication_rel r \
+            SELECT t.schemaname, t.tablename, \(lists), (coalesce((SELECT max(r.oid) FROM pg_publication_rel r \
             WHERE r.prpubid = p.oid AND (r.prrelid = tc.oid \
-            OR r.prrelid IN (SELECT a.relid FROM pg_partition_ancestors(tc.oid) AS a(relid)))), \(bySchema), p.oid)::bigint \
+            OR r.prrelid IN (SELECT a.relid FROM pg_partition_ancestors(tc.oid) AS a(relid)))), \(bySchema), p.oid)::bigint << 32) | tc.oid::bigint \
             FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname \
             JOIN pg_namespace tn ON tn.nspname = t.schemaname \
             JOIN pg_class tc ON tc.relnamespace = tn.oid AND tc.relname = t.tablename WHERE t.pubname = \(literal) \

@@ -57,7 +57,7 @@ extension PostgresTransaction {
         try translating {
             var statements = try commit.advances.map { try update($0, commit) }
             statements += try ledger(commit)
-            statements += try commit.copied.map(copied)
+            statements += try commit.copied.flatMap { try (forgotten($0) + [copied($0)]) }
             statements += try commit.states.sorted { $0.key < $1.key }.map { try update($0.key, $0.value) }
             if !statements.isEmpty {
                 try session.execute(statements.joined(separator: ";\n"), for: "record a batch")
@@ -78,6 +78,17 @@ extension PostgresTransaction {
             WHERE pipeline = \(try quoteLiteral(layout.pipeline)) AND topic = \(try quoteLiteral(advance.partition.topic)) \
             AND partition = \(advance.partition.partition)
             """
+    }
+
+    private func forgotten(_ mark: CopyMark) throws -> [String] {
+        guard mark.startsOver else { return [] }
+        return [
+            """
+            DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
+            AND job = \(try quoteLiteral(mark.job)) AND source_schema = \(try quoteLiteral(mark.table.schema)) \
+            AND source_table = \(try quoteLiteral(mark.table.table))
+            """
+        ]
     }
 
     private func copied(_ mark: CopyMark) throws -> String {

@@ -4,30 +4,34 @@ extension BatchApplier {
         _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32], _ entry: inout LedgerEntry,
         _ state: inout TableState, _ transaction: some WarehouseTransaction
     ) throws {
-        var events = rowEvents
-        if layout.hasRaw { try transaction.appendRaw(definition, batch, events + truncates) }
+        if layout.hasRaw { try transaction.appendRaw(definition, batch, rowEvents + truncates) }
         guard layout.hasCurrent else {
-            entry.applied += events.count + truncates.count
+            entry.applied += rowEvents.count + truncates.count
             return
         }
+        guard !truncates.isEmpty else {
+            return try applyKeyless(definition, rowEvents, &entry, state, transaction)
+        }
         // In between of two truncates at a time: which row a before-image means hangs on what was truncated before.
-        let ordered = truncates.sorted { batch.events[Int($0)].version < batch.events[Int($1)].version }
-        for index in ordered {
+        func byVersion(_ events: [Int32]) -> [Int32] {
+            events.sorted { batch.events[Int($0)].version < batch.events[Int($1)].version }
+        }
+        var events = byVersion(rowEvents)[...]
+        for index in byVersion(truncates) {
             let version = batch.events[Int(index)].version
-            let older = events.filter { batch.events[Int($0)].version < version }
-            if !older.isEmpty {
-                try applyKeyless(definition, older, &entry, state, transaction)
-                events.removeAll { batch.events[Int($0)].version < version }
-            }
+            let older = events.prefix { batch.events[Int($0)].version < version }
+            try applyKeyless(definition, Array(older), &entry, state, transaction)
+            events = events.dropFirst(older.count)
             try truncate(definition, [index], &entry, &state, transaction)
         }
-        if !events.isEmpty { try applyKeyless(definition, events, &entry, state, transaction) }
+        try applyKeyless(definition, Array(events), &entry, state, transaction)
     }
 
     private mutating func applyKeyless(
         _ definition: TableDefinition, _ events: [Int32], _ entry: inout LedgerEntry, _ state: TableState,
         _ transaction: some WarehouseTransaction
     ) throws {
+        guard !events.isEmpty else { return }
         var inserts: [Int32] = []
         var ends: [Int32] = []
         for index in events {

@@ -22,11 +22,16 @@ package struct CopyMark: Sendable, Equatable {
     /// The snapshot's position: the version of its rows.
     package var snapshot: Int64
     package var rows: Int64
+    /// Of the table as a whole: it is copied from the beginning, and older marks of it stand for nothing any more. Not
+    /// stored: writing the mark takes them away.
+    package var startsOver: Bool
 
     package init(
         job: String, table: TableID, part: String = "", chunk: Int64 = -1, state: State = .done,
-        blocks: (from: Int64, to: Int64?) = (0, nil), snapshot: Int64, rows: Int64
+        blocks: (from: Int64, to: Int64?) = (0, nil), snapshot: Int64, rows: Int64,
+        startsOver: Bool = false
     ) {
+        self.startsOver = startsOver
         self.job = job
         self.table = table
         self.part = part
@@ -47,6 +52,6 @@ package struct CopyMark: Sendable, Equatable {
 
     /// Marks of one name replace each other.
     package func replaces(_ other: CopyMark) -> Bool {
-        job == other.job && table == other.table && part == other.part && chunk == other.chunk
+        job == other.job && table == other.table && (startsOver || part == other.part && chunk == other.chunk)
     }
 }

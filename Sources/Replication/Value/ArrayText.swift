@@ -128,7 +128,7 @@ enum ArrayText {
         return true
     }
 
-    private struct LiteralReader {
+    private struct LiteralReader: LiteralReading {
         let arena: ByteArena
         var at: Int
         let end: Int
@@ -146,19 +146,10 @@ enum ArrayText {
             self.sink = sink
         }
 
-        /// Read by its offset each time: the arena may be the sink, and move.
-        private var byte: UInt8 { at < end ? arena.base.load(fromByteOffset: at, as: UInt8.self) : 0 }
-
         mutating func skipBounds() {
             guard byte == 0x5B else { return }
             while at < end, byte != 0x3D { at += 1 }
             if at < end { at += 1 }
-        }
-
-        private mutating func take(_ wanted: UInt8) -> Bool {
-            guard byte == wanted, at < end else { return false }
-            at += 1
-            return true
         }
 
         mutating func array(depth: Int) -> Bool {

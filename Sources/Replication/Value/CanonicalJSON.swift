@@ -75,7 +75,7 @@ enum CanonicalJSON {
             return true
         }
 
-        private func unescaped(_ content: Range<Int>) -> [UInt8]? { JSONCursor.unescaped(cursor.bytes(content)) }
+        private func unescaped(_ content: Range<Int>) -> [UInt8]? { JSONString.unescaped(cursor.bytes(content)) }
 
         private mutating func array(depth: Int) -> Bool {
             cursor.at += 1

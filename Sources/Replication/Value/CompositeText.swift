@@ -18,7 +18,7 @@ enum CompositeText {
     }
 
     /// Reads what Postgres' own input function reads: quotes may stand around any part of a field.
-    private struct LiteralReader {
+    private struct LiteralReader: LiteralReading {
         let arena: ByteArena
         var at: Int
         let end: Int
@@ -30,15 +30,6 @@ enum CompositeText {
             self.at = at
             self.end = end
             self.sink = sink
-        }
-
-        /// Read by its offset each time: the arena may be the sink, and move.
-        private var byte: UInt8 { at < end ? arena.base.load(fromByteOffset: at, as: UInt8.self) : 0 }
-
-        private mutating func take(_ wanted: UInt8) -> Bool {
-            guard byte == wanted, at < end else { return false }
-            at += 1
-            return true
         }
 
         mutating func object(_ composite: CompositeType) -> Bool {
@@ -93,7 +84,7 @@ enum CompositeText {
         if !cursor.take(0x7D) {
             repeat {
                 guard cursor.next() == 0x22,
-                    let name = cursor.string().flatMap({ JSONCursor.unescaped(cursor.bytes($0)) }),
+                    let name = cursor.string().flatMap({ JSONString.unescaped(cursor.bytes($0)) }),
                     cursor.take(0x3A), let value = cursor.value()
                 else { return wrong }
                 let text = cursor.bytes(value)

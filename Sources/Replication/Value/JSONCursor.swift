@@ -201,19 +201,6 @@ struct JSONCursor {
         return code
     }
 
-    /// A JSON string's content in plain; nil if its escapes are wrong.
-    static func unescaped(_ content: UnsafeRawBufferPointer) -> [UInt8]? {
-        guard content.contains(0x5C) else { return Array(content) }
-        var isValid = true
-        let plain = [UInt8](unsafeUninitializedCapacity: content.count + 8) { room, count in
-            guard let out = room.baseAddress else { return }
-            let length = JSONString.unescape(content, into: UnsafeMutableRawPointer(out))
-            isValid = length != nil
-            count = length ?? 0
-        }
-        return isValid ? plain : nil
-    }
-
     /// Whether the whole text is one number as JSON writes it.
     @inline(__always)
     static func isNumber(_ bytes: UnsafeRawBufferPointer) -> Bool {

@@ -35,7 +35,7 @@ enum NestedText {
     }
 
     private static func string(_ cursor: inout JSONCursor, _ type: ColumnType, to sink: ByteArena) -> Bool {
-        guard let content = cursor.string(), let plain = JSONCursor.unescaped(cursor.bytes(content)) else {
+        guard let content = cursor.string(), let plain = JSONString.unescaped(cursor.bytes(content)) else {
             return false
         }
         plain.withUnsafeBytes { bytes in
@@ -57,7 +57,7 @@ enum NestedText {
             var isFirst = true
             repeat {
                 guard cursor.next() == 0x22,
-                    let name = cursor.string().flatMap({ JSONCursor.unescaped(cursor.bytes($0)) }),
+                    let name = cursor.string().flatMap({ JSONString.unescaped(cursor.bytes($0)) }),
                     cursor.take(0x3A), let json = cursor.value()
                 else { return false }
                 if !isFirst { sink.append(byte: 0x2C) }
