@@ -4,6 +4,7 @@ import Replication
 /// From an envelope to a change event in the batch.
 extension DebeziumDecoder {
     func append(_ c: EventContext) throws(Trouble) {
+        if c.connector == .mongodb, !c.hasAdded { useDocumentColumns(c.state) }
         let header = moveHeader(of: c)
         let key = try recordKey(of: c)
         let (position, id) = try identify(c, key)
@@ -43,7 +44,8 @@ extension DebeziumDecoder {
             if c.showsPlace {
                 position = try SourcePosition(
                     c.origin, c.source, c.connector, isRead: c.operation == .read, offset: c.record.offset,
-                    lastReadLSN: c.memory.lastReadLSN(before: c.record.offset), hash: &place)
+                    lastReadLSN: c.memory.lastReadLSN(before: c.record.offset),
+                    totalOrder: c.envelope.totalOrder(c.origin), hash: &place)
             } else {
                 let time_us = c.source.time_us(c.origin)
                 position = try SourcePosition(
@@ -65,16 +67,18 @@ extension DebeziumDecoder {
             hash.add(partition.topic)
             hash.add(Int64(partition.partition))
             hash.add(c.record.offset)
-        } else if isKeyless {
+        } else if isKeyless || position.isShared {
             var image = c.state.seed
             image.add(UInt64(c.operation.rawValue))
             for i in [c.envelope.before, c.envelope.after] where i >= 0 { add(Int(i), of: c, to: &image) }
             let content = image.finish()
             hash.add(content.high, content.low)
-            let ordinal =
-                c.envelope.totalOrder(c.origin)
-                ?? (position.hasRuns ? c.memory.ordinal(of: content, at: at) : 0)
-            hash.add(ordinal)
+            if isKeyless {
+                let ordinal =
+                    c.envelope.totalOrder(c.origin)
+                    ?? (position.hasRuns ? c.memory.ordinal(of: content, at: at) : 0)
+                hash.add(ordinal)
+            }
         }
         if let key { hash.add(key.tape.rawValue(key.object)) }
         return (position, hash.finish())
@@ -95,12 +99,19 @@ extension DebeziumDecoder {
         _ c: EventContext, _ key: RecordKey?, _ header: MoveHeader?, _ event: inout ChangeEvent
     ) throws(Trouble) {
         let state = c.state
-        guard c.envelope.after >= 0, c.tape.kind(Int(c.envelope.after)) == .object else {
-            throw Trouble("there is no after-image")
+        let kind = c.envelope.after >= 0 ? c.tape.kind(Int(c.envelope.after)) : .null
+        if kind == .string, state.connector == .mongodb {
+            try readDocument(Int(c.envelope.after), of: c, into: after)
+        } else if kind == .object {
+            let mayLack =
+                (c.operation == .update || c.operation == .create && header != nil) && !state.connector.isMySQLFamily
+            try read(Int(c.envelope.after), of: c, into: after, mayLack: mayLack)
+        } else {
+            throw Trouble(
+                state.connector == .mongodb
+                    ? "an update without its document: capture.mode=change_streams_update_full for the connector"
+                    : "there is no after-image")
         }
-        let mayLack =
-            (c.operation == .update || c.operation == .create && header != nil) && !state.connector.isMySQLFamily
-        try read(Int(c.envelope.after), of: c, into: after, mayLack: mayLack)
         let isKeyed = try settleKey(c, key, from: after)
 
         let hasBefore = c.envelope.before >= 0 && c.tape.kind(Int(c.envelope.before)) == .object
@@ -211,9 +222,10 @@ extension DebeziumDecoder {
     /// A replica identity that doesn't cover the key gives deletes whose key is made of type defaults; they must not
     /// delete the row that has them.
     private func distrustDefaults(_ c: EventContext, _ key: RecordKey?, _ object: Int?) throws(Trouble) {
-        guard c.state.identity != .full, c.state.identity != .coversKey, areDefaults(c, key, before: object) else {
-            return
-        }
+        // Only Postgres has replica identities.
+        guard c.connector == .postgres || c.connector == .unknown, c.state.identity != .full,
+            c.state.identity != .coversKey, areDefaults(c, key, before: object)
+        else { return }
         guard c.state.identity == .incomplete || object.map({ hasOtherValues(c, $0) }) == true else { return }
         throw Trouble("a delete with an empty key: the replica identity doesn't cover the key")
     }

@@ -166,6 +166,8 @@ extension DebeziumDecoder {
         switch connector {
         case .postgres: origin.has(.lsn) || origin.has(.sequence)
         case .mysql, .mariadb: origin.has(.file) && origin.has(.position)
+        case .sqlserver: origin.has(.commitLSN) && (origin.has(.changeLSN) || origin.letter == Operation.read.rawValue)
+        case .oracle: origin.has(.commitSCN) || origin.has(.scn)
         case .unknown: false
         default: origin.has(.time_ms) || origin.has(.time_us) || origin.has(.time_ns)
         }

@@ -60,6 +60,27 @@ extension DebeziumDecoder {
         }
     }
 
+    /// MongoDB's envelopes hold a document in a string: a table has the key, as the record calls it, and the document.
+    func useDocumentColumns(_ state: TableState) {
+        for (name, type) in [("id", ColumnType.text), ("document", .json)] where state.slot(named: name) == nil {
+            let type = state.choice?.types[name] ?? type
+            _ = state.addColumn(Column(name: name, type: state.choice?.hashed.contains(name) == true ? .text : type))
+        }
+    }
+
+    func readDocument(_ text: Int, of c: EventContext, into image: ImageBuffer) throws(Trouble) {
+        let state = c.state
+        state.usePlans(of: nil)
+        image.reset(state.definition.columns.count)
+        guard let slot = state.slot(named: "document"), state.slots[slot].column >= 0 else { return }
+        let column = Int(state.slots[slot].column)
+        do throws(Misfit) {
+            image[column] = try values.field(c.tape, text, plan(slot, state, nil))
+        } catch {
+            throw trouble(error, state, column)
+        }
+    }
+
     func trouble(_ misfit: Misfit, _ state: TableState, _ column: Int) -> Trouble {
         let column = state.definition.columns[column]
         return Trouble("column \"\(column.name)\" (\(column.type.sql)) \(misfit.reason)")

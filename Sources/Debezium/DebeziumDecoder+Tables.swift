@@ -52,12 +52,40 @@ extension DebeziumDecoder {
     private func make(
         _ id: TableID, raw: (schema: UnsafeRawBufferPointer, table: UnsafeRawBufferPointer), _ connector: Connector
     ) -> TableState {
+        var choice = configuration.select(id)
+        if choice?.isTargetGiven == false, connector.isMySQLFamily {
+            // What it was made as stays, also when a second database comes.
+            if let made = known[id] {
+                choice?.target = made.target
+            } else if isOnlyDatabase(id.schema) {
+                choice?.target = id.table
+            }
+        }
         let state = TableState(
-            id: id, choice: configuration.select(id), rawSchema: raw.schema, rawTable: raw.table, known: known[id],
+            id: id, choice: choice, rawSchema: raw.schema, rawTable: raw.table, known: known[id],
             identity: configuration.replicaIdentity[id], connector: connector, equality: configuration.keyEquality,
             withholdsBytes: configuration.withholdsBytes(id))
         tables[id] = state
         return state
+    }
+
+    /// Of MySQL's databases, so far.
+    private func isOnlyDatabase(_ name: String) -> Bool {
+        known.keys.allSatisfy { $0.schema == name }
+            && tables.values.allSatisfy { !$0.isChosen || $0.id.schema == name }
+    }
+
+    /// Whether the event is of the database that the table's events came from so far: two sources can have tables of one
+    /// name, and their rows aren't each other's states.
+    @inline(__always)
+    func isOfItsDatabase(_ state: TableState, _ shape: EventShape) -> Bool {
+        guard shape.source.database >= 0, shape.source.schema >= 0 else { return true }
+        return state.isOf(database: shape.origin.rawValue(Int(shape.source.database)))
+    }
+
+    /// Which wrote the table's events, as far as they were seen.
+    package func connector(of table: TableID) -> Connector? {
+        tables[table].flatMap { $0.connector == .unknown ? nil : $0.connector }
     }
 
     /// Gives the table its index in the batch.

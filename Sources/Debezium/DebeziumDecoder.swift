@@ -25,6 +25,7 @@ import Replication
 ///   Debezium then sends no delete of the old key.
 /// - A decimal without digits behind the point, in an event without a schema: see `EncodingModes.Decimal`.
 /// - Reads of tables without a key are named by their offset.
+/// - Two databases with tables of one name are told apart as long as the agent runs, not across restarts.
 /// - A flattened event that shows no place in the source's log stands behind the last that did: `SourcePosition`.
 /// - Debezium's JSON keeps no array's second dimension, no varbit's leading zeros and no months of a numeric interval.
 package final class DebeziumDecoder: RecordDecoder {
@@ -261,8 +262,9 @@ package final class DebeziumDecoder: RecordDecoder {
         event(
             record, memory, state, letter,
             EventShape(
-                tape: tape, origin: tape, envelope: envelope, source: source, schemaAt: schemaAt,
-                connector: state.connector))
+                tape: tape, origin: tape, envelope: envelope, source: source,
+                // MongoDB's says no more of a document than that it is a text.
+                schemaAt: state.connector == .mongodb ? nil : schemaAt, connector: state.connector))
     }
 
     func noteDelete(_ record: RecordBatch.Record, _ memory: PartitionMemory) {
@@ -289,6 +291,12 @@ package final class DebeziumDecoder: RecordDecoder {
         batch.read[state.index] += 1
         guard let operation = known else {
             return quarantine(record, state, nil, "op is none of c, u, d, t and r")
+        }
+        guard isOfItsDatabase(state, shape) else {
+            return quarantine(
+                record, state, operation,
+                "an event of another database than the table's others: give each database a pipeline of its own; "
+                    + "or start the agent anew, if the database was renamed")
         }
         let fields = batch.fields.count
         let bytes = batch.arena.count

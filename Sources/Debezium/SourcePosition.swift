@@ -16,31 +16,45 @@ struct SourcePosition {
     var isBehind = false
     /// Two events of one row can stand at one position; only Postgres' multi-row inserts do.
     var hasRuns = false
+    /// Its position may be another event's too, so that the images belong to its name.
+    var isShared = false
 
     enum Trouble: String, Error {
         case noPosition = "source.lsn is missing"
         case sequence = "source.sequence isn't a list of positions"
         case file = "source.file or source.pos isn't a binlog position"
+        case logBlock = "source.commit_lsn or source.change_lsn isn't a position in SQL Server's log"
+        case scn = "source.commit_scn or source.scn isn't a system change number"
         case range = "source position is out of range"
+        case noLog = "source shows no place in the log"
         case noTime = "source has no time to order events by"
     }
 }
 
 extension SourcePosition {
-    private static let place_max: Int64 = 1 << 61
+    static let place_max: Int64 = 1 << 61
 
     /// - Parameters:
     ///   - hash: takes what names the position.
     ///   - lastReadLSN: the last snapshot read's before this record, if there was one.
+    ///   - totalOrder: the event's number in its transaction, where the connector tells it.
     init(
         _ tape: JSONTape, _ source: EventSource, _ connector: Connector, isRead: Bool, offset: Int64,
-        lastReadLSN: @autoclosure () -> Int64?, hash: inout Hash128
+        lastReadLSN: @autoclosure () -> Int64?, totalOrder: @autoclosure () -> Int64?, hash: inout Hash128
     ) throws(Trouble) {
         switch connector {
         case .postgres:
             try postgres(tape, source, isRead: isRead, lastReadLSN: lastReadLSN(), hash: &hash)
         case .mysql, .mariadb:
             try binlog(tape, source, isRead: isRead, hash: &hash)
+        case .sqlserver:
+            try logBlocks(tape, source, isRead: isRead, hash: &hash)
+        case .oracle:
+            try changeNumbers(
+                tape, source, isRead: isRead, offset: offset, lastReadSCN: lastReadLSN(), totalOrder: totalOrder(),
+                hash: &hash)
+        case .mongodb:
+            try oplog(tape, source, isRead: isRead, offset: offset, hash: &hash)
         default:
             try timed(tape, source, isRead: isRead, offset: offset, hash: &hash)
         }
@@ -90,7 +104,7 @@ extension SourcePosition {
     }
 
     /// What shows no place in the source's log ranks below all that does, so that events which show one later win.
-    private static let weakest: Int64 = -(1 << 62)
+    static let weakest: Int64 = -(1 << 62)
 
     /// Of an event that shows no place in the source's log. Behind the last one that did show one in its partition, it
     /// stands as many places on as offsets: each record in between took more of the log than that. Else it is ordered
@@ -151,54 +165,5 @@ extension SourcePosition {
             guard raw[at] == 0x2C else { return nil }
             at += 1
         }
-    }
-
-    /// The place is the position with the row in its low twenty bits; row 0 counts 1, so that a snapshot read at
-    /// the same position ranks below.
-    private mutating func binlog(
-        _ tape: JSONTape, _ source: EventSource, isRead: Bool, hash: inout Hash128
-    ) throws(Trouble) {
-        guard source.file >= 0, source.position >= 0, let position = tape.int64(Int(source.position)) else {
-            throw .file
-        }
-        let file = tape.rawValue(Int(source.file))
-        let row = source.row >= 0 ? tape.int64(Int(source.row)) ?? 0 : 0
-        hash.add(file)
-        hash.add(UInt64(bitPattern: position), UInt64(bitPattern: row))
-        guard let dot = file.lastIndex(of: 0x2E),
-            let number = JSONString.int64(UnsafeRawBufferPointer(rebasing: file[(dot + 1)...]).trimmingZeros)
-        else { throw .file }
-        guard (0..<1 << 41).contains(position), (0..<(1 << 20) - 1).contains(row), number >= 0 else { throw .range }
-        commit = number
-        seq = 2 * (position << 20 | (isRead ? 0 : row + 1))
-    }
-
-    /// By the source's time; what came at the same time stays in the partition's order.
-    private mutating func timed(
-        _ tape: JSONTape, _ source: EventSource, isRead: Bool, offset: Int64, hash: inout Hash128
-    ) throws(Trouble) {
-        let time = source.time_us(tape)
-        guard time != .min else { throw .noTime }
-        commit = time
-        guard (0..<Self.place_max - 1).contains(offset) else { throw .range }
-        seq = isRead ? 0 : 2 * (offset + 1)
-        var isNamed = false
-        for i in [source.others.0, source.others.1, source.others.2, source.others.3, source.order] where i >= 0 {
-            hash.add(tape.rawKey(Int(i)))
-            hash.add(tape.rawValue(Int(i)))
-            isNamed = true
-        }
-        // A time alone names no event: two changes of a row can share it.
-        isOffset = !isNamed || isRead
-        if isNamed { hash.add(time) }
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    /// JSON's integers have no leading zeros; binlog files' numbers do.
-    fileprivate var trimmingZeros: UnsafeRawBufferPointer {
-        var at = 0
-        while at + 1 < count, self[at] == 0x30 { at += 1 }
-        return UnsafeRawBufferPointer(rebasing: self[at...])
     }
 }

@@ -33,6 +33,8 @@ final class TableState {
     /// `source.schema` (or `db`) and `source.table` as they stand in the JSON.
     let rawSchema: [UInt8]
     let rawTable: [UInt8]
+    /// `source.db` of its first event, where that isn't its schema.
+    @exclusivity(unchecked) private var rawDatabase: [UInt8] = []
     /// The start of every event's id.
     let seed: Hash128
     private(set) var identity: ReplicaIdentity?
@@ -126,6 +128,13 @@ final class TableState {
     }
 
     func slot(named name: String) -> Int? { slotsByName[name] }
+
+    @inline(__always)
+    func isOf(database: UnsafeRawBufferPointer) -> Bool {
+        if rawDatabase.isEmpty { rawDatabase = Array(database) }
+        return rawDatabase.count == database.count
+            && rawDatabase.withUnsafeBytes { $0.elementsEqual(database) }
+    }
 
     /// The first event that tells the connector, of a table that was known without.
     func learn(_ connector: Connector) {

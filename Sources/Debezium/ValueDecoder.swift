@@ -30,6 +30,11 @@ final class ValueDecoder {
 
     private func detailed(_ tape: JSONTape, _ i: Int, _ plan: ColumnPlan) throws(Misfit) -> Field {
         let detail = details[Int(plan.detail)]
+        if detail.converts, detail.target == .text, !detail.isHashed,
+            let fine = try fineText(tape, i, plan, detail.natural)
+        {
+            return fine
+        }
         let mark = arena.count
         let field = plan.operation == .array ? try array(tape, i, detail) : try read(tape, i, plan)
         if detail.isHashed { return hashed(field, detail, from: mark) }

@@ -10,6 +10,7 @@ import Testing
     static let files = [
         "basic", "basic_noschema", "pk_update", "toast", "unicode_edge", "truncate_msg_heartbeat_tx", "snapshot",
         "schema_evolution", "mysql_basic", "defaults_nullskept_schema", "heartbeat_action_noTombstone",
+        "documented_sqlserver", "documented_oracle", "documented_mongodb",
     ]
 
     @Test(arguments: files)

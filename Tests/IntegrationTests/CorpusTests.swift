@@ -18,6 +18,12 @@ import Testing
         try await Turns.shared.one { try await replayAFile(file, engine) }
     }
 
+    @Test(arguments: CorpusFile.documented, Engine.allCases) func asDocumented(file: CorpusFile, engine: Engine)
+        async throws
+    {
+        try await Turns.shared.one { try await replayAFile(file, engine) }
+    }
+
     private func replayAFile(_ file: CorpusFile, _ engine: Engine) async throws {
         let run = try await file.run(
             "f_\(file.slug)", engine, path: Corpus.path(file.name + ".jsonl"), folder: TestFolder())

@@ -16,6 +16,15 @@ import Testing
         }
     }
 
+    @Test(arguments: [("sqlserver", "SQL Server"), ("oracle", "Oracle"), ("mongodb", "MongoDB")])
+    func connectorsThatNobodyMet(_ connector: String, _ name: String) async throws {
+        let found = try await findings("documented_\(connector)")
+        #expect(
+            found.contains { $0.hasPrefix("warning source: events of Debezium's connector for \(name)") }, "\(found)")
+        let met = try await findings("basic")
+        #expect(!met.contains { $0.contains("documentation has them") })
+    }
+
     @Test func whatFlattenedEventsLeaveOut() async throws {
         let plain = try await findings("unwrap_plain")
         #expect(plain.contains { $0.hasPrefix("ok public.orders: → ") && $0.hasSuffix("key (id)") })

@@ -104,6 +104,7 @@ extension CheckCommand {
                 findings += try await foreign(definition, warehouse, setup)
             }
         }
+        findings += untested(Set(samples.keys.compactMap { decoder.connector(of: $0) }))
         if samples.isEmpty {
             findings.append(
                 Finding(
@@ -111,6 +112,17 @@ extension CheckCommand {
                 ))
         }
         return findings + absent(setup, catalog, samples)
+    }
+
+    /// Connectors of which no event was ever recorded for the tests.
+    private static func untested(_ connectors: Set<Connector>) -> [Finding] {
+        let names = [Connector.sqlserver: "SQL Server", .oracle: "Oracle", .mongodb: "MongoDB"]
+        return names.filter { connectors.contains($0.key) }.sorted { $0.value < $1.value }.map { connector, name in
+            Finding(
+                .warning, "source",
+                "events of Debezium's connector for \(name) are read as its documentation has them; none was ever recorded for our tests",
+                remedy: "compare with the source, and read connectors/debezium-\(connector.rawValue)/README.md")
+        }
     }
 
     private static func table(

@@ -184,6 +184,7 @@ package struct PipelineSetup: Sendable {
             filter: entry?.filter.map(PipelineRowFilter.init))
         let short = (entry?.columns.types ?? [:]).filter { ColumnType.isShortTime(sql: $0.value) }
         choice.shortTimes = Set(short.keys)
+        choice.isTargetGiven = entry?.target != nil
         return choice
     }
 

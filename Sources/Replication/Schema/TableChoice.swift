@@ -1,6 +1,8 @@
 /// A replicated table, as the pipeline file wants it.
 package struct TableChoice: Sendable {
     package var target: String
+    /// The pipeline file says so; else `target` is made of the schema's and the table's name.
+    package var isTargetGiven = false
     /// Columns that make the key instead of the record's own.
     package var key: [String]?
     package var excluded: Set<String>
