@@ -12,13 +12,19 @@ actor RegistryFile: SchemaProvider {
     private var byID: [UInt32: SchemaAnswer] = [:]
     private var unreadable: [UInt32: String] = [:]
     private var byVersion: [SchemaAnswer.Link: SchemaAnswer] = [:]
-    private var isRead = false
+    /// The file's size and time when it was read; nil: it wasn't.
+    private var state: FileState?
+
+    private struct FileState: Equatable {
+        var bytes: UInt64
+        var changed: Date?
+    }
 
     init(path: String) { self.path = path }
 
     func schema(_ id: UInt32) async throws -> SchemaStore.Entry {
         // A file may have grown.
-        if !isRead || byID[id] == nil { try read() }
+        if byID[id] == nil, state == nil || look(at: path) != state { try read() }
         guard let answer = byID[id] else {
             return .refused(unreadable[id] ?? "\(URL(fileURLWithPath: path).lastPathComponent) doesn't have it")
         }
@@ -39,7 +45,14 @@ actor RegistryFile: SchemaProvider {
         return "\(byID.count) schemas in \(path)"
     }
 
+    private func look(at path: String) -> FileState? {
+        (try? FileManager.default.attributesOfItem(atPath: path)).map {
+            FileState(bytes: $0[.size] as? UInt64 ?? 0, changed: $0[.modificationDate] as? Date)
+        }
+    }
+
     private func read() throws {
+        let state = look(at: path)
         let data: Data
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path))
@@ -53,7 +66,7 @@ actor RegistryFile: SchemaProvider {
                 .environment, "the schemas' file \(path) is longer than \(Self.file_bytes_max >> 20) MiB",
                 remedy: "keep the schemas in it that the events name, or use a registry")
         }
-        isRead = true
+        self.state = state
         for (index, line) in data.split(separator: 0x0A).enumerated()
         where !line.allSatisfy({ $0 == 0x20 || $0 == 0x0D }) {
             guard let value = try? JSONValue(parsing: line),

@@ -107,18 +107,35 @@ struct SchemaRegistryClient: SchemaProvider {
         if let authorization { request.headers.add(name: "Authorization", value: authorization.value) }
         request.tlsConfiguration = try tls()
         do {
-            let response = try await client.execute(request, timeout: .milliseconds(Int64(timeout / .milliseconds(1))))
-            var body: [UInt8] = []
-            for try await piece in response.body {
-                body += piece.readableBytesView
-                if body.count > Self.answer_bytes_max { return (response.status.code, nil) }
-            }
-            return (response.status.code, body)
+            return try await whole(request)
         } catch let error as CancellationError {
             throw error
         } catch {
             if Task.isCancelled { throw CancellationError() }
             throw away(Self.reason(error))
+        }
+    }
+
+    /// The client's own timeout ends with the answer's head, and knows why there is none; the whole has twice as long.
+    private func whole(_ request: HTTPClientRequest) async throws -> (status: UInt, body: [UInt8]?) {
+        try await withThrowingTaskGroup(of: (status: UInt, body: [UInt8]?).self) { [client, timeout] group in
+            group.addTask {
+                let response = try await client.execute(
+                    request, timeout: .milliseconds(Int64(timeout / .milliseconds(1))))
+                var body: [UInt8] = []
+                for try await piece in response.body {
+                    body += piece.readableBytesView
+                    if body.count > Self.answer_bytes_max { return (response.status.code, nil) }
+                }
+                return (response.status.code, body)
+            }
+            group.addTask {
+                try await Task.sleep(for: timeout * 2)
+                throw HTTPClientError.deadlineExceeded
+            }
+            defer { group.cancelAll() }
+            guard let answer = try await group.next() else { throw CancellationError() }
+            return answer
         }
     }
 

@@ -51,6 +51,39 @@ struct SchemaRegistryTests {
         }
     }
 
+    @Test("Over TLS, by an authority of its own; what it didn't sign, and another name, isn't trusted")
+    func secure() async throws {
+        let stub = StubRegistry()
+        stub.schema(7, schema)
+        try await stub.serving(isSecure: true) { address in
+            let client = try StubRegistry.client(address, auth: "user:s3cret", authority: StubRegistry.authority)
+            #expect(try await client.schema(7) == .schema(.init(id: 7, format: .avro, text: schema)))
+            #expect(stub.authorizations.count == 1)
+            for (address, authority) in [
+                (address, nil), (address.replacing("localhost", with: "127.0.0.1"), StubRegistry.authority),
+            ] {
+                let other = try StubRegistry.client(address, auth: "user:s3cret", authority: authority)
+                let error = await failure { _ = try await other.schema(7) }
+                #expect(error?.message.contains("can't be") == true && error?.message.contains("s3cret") == false)
+            }
+            let lost = try StubRegistry.client(address, authority: "/nowhere/authority.pem")
+            #expect(await failure { _ = try await lost.schema(7) }?.kind == .environment)
+            // The credentials went to the trusted one alone.
+            #expect(stub.authorizations.count == 1)
+        }
+    }
+
+    @Test("An answer that begins and doesn't go on is given up in time")
+    func stalls() async throws {
+        let stub = StubRegistry()
+        stub.answer("/schemas/ids/7", .init(isStalled: true))
+        try await stub.serving { address in
+            let client = try StubRegistry.client(address, timeout: .milliseconds(200))
+            let error = await failure { _ = try await client.schema(7) }
+            #expect(error?.kind == .passing && error?.message.contains("in time") == true, "\(String(describing: error))")
+        }
+    }
+
     @Test("Formats, and what schemas refer to, each behind what it needs itself")
     func references() async throws {
         let stub = StubRegistry()

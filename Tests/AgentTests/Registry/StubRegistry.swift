@@ -1,7 +1,9 @@
 import Foundation
 import Hummingbird
+import HummingbirdTLS
 import JSON
 import Logging
+import NIOSSL
 import PipelineFile
 import Replication
 import ServiceLifecycle
@@ -16,6 +18,8 @@ final class StubRegistry: Sendable {
         var body = ""
         /// Nothing comes at all.
         var isSilent = false
+        /// The body begins, and doesn't go on.
+        var isStalled = false
     }
 
     private struct State {
@@ -53,8 +57,22 @@ final class StubRegistry: Sendable {
     static let unknown = Answer(
         status: .notFound, body: #"{"error_code":40403,"message":"Schema not found"}"#)
 
+    /// The authority that signed the stub's certificate, which is for `localhost`.
+    static let authority = certificates.appending(path: "authority.pem").path
+    private static let certificates = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Fixtures/tls")
+
+    private static func tls() throws -> TLSConfiguration {
+        let chain = try NIOSSLCertificate.fromPEMFile(certificates.appending(path: "server.pem").path)
+        let key = try NIOSSLPrivateKey(file: certificates.appending(path: "server.key").path, format: .pem)
+        return .makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+    }
+
     /// Listens while `body` runs, which is given the address.
-    func serving<R: Sendable>(_ body: @Sendable @escaping (String) async throws -> R) async throws -> R {
+    func serving<R: Sendable>(
+        isSecure: Bool = false, _ body: @Sendable @escaping (String) async throws -> R
+    ) async throws -> R {
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         let router = Router()
         router.get("**") { [self] request, _ in
@@ -64,27 +82,38 @@ final class StubRegistry: Sendable {
                 return Response(status: .notFound, body: .init(byteBuffer: .init(string: "<html>no such page")))
             }
             if answer.isSilent { try? await Task.sleep(for: .seconds(30)) }
+            if answer.isStalled {
+                return Response(
+                    status: answer.status,
+                    body: ResponseBody { writer in
+                        try await writer.write(.init(string: "{"))
+                        try await Task.sleep(for: .seconds(30))
+                        try await writer.finish(nil)
+                    })
+            }
             return Response(status: answer.status, body: .init(byteBuffer: .init(string: answer.body)))
         }
         var logger = Logger(label: "stub-registry")
         logger.logLevel = .critical
         let application = Application(
-            router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+            router: router, server: isSecure ? try .tls(.http1(), tlsConfiguration: Self.tls()) : .http1(),
+            configuration: .init(address: .hostname("127.0.0.1", port: 0)),
             onServerRunning: { continuation.yield($0.localAddress?.port ?? 0) }, logger: logger)
         let server = Task { try await application.run() }
         defer { server.cancel() }
-        for await port in ports { return try await body("http://127.0.0.1:\(port)") }
+        for await port in ports { return try await body(isSecure ? "https://localhost:\(port)" : "http://127.0.0.1:\(port)") }
         throw CancellationError()
     }
 
     /// A client for it.
     static func client(
-        _ address: String, auth: String? = nil, timeout: Duration = .seconds(5)
+        _ address: String, auth: String? = nil, timeout: Duration = .seconds(5), authority: String? = nil
     ) throws -> SchemaRegistryClient {
         guard let url = ConnectionURL(address, schemes: ["http", "https"]) else { throw CancellationError() }
         var settings = Pipeline.SchemaRegistry(.url(url))
         settings.basicAuth = auth.map { Secret($0) }
         settings.timeout = timeout
+        settings.ca_file = authority
         return SchemaRegistryClient(url: url, settings: settings)
     }
 }
