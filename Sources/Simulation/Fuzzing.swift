@@ -15,18 +15,21 @@ package struct Fuzzing: Sendable {
         case envelope, schema, flattened, cloudevents
         /// Confluent's wire format.
         case avro
+        case jsonSchema = "json_schema"
+        case protobuf
         /// A slot's stream and copied rows.
         case pgoutput
 
         /// Recorded files with its form.
         var files: [String] {
             switch self {
-            case .envelope: ["basic_noschema", "pk_update", "unicode_edge", "truncate_msg_heartbeat_tx"]
-            case .schema: ["basic", "pk_update_schema"]
+            case .envelope:
+                ["basic_noschema", "pk_update", "unicode_edge", "truncate_msg_heartbeat_tx", "documented_mongodb"]
+            case .schema: ["basic", "pk_update_schema", "documented_sqlserver", "documented_oracle"]
             case .flattened: ["unwrap_plain", "unwrap_rewrite", "unwrap_tombstone", "unwrap_drop"]
             case .cloudevents: ["basic_cloudevents"]
             case .avro: ["basic_avro", "types_avro"]
-            case .pgoutput: []
+            case .jsonSchema, .protobuf, .pgoutput: []
             }
         }
     }
@@ -95,6 +98,11 @@ package struct Fuzzing: Sendable {
 
     private func samples() throws -> [Sample] {
         if decoder == .pgoutput { return streamed() }
+        if decoder == .jsonSchema || decoder == .protobuf {
+            return FramedText.events(400, seed: seed).map {
+                Sample(key: $0.key, value: decoder == .protobuf ? $0.protobuf : $0.json)
+            }
+        }
         var samples: [Sample] = []
         for file in decoder.files {
             let path = "\(folder)/\(file).jsonl"
@@ -159,6 +167,15 @@ package struct Fuzzing: Sendable {
                         .schema(RegisteredSchema(id: UInt32(id), format: .avro, text: schema)), for: UInt32(id))
                 }
             }
+            configuration.schemas = store
+        }
+        if decoder == .jsonSchema || decoder == .protobuf {
+            let store = SchemaStore()
+            let schema =
+                decoder == .protobuf
+                ? RegisteredSchema(id: 1, format: .protobuf, text: FramedText.protobuf)
+                : RegisteredSchema(id: 1, format: .jsonSchema, text: FramedText.jsonSchema)
+            store.put(.schema(schema), for: 1)
             configuration.schemas = store
         }
         return try DebeziumDecoder(configuration: configuration)

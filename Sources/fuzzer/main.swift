@@ -7,7 +7,10 @@ import Synchronization
 struct Fuzzer: ParsableCommand {
     @Option(help: "Records per decoder.") var records = 1_000_000
     @Option(help: "The first seed.") var seed: UInt64 = 1
-    @Option(help: "envelope, schema, flattened, cloudevents, avro or pgoutput; all of them unless given.")
+    @Option(
+        help:
+            "envelope, schema, flattened, cloudevents, avro, json_schema, protobuf or pgoutput; all of them unless given."
+    )
     var decoder: String?
     @Option(help: "Where the recorded files are.") var corpus = "Tests/Fixtures/corpus"
 

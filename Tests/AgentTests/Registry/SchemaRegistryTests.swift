@@ -62,7 +62,9 @@ struct SchemaRegistryTests {
             for (address, authority) in [
                 (address, nil), (address.replacing("localhost", with: "127.0.0.1"), StubRegistry.authority),
             ] {
-                let other = try StubRegistry.client(address, auth: "user:s3cret", authority: authority)
+                // It is tried again until the time is over.
+                let other = try StubRegistry.client(
+                    address, auth: "user:s3cret", timeout: .seconds(2), authority: authority)
                 let error = await failure { _ = try await other.schema(7) }
                 #expect(error?.message.contains("can't be") == true && error?.message.contains("s3cret") == false)
             }
@@ -80,7 +82,8 @@ struct SchemaRegistryTests {
         try await stub.serving { address in
             let client = try StubRegistry.client(address, timeout: .milliseconds(200))
             let error = await failure { _ = try await client.schema(7) }
-            #expect(error?.kind == .passing && error?.message.contains("in time") == true, "\(String(describing: error))")
+            #expect(
+                error?.kind == .passing && error?.message.contains("in time") == true, "\(String(describing: error))")
         }
     }
 

@@ -101,13 +101,15 @@ final class StubRegistry: Sendable {
             onServerRunning: { continuation.yield($0.localAddress?.port ?? 0) }, logger: logger)
         let server = Task { try await application.run() }
         defer { server.cancel() }
-        for await port in ports { return try await body(isSecure ? "https://localhost:\(port)" : "http://127.0.0.1:\(port)") }
+        for await port in ports {
+            return try await body(isSecure ? "https://localhost:\(port)" : "http://127.0.0.1:\(port)")
+        }
         throw CancellationError()
     }
 
     /// A client for it.
     static func client(
-        _ address: String, auth: String? = nil, timeout: Duration = .seconds(5), authority: String? = nil
+        _ address: String, auth: String? = nil, timeout: Duration = .seconds(60), authority: String? = nil
     ) throws -> SchemaRegistryClient {
         guard let url = ConnectionURL(address, schemes: ["http", "https"]) else { throw CancellationError() }
         var settings = Pipeline.SchemaRegistry(.url(url))
