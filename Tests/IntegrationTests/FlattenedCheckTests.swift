@@ -25,6 +25,22 @@ import Testing
         #expect(!met.contains { $0.contains("documentation has them") })
     }
 
+    @Test func typesWithoutAPlaceholder() async throws {
+        func columns(_ file: String, _ source: String = "") async throws -> [String] {
+            let found = try await findings(
+                file, source: source, rest: Corpus.tablesYAML(file)
+            ).first { $0.contains("which looks like a real one") }
+            let list = found?.split(separator: " value of ").last?.split(separator: " alone").first
+            return (list ?? "").split(separator: ", ").map(String.init).sorted()
+        }
+        let always = ["a_bool", "a_double", "a_enum", "a_num", "a_ts", "a_tstz", "c_varbit"]
+        #expect(try await columns("toast_types_a") == always)
+        #expect(
+            try await columns("toast_types_b", "  debezium: { binary_handling_mode: base64 }")
+                == (always + ["a_bytea", "c_bytea"]).sorted())
+        #expect(try await columns("basic") == [])
+    }
+
     @Test func whatFlattenedEventsLeaveOut() async throws {
         let plain = try await findings("unwrap_plain")
         #expect(plain.contains { $0.hasPrefix("ok public.orders: → ") && $0.hasSuffix("key (id)") })

@@ -93,6 +93,7 @@ extension CheckCommand {
             }
             guard let definition = definitions[id] else { continue }
             findings += table(definition, sample, setup, partitions)
+            if decoder.connector(of: id) == .postgres { findings += silentNulls(definition, setup) }
             if let traits = flattened[id] { findings += Self.flattened(definition, traits) }
             do {
                 try setup.validate(definition, beside: others.filter { $0.source != id })
@@ -112,6 +113,37 @@ extension CheckCommand {
                 ))
         }
         return findings + absent(setup, catalog, samples)
+    }
+
+    /// Columns that Debezium sends as NULL when an update leaves a large value alone, having no placeholder of their type
+    /// (of scalar numerics that only concerns those of thousands of digits).
+    private static func silentNulls(_ definition: TableDefinition, _ setup: PipelineSetup) -> [Finding] {
+        let mode = setup.pipeline.source.debezium.binary_handling_mode
+        let lacksBytes = mode == .base64 || mode == .base64_url_safe
+        func isSilent(_ type: ColumnType) -> Bool {
+            switch type {
+            case .bytea: lacksBytes
+            case .other(let name): name.hasPrefix("bit varying") || name.hasPrefix("varbit")
+            case .array(let element):
+                switch element {
+                case .text, .smallint, .integer, .bigint, .date, .uuid, .json, .jsonb, .unknown: false
+                case .bytea: lacksBytes
+                default: true
+                }
+            default: false
+            }
+        }
+        let columns = definition.columns.filter { isSilent($0.type) }.map(\.name)
+        guard !columns.isEmpty else { return [] }
+        return [
+            Finding(
+                .warning, definition.source.description,
+                "an update that leaves a large (TOASTed) value of \(columns.joined(separator: ", ")) alone sends NULL for it, "
+                    + "which looks like a real one: Debezium has no placeholder for such types",
+                remedy:
+                    "source.postgres, which tells them apart; or ALTER TABLE … ALTER COLUMN … SET STORAGE MAIN, where the values are small enough"
+            )
+        ]
     }
 
     /// Connectors of which no event was ever recorded for the tests.
