@@ -17,6 +17,9 @@ extension Pipeline {
         package var filter: Predicate?
         /// `metadata_columns`: default the pipeline's (nil); names that a map leaves out are the pipeline's.
         package var metadataColumns: MetadataColumns?
+        /// `allowed_lateness`: how far an event may be behind the newest of its partition, by the source's clock. What is
+        /// later is applied all the same, and called too late. Default: however far (nil). Example: `1h`.
+        package var allowedLateness: Duration?
 
         package init(source: String) {
             self.source = source

@@ -29,6 +29,7 @@ package struct MemoryTables: Sendable {
     package var quarantine: [QuarantinedRecord] = []
     package var moves: Set<MoveDependency> = []
     package var copied: [CopyMark] = []
+    package var late: [LateEvent] = []
 
     package init() {}
 

@@ -123,7 +123,14 @@ package final class MemoryTransaction: WarehouseTransaction {
             var passes = patch.map { $0.kind == .advance } ?? (stored.map { $0.version < row.version } ?? true)
             if without.contains(.versionTest), patch == nil { passes = true }
             if row.counts {
-                if passes { answer.applied += 1 } else { answer.superseded.append(index) }
+                if passes {
+                    answer.applied += 1
+                } else {
+                    answer.superseded.append(index)
+                    answer.newer[index] = stored.map {
+                        NewerRow(time_us: $0.sourceUpdatedAt_us ?? .min, isRead: $0.version.seq == 0)
+                    }
+                }
             }
             guard passes || patch?.kind == .fill else { continue }
             var next =
@@ -289,6 +296,7 @@ package final class MemoryTransaction: WarehouseTransaction {
         try step("record")
         working.ledger += commit.ledger
         working.control += commit.control
+        working.late += commit.late
         working.states.merge(commit.states) { $1 }
         for mark in commit.copied {
             working.copied.removeAll { mark.replaces($0) }
@@ -301,6 +309,9 @@ package final class MemoryTransaction: WarehouseTransaction {
             checkpoint.lastHash = advance.lastHash ?? checkpoint.lastHash
             checkpoint.decoderState = advance.decoderState ?? checkpoint.decoderState
             checkpoint.marks.merge(commit.marks[advance.partition] ?? [:]) { max($0, $1) }
+            if commit.newestSourceTime_us != .min {
+                checkpoint.sourceTime_us = max(checkpoint.sourceTime_us ?? .min, commit.newestSourceTime_us)
+            }
             working.checkpoints[advance.partition] = checkpoint
         }
     }

@@ -10,8 +10,11 @@ enum Engine: String, CaseIterable, Sendable {
     case memory, duckdb, postgres
 
     /// A warehouse of its own for one test; `name` becomes its pipeline and schemas.
-    func warehouse(_ name: String, hasRaw: Bool = true) async throws -> Subject {
-        let layout = WarehouseLayout(pipeline: name, hasRaw: hasRaw)
+    func warehouse(
+        _ name: String, hasRaw: Bool = true, allowedLateness_us: [String: Int64] = [:]
+    ) async throws -> Subject {
+        var layout = WarehouseLayout(pipeline: name, hasRaw: hasRaw)
+        layout.allowedLateness_us = allowedLateness_us
         switch self {
         case .memory: return Subject(warehouse: MemoryWarehouse(layout: layout), layout: layout, folder: nil)
         case .duckdb:

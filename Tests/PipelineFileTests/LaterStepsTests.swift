@@ -13,7 +13,6 @@ import Testing
         ("alerts: [{ webhook: ${ALERT_URL} }]", "6: alerts"),
         ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage"),
         ("layers: { raw_retention: 30d }", "6: layers.raw_retention"),
-        ("tables:\n  - source: a.b\n    allowed_lateness: 1h", "8: tables[0].allowed_lateness"),
         ("tables: [{ source: a.b, quality: [{ expect: not_null }] }]", "6: tables[0].quality"),
         ("tables: [{ source: a.b, quality_suite: x.json }]", "6: tables[0].quality_suite"),
         ("tables: [{ source: a.b, freshness: { max_staleness: 15m } }]", "6: tables[0].freshness"),

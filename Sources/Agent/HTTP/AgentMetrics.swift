@@ -16,6 +16,14 @@ package enum AgentMetrics {
             "millrace_events_total", .counter, "Change events, by table and where they ended.",
             report.tables.flatMap { table in outcomes(table.source, table.ledger) } + outcomes("", snapshot.unknown))
         text.metric(
+            "millrace_late_events_total", .counter,
+            "Change events that came when the warehouse had newer, by table; too_late: later than the table allows.",
+            report.tables.flatMap { table in
+                StatusReport.Table.lateCounts.map { name, path in
+                    ([("table", table.source), ("kind", name)], Double(table.ledger[keyPath: path]))
+                }
+            })
+        text.metric(
             "millrace_control_records_total", .counter, "Records that are no change events.", Double(snapshot.control))
         text.metric("millrace_batches_total", .counter, "Batches that are durable.", Double(snapshot.batches))
         text.metric(

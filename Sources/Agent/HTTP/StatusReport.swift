@@ -90,7 +90,7 @@ extension StatusReport {
         let isDegraded =
             snapshot.state == .degraded || snapshot.quarantined > 0 || !snapshot.lost.isEmpty
             || !snapshot.progress.refused.isEmpty || isRunning && snapshot.waiting != nil
-            || snapshot.tables.values.contains { $0.error != nil }
+            || snapshot.tables.values.contains { $0.error != nil || $0.ledger.tooLate > 0 }
         return isDegraded ? .degraded : .ok
     }
 
@@ -160,6 +160,7 @@ extension StatusReport.Table {
             ("source", .string(source)), ("target", .text(target)), ("state", .string(state)),
         ]
         for (name, path) in Self.counts { members.append((name, .integer(ledger[keyPath: path]))) }
+        for (name, path) in Self.lateCounts { members.append((name, .integer(ledger[keyPath: path]))) }
         members += [("lag_ms", .integer(lag_ms)), ("freshness", .null)]
         if detailed {
             let counts: JSONValue? = rows.map { rows in
@@ -176,7 +177,7 @@ extension StatusReport.Table {
     init?(json: JSONValue) {
         guard let source = json["source"]?.string else { return nil }
         var ledger = LedgerEntry(table: nil)
-        for (name, path) in Self.counts { ledger[keyPath: path] = Int(json[name]?.int64 ?? 0) }
+        for (name, path) in Self.counts + Self.lateCounts { ledger[keyPath: path] = Int(json[name]?.int64 ?? 0) }
         self.init(source: source, target: json["target"]?.string, ledger: ledger)
         state = json["state"]?.string ?? state
         lag_ms = json["lag_ms"]?.int64
@@ -195,5 +196,10 @@ extension StatusReport.Table {
             ("compacted", \.compacted), ("filtered", \.filtered), ("quarantined", \.quarantined),
             ("deferred", \.deferred),
         ]
+    }
+
+    /// No part of the sum.
+    static var lateCounts: [(String, WritableKeyPath<LedgerEntry, Int>)] {
+        [("late", \.late), ("too_late", \.tooLate)]
     }
 }

@@ -20,9 +20,13 @@ package struct PipelineSetup: Sendable {
         self.logger = logger
         self.schemas = SchemaResolver(pipeline.source)
         let schemas = pipeline.warehouse.schemas
-        layout = WarehouseLayout(
+        var layout = WarehouseLayout(
             pipeline: pipeline.name, current: schemas.current, raw: schemas.raw, live: schemas.live,
             history: schemas.history, hasRaw: pipeline.layers.raw, hasCurrent: pipeline.layers.current)
+        for table in pipeline.tables {
+            layout.allowedLateness_us[table.source] = table.allowedLateness.map { Int64($0 / .microseconds(1)) }
+        }
+        self.layout = layout
     }
 
     package func makeWarehouse() -> any Warehouse {

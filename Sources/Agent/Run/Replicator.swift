@@ -398,6 +398,12 @@ package actor Replicator {
                     "events": "\(outcome.ledger.reduce(0) { $0 + $1.read })", "rows": "\(outcome.rows)",
                     "seconds": "\(seconds)",
                 ])
+            let tooLate = outcome.ledger.reduce(0) { $0 + $1.tooLate }
+            if tooLate > 0 {
+                logger.error(
+                    "\(tooLate) events were later than allowed_lateness; they are applied, and in _millrace.late_events"
+                )
+            }
             if outcome.quarantined > 0 {
                 logger.error("\(outcome.quarantined) records were put into quarantine. Try: millrace quarantine list")
             }

@@ -49,6 +49,7 @@ extension DuckDBTransaction {
             }
             var removed = 0
             let kinds = RowIDKind.present(in: found.rowIDs)
+            let newer = tally.superseded.isEmpty ? [:] : try newerRows(stage.sql, kinds, purpose)
             for kind in kinds {
                 let ids = [Parameter.int64(kind.ids.lowerBound), .int64(kind.ids.upperBound)]
                 if tally.mixed > 0 { inserted += try run(insertMixed(stage), [.int64(loadedAt_us)] + ids, purpose) }
@@ -76,9 +77,31 @@ extension DuckDBTransaction {
                     """, table: staged.definition.source)
             }
             // Rows of no event that pass are no event's.
-            return MergeAnswer(
+            var answer = MergeAnswer(
                 applied: inserted - tally.filled - tally.uncounted, superseded: tally.superseded, filled: tally.filled)
+            for row in tally.superseded { answer.newer[row] = newer[row] }
+            return answer
         }
+    }
+
+    /// What the rows are that stay, by the number of the staged row that they meet.
+    private func newerRows(_ sql: TableSQL, _ kinds: [RowIDKind], _ purpose: String) throws -> [Int: NewerRow] {
+        var newer: [Int: NewerRow] = [:]
+        for kind in kinds {
+            try session.forEachChunk(
+                """
+                SELECT v.ord, epoch_us(o.\(sql.updatedAt)), o.\(TableSQL.seq) = 0 FROM \(StagingTables.verdicts) v \
+                JOIN \(sql.current) o ON o.rowid = v.rid \
+                WHERE v.kind IN (\(Verdict.fill.rawValue), \(Verdict.skip.rawValue)) AND \(RowIDKind.condition)
+                """, [.int64(kind.ids.lowerBound), .int64(kind.ids.upperBound)], purpose: purpose
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    newer[Int(chunk.int32(0, row))] = NewerRow(
+                        time_us: chunk.integer(1, row) ?? .min, isRead: !chunk.isNull(2, row) && chunk.bool(2, row))
+                }
+            }
+        }
+        return newer
     }
 
     private func run(_ sql: String, _ parameters: [Parameter], _ purpose: String) throws -> Int {

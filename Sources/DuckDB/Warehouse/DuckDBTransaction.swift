@@ -98,6 +98,7 @@ final class DuckDBTransaction: WarehouseTransaction {
         try ReplicationError.translating {
             try writeCheckpoints(commit)
             try writeLedger(commit)
+            try writeLate(commit)
             try writeCopied(commit)
             for (table, state) in commit.states.sorted(by: { $0.key < $1.key }) {
                 try TableRegistry.write(state, of: table, layout.pipeline, session)
@@ -136,21 +137,54 @@ final class DuckDBTransaction: WarehouseTransaction {
         for entry in entries {
             let counts = [
                 entry.read, entry.applied, entry.superseded, entry.duplicate, entry.compacted, entry.filtered,
-                entry.quarantined, entry.deferred, entry.filled, entry.table == nil ? commit.control : 0,
+                entry.quarantined, entry.deferred, entry.filled, entry.table == nil ? commit.control : 0, entry.late,
+                entry.tooLate,
             ]
             parameters += [
                 .text(layout.pipeline), .int64(commit.loadedAt_us), (entry.table?.schema).parameter,
                 (entry.table?.table).parameter, .text(range),
             ]
             parameters += counts.map { .int64(Int64($0)) } + [.int64(commit.loadedAt_us)]
-            rows.append("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, make_timestamptz(?::BIGINT))")
+            rows.append("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, make_timestamptz(?::BIGINT))")
         }
         try staging.statements.execute(
             """
             INSERT INTO \(MetaTables.name("ledger")) (pipeline, batch, source_schema, source_table, source_range, \
-            read, applied, superseded, duplicate, compacted, filtered, quarantined, deferred, filled, control, \
-            committed_at) VALUES \(rows.joined(separator: ", "))
+            read, applied, superseded, duplicate, compacted, filtered, quarantined, deferred, filled, control, late, \
+            too_late, committed_at) VALUES \(rows.joined(separator: ", "))
             """, parameters, purpose: "writing the ledger")
+    }
+
+    private func writeLate(_ commit: CommitRecord) throws {
+        guard !commit.late.isEmpty else { return }
+        let appender = try Appender(
+            session, into: AppenderTarget(schema: WarehouseSchema.metaSchema, table: "late_events"),
+            [
+                .init("pipeline", .varchar), .init("source_schema", .varchar), .init("source_table", .varchar),
+                .init("event_id", .uuid), .init("op", .varchar), .init("key", .varchar),
+                .init("_version_epoch", .int64), .init("_version_commit", .int64), .init("_version_seq", .int64),
+                .init("source_ts", .timestamptz), .init("behind_row_ms", .int64), .init("behind_watermark_ms", .int64),
+                .init("superseded", .bool), .init("too_late", .bool), .init("arrived_at", .timestamptz),
+            ], purpose: "listing late events")
+        for event in commit.late {
+            try appender.set(0, string: layout.pipeline)
+            try appender.set(1, string: event.table.schema)
+            try appender.set(2, string: event.table.table)
+            appender.set(3, uuidHigh: event.id.high, low: event.id.low)
+            try appender.set(4, string: event.operation.letter)
+            if let key = event.key { try appender.set(5, string: key) }
+            appender.set(6, int64: event.version.epoch)
+            appender.set(7, int64: event.version.commit)
+            appender.set(8, int64: event.version.seq)
+            if event.sourceTime_us != .min { appender.set(9, int64: event.sourceTime_us) }
+            if let behind = event.behindRow_us { appender.set(10, int64: behind / 1000) }
+            if let behind = event.behindWatermark_us { appender.set(11, int64: behind / 1000) }
+            appender.set(12, bool: event.isSuperseded)
+            appender.set(13, bool: event.isTooLate)
+            appender.set(14, int64: commit.loadedAt_us)
+            try appender.endRow()
+        }
+        try appender.close()
     }
 
     private func writeCopied(_ commit: CommitRecord) throws {

@@ -133,6 +133,8 @@ extension DuckDBWarehouse {
                     entry.deferred = chunk.count(9, row)
                     entry.filled = chunk.count(10, row)
                     control += chunk.count(11, row)
+                    entry.late = chunk.count(12, row)
+                    entry.tooLate = chunk.count(13, row)
                     // Control records alone make a row without a table.
                     if entry.table != nil || entry.read > 0 { entries.append(entry) }
                 }
@@ -186,7 +188,7 @@ extension DuckDBWarehouse {
 extension MetaTables {
     static let ledgerCounts = [
         "read", "applied", "superseded", "duplicate", "compacted", "filtered", "quarantined", "deferred", "filled",
-        "control",
+        "control", "late", "too_late",
     ]
 
     /// Batches older than a week become one row an hour, for all pipelines.

@@ -59,6 +59,13 @@ enum MetaTables {
             read BIGINT, applied BIGINT, superseded BIGINT, duplicate BIGINT, compacted BIGINT, filtered BIGINT,
             quarantined BIGINT, deferred BIGINT, filled BIGINT, control BIGINT,
             committed_at TIMESTAMP WITH TIME ZONE);
+        ALTER TABLE \(name("ledger")) ADD COLUMN IF NOT EXISTS late BIGINT;
+        ALTER TABLE \(name("ledger")) ADD COLUMN IF NOT EXISTS too_late BIGINT;
+        CREATE TABLE IF NOT EXISTS \(name("late_events")) (
+            pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, event_id UUID, op VARCHAR, key JSON,
+            _version_epoch BIGINT, _version_commit BIGINT, _version_seq BIGINT, source_ts TIMESTAMP WITH TIME ZONE,
+            behind_row_ms BIGINT, behind_watermark_ms BIGINT, superseded BOOLEAN, too_late BOOLEAN,
+            arrived_at TIMESTAMP WITH TIME ZONE, reconciled_at TIMESTAMP WITH TIME ZONE);
         CREATE TABLE IF NOT EXISTS \(name("quarantine")) (
             pipeline VARCHAR, id BIGINT, source_schema VARCHAR, source_table VARCHAR, topic VARCHAR,
             partition INTEGER, record_offset BIGINT, reason VARCHAR, op VARCHAR, key BLOB, value BLOB,
@@ -82,7 +89,7 @@ enum MetaTables {
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
-    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills"]
+    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events"]
 }
 
 /// JSON of `_millrace`'s columns.

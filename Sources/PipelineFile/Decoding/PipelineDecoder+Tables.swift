@@ -62,7 +62,8 @@ extension PipelineDecoder {
         table.columns = columns(section, key: table.key ?? [])
         table.filter = filter(section)
         table.metadataColumns = self.metadataColumns(section, base: metadataColumns, engine: engine)
-        if section.node("allowed_lateness") != nil { section.notYet("allowed_lateness") }
+        table.allowedLateness = section.duration(
+            "allowed_lateness", in: .seconds(1)...Duration.seconds(366 * 86_400), example: "1h")
         if let quality = section.node("quality"), !quality.isEmptyCollection {
             section.notYet("quality", "checking expectations")
         }

@@ -49,6 +49,7 @@ enum MetaTables {
     private static func upgrade(_ session: Session, from found: Int) throws {
         let purpose = "bring _millrace to version \(WarehouseSchema.version)"
         if found < 2 { try session.execute(backfills, for: purpose) }
+        if found < 3 { try session.execute(lateEvents, for: purpose) }
         if found < WarehouseSchema.version {
             try session.execute(
                 "INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version))", for: purpose)
@@ -63,6 +64,20 @@ enum MetaTables {
             state text NOT NULL, from_block bigint NOT NULL, to_block bigint, snapshot_lsn bigint NOT NULL,
             rows bigint NOT NULL, committed_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (pipeline, job, source_schema, source_table, part, chunk));
+        """
+    }
+
+    /// Since version 3.
+    private static var lateEvents: String {
+        """
+        ALTER TABLE \(name("ledger")) ADD COLUMN late bigint, ADD COLUMN too_late bigint;
+        CREATE TABLE \(name("late_events")) (
+            pipeline text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, event_id uuid NOT NULL,
+            op text NOT NULL, key json, _version_epoch bigint NOT NULL, _version_commit bigint NOT NULL,
+            _version_seq bigint NOT NULL, source_ts timestamptz, behind_row_ms bigint, behind_watermark_ms bigint,
+            superseded boolean NOT NULL, too_late boolean NOT NULL, arrived_at timestamptz NOT NULL,
+            reconciled_at timestamptz);
+        CREATE INDEX ON \(name("late_events")) (pipeline, arrived_at);
         """
     }
 
@@ -100,11 +115,12 @@ enum MetaTables {
             create_seq bigint NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
         CREATE INDEX ON \(name("moves")) (pipeline, source_schema, source_table, hashtextextended(old_key, 0));
         \(backfills)
+        \(lateEvents)
         COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
         INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
         """
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
-    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills"]
+    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events"]
 }

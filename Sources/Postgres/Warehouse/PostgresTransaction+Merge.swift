@@ -21,6 +21,7 @@ extension PostgresTransaction {
             var answer = MergeAnswer(applied: 0, superseded: [], filled: 0)
             try writePlain(merge, plain, staged, isPatched, &answer)
             if !patches.isEmpty { try writePatched(merge, patches, staged, &answer) }
+            if !answer.superseded.isEmpty { try readNewer(merge, &answer) }
             return answer
         }
     }
@@ -86,6 +87,17 @@ extension PostgresTransaction {
         let superseded = refused.filter { staged.rows[$0].counts }
         answer.superseded += superseded
         answer.applied += plain.counting - superseded.count
+    }
+
+    private func readNewer(_ merge: RowMergeSQL, _ answer: inout MergeAnswer) throws {
+        let numbers = answer.superseded.map { "\(merge.first + Int64($0))" }
+        let rows = try session.query(
+            merge.newer, [try arrayText(numbers)], for: merge.sql.purpose("look at newer rows of"))
+        for row in 0..<rows.count {
+            guard let number = rows.integer(row, 0) else { continue }
+            answer.newer[Int(number - merge.first)] = NewerRow(
+                time_us: rows.integer(row, 1) ?? .min, isRead: rows.string(row, 2) == "t")
+        }
     }
 
     // MARK: Rows with a patch

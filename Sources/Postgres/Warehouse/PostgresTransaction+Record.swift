@@ -62,6 +62,37 @@ extension PostgresTransaction {
             if !statements.isEmpty {
                 try session.execute(statements.joined(separator: ";\n"), for: "record a batch")
             }
+            try list(commit.late, commit.loadedAt_us)
+        }
+    }
+
+    private func list(_ late: [LateEvent], _ loadedAt_us: Int64) throws {
+        guard !late.isEmpty else { return }
+        let arrivedAt = try SQLText.timestamp(loadedAt_us)
+        try session.copyIn(
+            """
+            COPY \(MetaTables.name("late_events")) (pipeline, source_schema, source_table, event_id, op, key, \
+            _version_epoch, _version_commit, _version_seq, source_ts, behind_row_ms, behind_watermark_ms, superseded, \
+            too_late, arrived_at) FROM STDIN
+            """, for: "list late events"
+        ) { writer in
+            func text(_ text: String?) { if let text { writer.field(text) } else { writer.null() } }
+            for event in late {
+                text(layout.pipeline)
+                text(event.table.schema)
+                text(event.table.table)
+                text(event.id.text)
+                text(event.operation.letter)
+                text(event.key)
+                for number in [event.version.epoch, event.version.commit, event.version.seq] { writer.field(number) }
+                text(event.sourceTime_us == .min ? nil : try SQLText.timestamp(event.sourceTime_us))
+                text(event.behindRow_us.map { "\($0 / 1000)" })
+                text(event.behindWatermark_us.map { "\($0 / 1000)" })
+                text(event.isSuperseded ? "t" : "f")
+                text(event.isTooLate ? "t" : "f")
+                text(arrivedAt)
+                try writer.endLine()
+            }
         }
     }
 
@@ -114,15 +145,18 @@ extension PostgresTransaction {
             """
             \(start), \(try SQLText.literal(entry.table?.schema)), \(try SQLText.literal(entry.table?.table)), \
             \(entry.read), \(entry.applied), \(entry.superseded), \(entry.duplicate), \(entry.compacted), \
-            \(entry.filtered), \(entry.quarantined), \(entry.deferred), \(entry.filled), 0)
+            \(entry.filtered), \(entry.quarantined), \(entry.deferred), \(entry.filled), 0, \
+            \(entry.late), \(entry.tooLate))
             """
         }
-        if commit.control > 0 { rows.append("\(start), NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, \(commit.control))") }
+        if commit.control > 0 {
+            rows.append("\(start), NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, \(commit.control), 0, 0)")
+        }
         guard !rows.isEmpty else { return [] }
         return [
             """
             INSERT INTO \(MetaTables.name("ledger")) (pipeline, batch, source_range, source_schema, source_table, read, \
-            applied, superseded, duplicate, compacted, filtered, quarantined, deferred, filled, control) \
+            applied, superseded, duplicate, compacted, filtered, quarantined, deferred, filled, control, late, too_late) \
             VALUES \(rows.joined(separator: ", "))
             """
         ]

@@ -5,7 +5,7 @@ extension PostgresWarehouse {
         try read(orNothing: ([], 0)) { session in
             let counts = [
                 "read", "applied", "superseded", "duplicate", "compacted", "filtered", "quarantined", "deferred",
-                "filled", "control",
+                "filled", "control", "late", "too_late",
             ].map { "sum(\($0))::bigint" }.joined(separator: ", ")
             let rows = try session.query(
                 """
@@ -28,6 +28,8 @@ extension PostgresWarehouse {
                 entry.deferred = number(9)
                 entry.filled = number(10)
                 control += number(11)
+                entry.late = number(12)
+                entry.tooLate = number(13)
                 // Control records have a row of their own, of no table.
                 if table != nil || entry.read > 0 { entries.append(entry) }
             }

@@ -97,6 +97,14 @@ struct RowMergeSQL {
         """
     }
 
+    /// What current has in the place of the rows of these numbers: `$1`, an array.
+    var newer: String {
+        """
+        SELECT s._ord, (extract(epoch FROM t.\(sql.updatedAt)) * 1000000)::bigint, t.\(TableSQL.seq) = 0 \
+        FROM \(stage) s JOIN \(sql.current) t ON \(sql.sameKey("t", "s")) WHERE s._ord = ANY ($1::bigint[])
+        """
+    }
+
     /// Rows that are there, column by column as their patch says.
     func patchRows(_ kind: RowPatch.Kind) -> String {
         var written = sql.columns.enumerated().map { index, column in

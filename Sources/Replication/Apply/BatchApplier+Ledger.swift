@@ -92,6 +92,7 @@ extension CommitRecord {
         for (partition, versions) in before.marks { marks[partition, default: [:]].merge(versions) { max($0, $1) } }
         newestSourceTime_us = max(newestSourceTime_us, before.newestSourceTime_us)
         copied = before.copied + copied
+        late = Array((before.late + late).prefix(BatchApplier.late_max))
     }
 }
 

@@ -216,6 +216,8 @@ package struct BatchApplier {
         lower(&coalesced.staged, under: state)
         let written = try write(&coalesced.staged, floors, &entry, &state, transaction)
         _ = try write(&coalesced.carried, floors, &entry, &state, transaction)
+        let newer = written.newer.sorted { $0.key < $1.key }.map { (row: $0.key, by: $0.value) }
+        noteLate(definition, rowEvents, coalesced.staged, newer, marks, &entry)
         if var shared { try settle(&shared, coalesced, written, floors, &entry, &state, transaction) }
         try truncate(definition, truncates, &entry, &state, transaction)
     }
@@ -243,6 +245,7 @@ package struct BatchApplier {
         var superseded: [Int] = []
         /// Rows with columns of their own versions, with what the warehouse had.
         var masked: [StoredRow] = []
+        var newer: [Int: NewerRow] = [:]
     }
 
     private mutating func write(
@@ -269,6 +272,7 @@ package struct BatchApplier {
             state.isSparse = true
         }
         written.superseded = answer.superseded
+        written.newer = answer.newer
         return written
     }
 

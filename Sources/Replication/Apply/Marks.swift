@@ -21,6 +21,8 @@ struct EventsByTable {
 struct Marks {
     private var highest: [TableID: Version] = [:]
     private var unmarkedSpans: Set<Int32> = []
+    /// By span: the newest source time of the partition's earlier batches.
+    private var watermarks: [Int32: Int64] = [:]
 
     init(_ checkpoints: [Checkpoint], _ advances: [CheckpointAdvance]) {
         for checkpoint in checkpoints {
@@ -32,9 +34,18 @@ struct Marks {
         where checkpoints.first(where: { $0.partition == advance.partition })?.marks.isEmpty ?? true {
             unmarkedSpans.formUnion(advance.spans.map(Int32.init))
         }
+        for advance in advances {
+            guard let time = checkpoints.first(where: { $0.partition == advance.partition })?.sourceTime_us else {
+                continue
+            }
+            for span in advance.spans { watermarks[Int32(span)] = time }
+        }
         // On the very first batch nothing is in raw, whatever the partition.
         if highest.isEmpty { unmarkedSpans = [] }
     }
+
+    /// Nil: nothing came of the span's partition before.
+    func watermark(of span: Int32) -> Int64? { watermarks[span] }
 
     func suspects(_ event: ChangeEvent, _ table: TableID) -> Bool {
         if event.flags.contains(.fresh) { return false }

@@ -222,6 +222,8 @@ package struct CommitRecord: Sendable {
     package var loadedAt_us: Int64 = 0
     /// What of an initial copy or backfill is done with this commit.
     package var copied: [CopyMark] = []
+    /// At most `BatchApplier.late_max` of a batch.
+    package var late: [LateEvent] = []
 
     package init() {}
 }

@@ -19,6 +19,9 @@ package struct LedgerEntry: Sendable, Equatable {
     package var deferred = 0
     /// Rows of which a late event filled or voided columns; no part of the sum.
     package var filled = 0
+    /// Events that came late (`LateEvent`), and those of them that were later than allowed; no part of the sum.
+    package var late = 0
+    package var tooLate = 0
 
     package init(table: TableID?) { self.table = table }
 
@@ -37,6 +40,8 @@ package struct LedgerEntry: Sendable, Equatable {
         a.quarantined += b.quarantined
         a.deferred += b.deferred
         a.filled += b.filled
+        a.late += b.late
+        a.tooLate += b.tooLate
     }
 
     /// One entry a table, in order of appearance.

@@ -98,6 +98,9 @@ package struct WarehouseLayout: Hashable, Sendable {
     package var history: String
     package var hasRaw: Bool
     package var hasCurrent: Bool
+    /// By source table, as `schema.table`: how far behind its partition an event may be, in µs, before it is called too
+    /// late. Tables without one: however far.
+    package var allowedLateness_us: [String: Int64] = [:]
 
     package init(
         pipeline: String, current: String? = nil, raw: String? = nil, live: String? = nil, history: String? = nil,
