@@ -93,7 +93,9 @@ extension CheckCommand {
             }
             guard let definition = definitions[id] else { continue }
             findings += table(definition, sample, setup, partitions)
-            if decoder.connector(of: id) == .postgres { findings += silentNulls(definition, setup) }
+            if decoder.connector(of: id) == .postgres, catalog?.identities[id] != .full {
+                findings += silentNulls(definition, setup)
+            }
             if let traits = flattened[id] { findings += Self.flattened(definition, traits) }
             do {
                 try setup.validate(definition, beside: others.filter { $0.source != id })
@@ -141,7 +143,7 @@ extension CheckCommand {
                 "an update that leaves a large (TOASTed) value of \(columns.joined(separator: ", ")) alone sends NULL for it, "
                     + "which looks like a real one: Debezium has no placeholder for such types",
                 remedy:
-                    "source.postgres, which tells them apart; or ALTER TABLE … ALTER COLUMN … SET STORAGE MAIN, where the values are small enough"
+                    "ALTER TABLE … REPLICA IDENTITY FULL, or source.postgres, which tells them apart"
             )
         ]
     }
