@@ -169,17 +169,15 @@ package actor KafkaSource: RecordSource {
     }
 
     package func endPositions() async throws -> [TopicPartition: Int64]? {
-        var ends: [TopicPartition: Int64] = [:]
+        var all: [TopicPartition] = []
         for (topic, partitions) in try await consumer.topics() {
             guard settings.topics.contains(where: { $0.matches(topic) }), !topic.hasPrefix("__consumer_offsets") else {
                 continue
             }
-            for index in 0..<partitions {
-                let partition = TopicPartition(topic: topic, partition: Int32(index))
-                ends[partition] = try await consumer.watermarks(of: partition).high
-            }
+            all += (0..<partitions).map { TopicPartition(topic: topic, partition: Int32($0)) }
         }
-        return ends
+        guard !all.isEmpty else { return [:] }
+        return try await consumer.watermarks(of: all).mapValues(\.high)
     }
 
     package func readPositions() async -> [TopicPartition: Int64] {
