@@ -14,6 +14,7 @@ package actor KafkaSource: RecordSource {
     private var isSubscribed = false
     /// Partitions whose checkpoint lies outside the log: assigned by the group, not read.
     private var stopped: Set<TopicPartition> = []
+    private var paused: Set<TopicPartition> = []
 
     package init(_ settings: Pipeline.Kafka, limits: Pipeline.Batch, logger: Logger) throws {
         self.settings = settings
@@ -37,6 +38,7 @@ package actor KafkaSource: RecordSource {
         case .assigned(let partitions): return .assigned(partitions)
         case .revoked(let partitions, let lost):
             stopped.subtract(partitions)
+            paused.subtract(partitions)
             return .revoked(partitions, lost: lost)
         case .lost(let partition, let reason):
             return .lost(lost(partition, "the log no longer holds the offset to go on from (\(reason))"))
@@ -156,6 +158,15 @@ package actor KafkaSource: RecordSource {
                 \(partition)` (what was read before is recognised), or go on behind the gap, knowing that it is lost, \
                 with `--to-offset latest`
                 """)
+    }
+
+    package func pause(_ partitions: Set<TopicPartition>) async throws {
+        let added = partitions.subtracting(paused).subtracting(stopped)
+        let gone = paused.subtracting(partitions)
+        if !added.isEmpty { try await consumer.pause(added.sorted()) }
+        paused.formUnion(added)
+        if !gone.isEmpty { try await consumer.resume(gone.sorted()) }
+        paused.subtract(gone)
     }
 
     package func release(_ partitions: [TopicPartition]) async throws { try await consumer.unassign(partitions) }

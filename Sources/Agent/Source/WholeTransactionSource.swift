@@ -20,6 +20,8 @@ package actor WholeTransactionSource: RecordSource {
 
     /// How long `next` gathers without anything to hand on.
     private static let idle_max = Duration.milliseconds(200)
+    /// So often nothing comes while partitions aren't read on; then they are.
+    private static let quiet_max = 5
     /// Of a record in memory beside its bytes.
     private static let overhead_bytes = 96
 
@@ -49,6 +51,9 @@ package actor WholeTransactionSource: RecordSource {
     private var listened = Duration.zero
     private var listeningSince: Duration?
     private var nextLook = Duration.zero
+    /// Not read on for now.
+    private var paused: Set<TopicPartition> = []
+    private var quiet = 0
     private var warnings = RareWarning()
 
     /// A partition that is read.
@@ -91,7 +96,8 @@ package actor WholeTransactionSource: RecordSource {
     // MARK: Reading
 
     package func next() async throws -> SourceStep {
-        if mode == .passing, hold.isEmpty, unread == nil { return noted(try await source.next()) }
+        guard isTold() else { return .idle }
+        if mode == .passing, hold.isEmpty, unread == nil, paused.isEmpty { return noted(try await source.next()) }
         listeningSince = clock()
         defer {
             listened = now
@@ -100,25 +106,34 @@ package actor WholeTransactionSource: RecordSource {
         try await lookAround()
         let started = now
         repeat {
-            if hasTold, gate.since == nil {
-                // Told before the parts are to be seen.
-                hasTold = false
-                return .idle
-            }
+            guard isTold() else { return .idle }
             if let records = handOn() { return .records(records) }
             if cut() { continue }
             if let records = unread {
                 guard try await take(records) else { return .idle }
                 continue
             }
+            try await pause()
             if mode == .passing { return noted(try await source.next()) }
             switch try await source.next() {
-            case .records(let records): guard try await take(records) else { return .idle }
-            case .idle: return .idle
+            case .records(let records):
+                quiet = 0
+                guard try await take(records) else { return .idle }
+            case .idle:
+                quiet += 1
+                if quiet >= Self.quiet_max { hold.readAll() }
+                return .idle
             case let step: return noted(step)
             }
         } while now - started < Self.idle_max || untouched != nil
         return .idle
+    }
+
+    /// False: somebody believes that readers see whole transactions, and is to be told first.
+    private func isTold() -> Bool {
+        guard hasTold, gate.since == nil else { return true }
+        hasTold = false
+        return false
     }
 
     private var now: Duration { listeningSince.map { listened + (clock() - $0) } ?? listened }
@@ -130,6 +145,7 @@ package actor WholeTransactionSource: RecordSource {
             hold.drop(partitions)
             gate.forget(partitions)
             for partition in partitions { places[partition] = nil }
+            paused.subtract(partitions)
             pass(because: "another agent reads some of the partitions")
             choose()
         case .lost(let partition): pass(because: "\(partition.partition) can't be read on")
@@ -159,6 +175,22 @@ package actor WholeTransactionSource: RecordSource {
         gate.restart()
         mode = .asking
         nextLook = .zero
+    }
+
+    /// Reads on where what is held waits for more.
+    private func pause() async throws {
+        let ahead = mode == .passing ? [] : Set(hold.ahead().map { hold.partition(of: $0) })
+        guard ahead != paused else { return }
+        if paused.isEmpty { quiet = 0 }
+        do {
+            try await source.pause(ahead)
+            paused = ahead
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            // In the middle of a rebalance; it is tried again.
+            logger.debug("what to read on can't be said: \(error)")
+        }
     }
 
     /// Asks for the ends of the log, which also tell whether others read of it.
@@ -335,6 +367,7 @@ package actor WholeTransactionSource: RecordSource {
     }
 
     package func isCopying() async -> Bool { await source.isCopying() }
+    package func pause(_ partitions: Set<TopicPartition>) async throws { try await source.pause(partitions) }
 
     package func progress() async -> SourceProgress {
         var progress = await source.progress()

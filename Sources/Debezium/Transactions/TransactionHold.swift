@@ -37,6 +37,7 @@ package struct TransactionHold {
         let partition: TopicPartition
         var runs: [Run] = []
         var first = 0
+        var bytes = 0
         var isEmpty: Bool { first == runs.count }
     }
 
@@ -82,6 +83,8 @@ package struct TransactionHold {
     private var records = 0
     private var nextCheck = Duration.zero
     private var isChanged = false
+    /// Too much is held to read partitions on that are ahead of others; nil: and not reading them didn't help.
+    private var pauses: Bool? = false
     private var settled: Set<Int32> = []
 
     /// Of what is held.
@@ -182,6 +185,7 @@ package struct TransactionHold {
 
     private mutating func append(_ id: TransactionID?, to lane: Int, _ bytes: Int) {
         self.bytes += bytes
+        lanes[lane].bytes += bytes
         let last = lanes[lane].runs.count - 1
         if !lanes[lane].isEmpty, lanes[lane].runs[last].transaction == id,
             id != nil || lanes[lane].runs[last].records < Run.looseRecords_max
@@ -263,6 +267,29 @@ package struct TransactionHold {
         return cut
     }
 
+    /// Lanes that are better not read on for now: much is held, and of the transaction that each waits for it has given
+    /// all, since it holds a later one. So where one topic is far ahead of another (after an outage, say) the other is
+    /// read first, and the bound isn't met.
+    package mutating func ahead() -> Set<Int> {
+        if bytes > limits.bytes_max / 2, pauses == false { pauses = true }
+        if bytes < limits.bytes_max / 4 { pauses = false }
+        guard pauses == true else { return [] }
+        let least = limits.bytes_max / (4 * max(lanes.count, 1))
+        return Set(lanes.indices.filter { lanes[$0].bytes >= least && isAhead($0) })
+    }
+
+    /// Nothing came while lanes weren't read on: no other has what they wait for.
+    package mutating func readAll() {
+        if pauses == true { pauses = nil }
+    }
+
+    private func isAhead(_ lane: Int) -> Bool {
+        let runs = lanes[lane].runs[lanes[lane].first...]
+        func isWaiting(_ run: Run) -> Bool { run.transaction.flatMap { open[$0] }.map { $0.cutAt == nil } ?? false }
+        guard let first = runs.first(where: isWaiting), let last = runs.last(where: isWaiting) else { return false }
+        return first.transaction != last.transaction
+    }
+
     /// Lets all go as it is: some partitions are read by others.
     package mutating func letGo() {
         open.removeAll()
@@ -278,7 +305,7 @@ package struct TransactionHold {
     package mutating func drop(_ partitions: [TopicPartition]) {
         for partition in partitions {
             guard let lane = laneOf[partition] else { continue }
-            for run in lanes[lane].runs[lanes[lane].first...] { bytes -= run.bytes }
+            bytes -= lanes[lane].bytes
             lanes[lane] = Lane(partition: partition)
         }
     }
@@ -412,6 +439,7 @@ package struct TransactionHold {
         for run in lanes[lane].runs[lanes[lane].first..<end] {
             count += run.records
             bytes -= run.bytes
+            lanes[lane].bytes -= run.bytes
         }
         lanes[lane].first = end
         if lanes[lane].isEmpty {

@@ -40,6 +40,9 @@ package protocol RecordSource: Sendable {
 
     func progress() async -> SourceProgress
 
+    /// Reads nothing of these for now, and all else that was begun.
+    func pause(_ partitions: Set<TopicPartition>) async throws
+
     /// A stop is asked for: what waits (`next`, `begin`) returns soon, or throws an error of kind `passing`. From any thread.
     nonisolated func wake()
     func close() async
@@ -48,6 +51,7 @@ package protocol RecordSource: Sendable {
 extension RecordSource {
     package func isCopying() async -> Bool { false }
     package func progress() async -> SourceProgress { SourceProgress() }
+    package func pause(_ partitions: Set<TopicPartition>) async throws {}
 }
 
 /// What a source tells of its copying, and of what readers see.

@@ -17,6 +17,7 @@ actor ScriptedSource: RecordSource {
     private var positions: [TopicPartition: Int64] = [:]
     private(set) var confirmed: [TopicPartition: Int64] = [:]
     private(set) var endsAsked = 0
+    private(set) var paused: Set<TopicPartition> = []
     /// Partitions that others read.
     private var foreign: Set<TopicPartition> = []
 
@@ -74,6 +75,7 @@ actor ScriptedSource: RecordSource {
     }
 
     func lostPartitions(_ checkpoints: [Checkpoint]) -> [LostPartition] { [] }
+    func pause(_ partitions: Set<TopicPartition>) { paused = partitions }
     func release(_ partitions: [TopicPartition]) { for partition in partitions { positions[partition] = nil } }
     func confirm(_ positions: [TopicPartition: Int64]) { confirmed.merge(positions) { $1 } }
 

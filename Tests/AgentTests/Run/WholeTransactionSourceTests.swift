@@ -157,6 +157,7 @@ struct WholeTransactionSourceTests {
         let transaction = events.commit([("a", 1, 5), ("b", 1, 7), ("b", 2, 7)])
         await setup.scripted.add([transaction.begin] + transaction.changes.dropLast())
         #expect(try await setup.next() == nil)
+        #expect(await setup.source.progress().consistentSince == nil)
         let gone = place("shop.public.b")
         await setup.scripted.setForeign([gone])
         await setup.scripted.add(.revoked([gone], lost: false))
@@ -173,6 +174,28 @@ struct WholeTransactionSourceTests {
         let later = events.commit([("a", 1, 6), ("b", 1, 6)])
         await setup.scripted.add(later.changes)
         #expect(try await setup.next() == nil, "it holds again")
+    }
+
+    @Test("Where partitions go to another agent, nobody is told any more that it is consistent before parts show")
+    func toldBeforeParts() async throws {
+        let setup = try Setup()
+        try await setup.begin(topics)
+        var events = TransactionEvents()
+        let first = events.commit([("a", 1, 5)])
+        await setup.scripted.add([first.begin] + first.changes + [first.end])
+        #expect(try await setup.apply() != nil)
+        #expect(await setup.source.progress().consistentSince != nil)
+        let gone = place("shop.public.b")
+        await setup.scripted.setForeign([gone])
+        await setup.scripted.add(.revoked([gone], lost: false))
+        await setup.scripted.add([events.commit([("a", 1, 4), ("b", 1, 8)]).changes[0]])
+        guard case .revoked = try await setup.source.next() else {
+            Issue.record("it must be told at once")
+            return
+        }
+        #expect(try await setup.next() == nil, "told first")
+        #expect(await setup.source.progress().consistentSince == nil)
+        #expect(try await setup.next() == ["shop.public.a": [1]])
     }
 
     @Test("It is consistent from the END on that was durable once all of the log's first end was")
@@ -242,6 +265,29 @@ struct WholeTransactionSourceTests {
         try await setup.listen(.seconds(1))
         _ = try await setup.apply()
         #expect(await setup.source.progress().consistentSince == "shop.transaction:0=2", "it is whole now")
+    }
+
+    @Test("A topic that is far ahead isn't read on until the other has come, or has nothing")
+    func pausing() async throws {
+        let setup = try Setup(held_bytes_max: 40_000)
+        try await setup.begin(topics)
+        var events = TransactionEvents()
+        let transactions = (0..<50).map { events.commit([("a", $0, 1), ("b", $0, 1)]) }
+        await setup.scripted.add(transactions.map { $0.changes[0] })
+        #expect(try await setup.next() == nil)
+        #expect(try await setup.next() == nil)
+        #expect(await setup.scripted.paused == [place("shop.public.a")])
+        await setup.scripted.add(transactions.flatMap { [$0.changes[1], $0.begin, $0.end] })
+        #expect(try await setup.next()?["shop.public.a"]?.count == 50)
+        #expect(try await setup.next() == nil)
+        #expect(await setup.scripted.paused.isEmpty)
+        #expect(await setup.source.progress().cutTransactions == 0)
+        // ENDs that aren't there any more.
+        await setup.scripted.add((0..<50).flatMap { events.commit([("a", $0, 2)]).changes })
+        for _ in 0..<4 { #expect(try await setup.next() == nil) }
+        #expect(await setup.scripted.paused == [place("shop.public.a")])
+        for _ in 0..<4 { #expect(try await setup.next() == nil) }
+        #expect(await setup.scripted.paused.isEmpty)
     }
 
     @Test("Snapshot reads aren't held, and nothing is consistent while they come")

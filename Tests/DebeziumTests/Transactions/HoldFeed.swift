@@ -62,6 +62,9 @@ struct HoldFeed {
         return released
     }
 
+    /// Partitions that aren't to be read on.
+    mutating func ahead() -> Set<String> { Set(hold.ahead().map { hold.partition(of: $0).topic }) }
+
     mutating func drop(_ partition: String) {
         hold.drop([TopicPartition(topic: partition, partition: 0)])
         waiting[partition] = nil

@@ -21,9 +21,9 @@ struct TransactionHoldPropertyTests {
         var events: [[Int]] = []
         private var names = 0
 
-        init(_ random: inout SeededRandom, streams: Int, isRedelivering: Bool) {
+        init(_ random: inout SeededRandom, streams: Int, isRedelivering: Bool, length: Int) {
             events = Array(repeating: [], count: streams)
-            for number in 0..<(10 + random.below(30)) {
+            for number in 0..<(10 + random.below(length)) {
                 let stream = random.below(streams)
                 let places = 1 + random.below(random.chance(10) ? 60 : 6)
                 events[stream].append(places)
@@ -64,26 +64,30 @@ struct TransactionHoldPropertyTests {
         }
     }
 
-    private func check(seed: UInt64, streams: Int, isRedelivering: Bool) {
+    private func check(seed: UInt64, streams: Int, isRedelivering: Bool, held_bytes_max: Int = .max) {
         var random = SeededRandom(seed: seed)
-        let history = History(&random, streams: streams, isRedelivering: isRedelivering)
+        let history = History(
+            &random, streams: streams, isRedelivering: isRedelivering, length: held_bytes_max == .max ? 30 : 300)
         let names = history.partitions.keys.sorted()
         let byName = Dictionary(
             history.partitions.values.flatMap { $0 }.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         var read: [String: Int] = [:]
-        var feed = HoldFeed()
+        var feed = HoldFeed(bytes_max: held_bytes_max)
         var applied = history.events.map { $0.map { _ in Set<Int>() } }
         while true {
             let open = names.filter { read[$0, default: 0] < history.partitions[$0, default: []].count }
             guard !open.isEmpty else { break }
-            // A poll: some of some partitions.
-            for partition in open where random.chance(40) {
+            // A poll: some of some partitions, of one mostly if that may run ahead.
+            let favourite = held_bytes_max == .max ? nil : open[random.below(open.count)]
+            for partition in open where partition == favourite || random.chance(favourite == nil ? 40 : 5) {
+                guard !feed.ahead().contains(partition) else { continue }
                 let items = history.partitions[partition, default: []]
                 let from = read[partition, default: 0]
-                let to = min(items.count, from + 1 + random.below(random.chance(30) ? 50 : 4))
+                let to = min(items.count, from + 1 + random.below(random.chance(30) ? 20 : 4))
                 for item in items[from..<to] { feed.add(item.name, item.mark, to: partition) }
                 read[partition] = to
             }
+            #expect(feed.hold.bytes <= held_bytes_max, "seed \(seed): too much is held")
             let limit = random.chance(30) ? 3 : Int.max
             while true {
                 let released = feed.release(records_max: limit)
@@ -115,6 +119,12 @@ struct TransactionHoldPropertyTests {
 
     @Test("of two connectors") func twoConnectors() {
         for seed in 1000...1100 { check(seed: UInt64(seed), streams: 2, isRedelivering: false) }
+    }
+
+    @Test("with partitions far ahead of others, and not more held than may be") func skewed() {
+        for seed in 3000...3060 {
+            check(seed: UInt64(seed), streams: 1, isRedelivering: false, held_bytes_max: 100_000)
+        }
     }
 
     @Test("with transactions that are sent again, whole or from their middle") func redelivery() {

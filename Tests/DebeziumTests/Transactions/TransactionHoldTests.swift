@@ -275,6 +275,20 @@ struct TransactionHoldTests {
         #expect(feed.hold.cutCount == 0)
     }
 
+    @Test("What is ahead isn't read on once much is held, and what gives more of the next transaction is")
+    func ahead() {
+        var feed = HoldFeed(bytes_max: 4000)
+        for order in 1...10 { feed.add("a1\(order)", HoldFeed.change(1, Int64(order), "a"), to: "a") }
+        for order in 1...10 { feed.add("c2\(order)", HoldFeed.change(2, Int64(order), "c"), to: "c") }
+        #expect(feed.ahead().isEmpty)
+        feed.add("a2", HoldFeed.change(2, 11, "a"), to: "a")
+        #expect(feed.ahead() == ["a"], "of c's transaction more can come")
+        feed.add("b1", HoldFeed.change(1, 11, "b"), to: "b")
+        feed.add("end1", Self.end(1, [("a", 10), ("b", 1)]), to: "t")
+        #expect(feed.release()["a"]?.count == 10)
+        #expect(feed.ahead().isEmpty)
+    }
+
     @Test("A transaction that was cut and never ended is over once a later one is complete")
     func givenUp() {
         var feed = HoldFeed()
