@@ -36,6 +36,17 @@ struct TransactionHoldTests {
         #expect(feed.release() == ["t": ["end1", "end2"], "a": ["a1"], "b": ["b2"]])
     }
 
+    @Test("Also where ENDs come in two partitions, a transaction waits for the one whose END came before")
+    func endsInTwoPartitions() {
+        var feed = HoldFeed()
+        feed.add("end1", Self.end(1, [("a", 1)]), to: "t")
+        feed.add("end2", Self.end(2, [("b", 1)]), to: "t'")
+        feed.add("b2", HoldFeed.change(2, 1, "b"), to: "b")
+        #expect(feed.release().isEmpty)
+        feed.add("a1", HoldFeed.change(1, 1, "a"), to: "a")
+        #expect(feed.release().count == 4)
+    }
+
     @Test("Of a partition goes on what stands before the first event of an unfinished transaction")
     func cutInThePartition() {
         var feed = HoldFeed()
@@ -229,6 +240,20 @@ struct TransactionHoldTests {
         #expect(feed.hold.cut(at: feed.now) == [0])
         #expect(feed.hold.cutCount == 1, "the other one stays whole")
         #expect(feed.release() == ["a": ["a1", "a2"], "b": ["b2"], "t": ["end2"]])
+    }
+
+    @Test("One without an END isn't held for ever in a partition of its own, while others go on")
+    func noEndAside() {
+        var feed = HoldFeed()
+        feed.add("x1", HoldFeed.change(99, 1, "x"), to: "x")
+        for number in 1...11 {
+            feed.now = .seconds(number)
+            feed.add("a\(number)", HoldFeed.change(number, 1, "a"), to: "a")
+            feed.add("end\(number)", Self.end(number, [("a", 1)]), to: "t")
+            #expect(feed.release()["a"] == ["a\(number)"])
+            _ = feed.hold.cut(at: feed.now)
+        }
+        #expect(feed.release() == ["x": ["x1"]])
     }
 
     @Test("Events that never come are waited for so long, while new transactions arrive behind")
