@@ -114,6 +114,9 @@ extension CheckCommand {
                     .warning, "source", "no change event was found in the records looked at, so tables aren't known yet"
                 ))
         }
+        findings += transactions(
+            samples, partitions,
+            others: Set(flattened.keys.filter { setup.pipeline.source.tables.chooses($0.description) }))
         return findings + absent(setup, catalog, samples)
     }
 

@@ -12,6 +12,8 @@ struct RecordSample {
     /// In Confluent's wire format.
     var isFramed = false
     var hasTransactions = false
+    /// `source.name` of envelopes: the prefix of their connector's topics.
+    var connectors: Set<String> = []
     var hasStreamed = false
     /// An update or delete has no before-image.
     var lacksBefore = false
@@ -74,6 +76,7 @@ struct RecordSample {
         topics.insert(topic)
         if hasSchema { withSchema += 1 }
         if payload["transaction"]?.isNull == false { hasTransactions = true }
+        if let name = source["name"]?.string { connectors.insert(name) }
         guard op != "r" else { return }
         hasStreamed = true
         if op == "u" || op == "d", payload["before"]?.isNull != false { lacksBefore = true }

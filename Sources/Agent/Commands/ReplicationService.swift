@@ -96,6 +96,7 @@ final class ReplicationService: Service, Sendable {
             status.update {
                 $0.lost = []
                 $0.lag = [:]
+                $0.progress.consistentSince = nil
             }
         }
     }

@@ -19,6 +19,9 @@ extension StatusReport {
         if !position.isEmpty { lines.append("position: \(Console.printable(position))") }
         if let waiting { lines.append("waiting: \(Console.printable(waiting))") }
         for lost in lost { lines.append("stopped: \(Console.printable(lost))") }
+        if cutTransactions > 0 {
+            lines.append("source transactions applied in parts: \(cutTransactions)")
+        }
         lines.append("control records: \(control)")
         if unknown.read > 0 {
             lines.append("records of no known table: \(unknown.read), quarantined \(unknown.quarantined)")

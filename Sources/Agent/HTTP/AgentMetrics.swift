@@ -51,6 +51,9 @@ package enum AgentMetrics {
             "millrace_lost_partitions", .gauge, "Partitions that can't be read on.", Double(snapshot.lost.count))
         text.metric(
             "millrace_waiting", .gauge, "1 while the agent waits for the warehouse.", snapshot.waiting == nil ? 0 : 1)
+        text.metric(
+            "millrace_cut_transactions_total", .counter, "Source transactions that were applied in parts.",
+            Double(snapshot.progress.cutTransactions))
         if snapshot.lastCommit_us != .min {
             text.metric(
                 "millrace_last_commit_timestamp_seconds", .gauge, "When a batch became durable last.",

@@ -32,6 +32,8 @@ package struct StatusReport: Sendable, Equatable {
     package var position: String
     /// From which on readers see whole source transactions; nil: consistent per key.
     package var consistentSince: String?
+    /// Source transactions that the running agent applied in parts.
+    package var cutTransactions = 0
     package var control: Int
     package var tables: [Table]
     /// Records whose table couldn't be told.
@@ -63,6 +65,7 @@ extension StatusReport {
             pipeline: layout.pipeline, state: Self.state(of: snapshot, isRunning: isRunning),
             position: Self.position(snapshot.positions, asLSN: snapshot.hasLSNs), control: snapshot.control)
         consistentSince = snapshot.progress.consistentSince
+        cutTransactions = snapshot.progress.cutTransactions
         tables = snapshot.tables.sorted { $0.key < $1.key }.map { id, status in
             var table = Table(
                 source: id.description, target: "\(layout.current).\(status.definition.target)", ledger: status.ledger)
@@ -134,6 +137,7 @@ extension StatusReport {
             members.append(("agent", .string(isAgentRunning ? "running" : "none")))
             members.append(("waiting", .text(waiting)))
             members.append(("lost", .array(lost.map(JSONValue.string))))
+            members.append(("cut_transactions", .integer(cutTransactions)))
         }
         return members
     }
@@ -148,6 +152,7 @@ extension StatusReport {
         unknown.read = Int(json["unknown"]?["read"]?.int64 ?? 0)
         unknown.quarantined = Int(json["unknown"]?["quarantined"]?.int64 ?? 0)
         consistentSince = json["consistent_since"]?.string
+        cutTransactions = Int(json["cut_transactions"]?.int64 ?? 0)
         waiting = json["waiting"]?.string
         lost = json["lost"]?.array?.compactMap(\.string) ?? []
         isAgentRunning = json["agent"]?.string == "running"

@@ -83,6 +83,7 @@ package struct WarehouseControl: AgentControl {
         report.waiting = run.waiting
         report.lost = run.lost
         report.consistentSince = run.consistentSince
+        report.cutTransactions = run.cutTransactions
         for index in report.tables.indices {
             guard let table = run.tables.first(where: { $0.source == report.tables[index].source }) else { continue }
             report.tables[index].state = table.state

@@ -49,7 +49,10 @@ package struct PipelineSetup: Sendable {
                 limits: pipeline.batch)
             for table in pipeline.tables { settings.keys[table.source] = table.key }
             return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
-        case .kafka(let settings): return try KafkaSource(settings, limits: pipeline.batch, logger: logger)
+        case .kafka(let settings):
+            return try WholeTransactionSource(
+                KafkaSource(settings, limits: pipeline.batch, logger: logger), limits: pipeline.batch,
+                schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })
         case .file(let settings):
             return FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
         }

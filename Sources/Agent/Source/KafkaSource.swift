@@ -14,6 +14,7 @@ package actor KafkaSource: RecordSource {
     private var isSubscribed = false
     /// Partitions whose checkpoint lies outside the log: assigned by the group, not read.
     private var stopped: Set<TopicPartition> = []
+    private var paused: Set<TopicPartition> = []
 
     package init(_ settings: Pipeline.Kafka, limits: Pipeline.Batch, logger: Logger) throws {
         self.settings = settings
@@ -37,6 +38,7 @@ package actor KafkaSource: RecordSource {
         case .assigned(let partitions): return .assigned(partitions)
         case .revoked(let partitions, let lost):
             stopped.subtract(partitions)
+            paused.subtract(partitions)
             return .revoked(partitions, lost: lost)
         case .lost(let partition, let reason):
             return .lost(lost(partition, "the log no longer holds the offset to go on from (\(reason))"))
@@ -158,6 +160,15 @@ package actor KafkaSource: RecordSource {
                 """)
     }
 
+    package func pause(_ partitions: Set<TopicPartition>) async throws {
+        let added = partitions.subtracting(paused).subtracting(stopped)
+        let gone = paused.subtracting(partitions)
+        if !added.isEmpty { try await consumer.pause(added.sorted()) }
+        paused.formUnion(added)
+        if !gone.isEmpty { try await consumer.resume(gone.sorted()) }
+        paused.subtract(gone)
+    }
+
     package func release(_ partitions: [TopicPartition]) async throws { try await consumer.unassign(partitions) }
 
     package func confirm(_ positions: [TopicPartition: Int64]) async {
@@ -169,17 +180,15 @@ package actor KafkaSource: RecordSource {
     }
 
     package func endPositions() async throws -> [TopicPartition: Int64]? {
-        var ends: [TopicPartition: Int64] = [:]
+        var all: [TopicPartition] = []
         for (topic, partitions) in try await consumer.topics() {
             guard settings.topics.contains(where: { $0.matches(topic) }), !topic.hasPrefix("__consumer_offsets") else {
                 continue
             }
-            for index in 0..<partitions {
-                let partition = TopicPartition(topic: topic, partition: Int32(index))
-                ends[partition] = try await consumer.watermarks(of: partition).high
-            }
+            all += (0..<partitions).map { TopicPartition(topic: topic, partition: Int32($0)) }
         }
-        return ends
+        guard !all.isEmpty else { return [:] }
+        return try await consumer.watermarks(of: all).mapValues(\.high)
     }
 
     package func readPositions() async -> [TopicPartition: Int64] {

@@ -81,6 +81,20 @@ package final class RecordBatch: @unchecked Sendable {
         )
     }
 
+    /// Appends a record of another batch, with its headers.
+    package func append(_ record: Record, of other: RecordBatch, span: Int32) {
+        append(
+            span: span, offset: record.offset, timestamp_ms: record.timestamp_ms,
+            key: record.key.isNull ? nil : other.arena.bytes(record.key),
+            value: record.value.isNull ? nil : other.arena.bytes(record.value))
+        for index in record.headers {
+            let header = other.headers[Int(index)]
+            appendHeader(
+                name: other.arena.bytes(header.name),
+                value: header.value.isNull ? nil : other.arena.bytes(header.value))
+        }
+    }
+
     /// Appends a record without a key whose value is `tag` and the bytes of `value`.
     package func append(span: Int32, offset: Int64, tag: UInt8, value: UnsafeRawBufferPointer) {
         let first = Int32(headers.count)

@@ -40,6 +40,9 @@ package protocol RecordSource: Sendable {
 
     func progress() async -> SourceProgress
 
+    /// Reads nothing of these for now, and all else that was begun.
+    func pause(_ partitions: Set<TopicPartition>) async throws
+
     /// A stop is asked for: what waits (`next`, `begin`) returns soon, or throws an error of kind `passing`. From any thread.
     nonisolated func wake()
     func close() async
@@ -48,9 +51,10 @@ package protocol RecordSource: Sendable {
 extension RecordSource {
     package func isCopying() async -> Bool { false }
     package func progress() async -> SourceProgress { SourceProgress() }
+    package func pause(_ partitions: Set<TopicPartition>) async throws {}
 }
 
-/// What a source that copies tells of it.
+/// What a source tells of its copying, and of what readers see.
 package struct SourceProgress: Sendable {
     /// Tables that are being copied: rows handed out, and as many as there may be.
     package var copying: [TableID: (rows: Int64, estimate: Int64)]
@@ -58,14 +62,17 @@ package struct SourceProgress: Sendable {
     package var refused: [TableID: String]
     /// The position from which on a reader of the warehouse sees whole source transactions; nil: not (yet).
     package var consistentSince: String?
+    /// Source transactions that were applied in parts, since they never became complete or were too large.
+    package var cutTransactions: Int
 
     package init(
         copying: [TableID: (rows: Int64, estimate: Int64)] = [:], refused: [TableID: String] = [:],
-        consistentSince: String? = nil
+        consistentSince: String? = nil, cutTransactions: Int = 0
     ) {
         self.copying = copying
         self.refused = refused
         self.consistentSince = consistentSince
+        self.cutTransactions = cutTransactions
     }
 }
 

@@ -171,6 +171,33 @@ struct CommandTests {
         #expect(samples.count == 2)
     }
 
+    // MARK: check, of source transactions
+
+    @Test("check says whether transactions are kept whole, and what is lacking")
+    func transactionFindings() {
+        var sample = RecordSample()
+        sample.connectors = ["shop"]
+        sample.hasStreamed = true
+        let table = TableID(schema: "public", table: "a")
+        func found(_ topics: [String: Int], hasMetadata: Bool, others: Set<TableID> = []) -> [Finding] {
+            sample.hasTransactions = hasMetadata
+            return CheckCommand.transactions([table: sample], topics, others: others)
+        }
+        let kept = found(["shop.public.a": 3, "shop.transaction": 1], hasMetadata: true)
+        #expect(kept.map(\.level) == [.ok] && kept[0].message.contains("kept whole"))
+        let unread = found(["shop.public.a": 3], hasMetadata: true)
+        #expect(unread.map(\.level) == [.warning] && unread[0].remedy?.contains("shop.transaction") == true)
+        let unasked = found(["shop.public.a": 3], hasMetadata: false)
+        #expect(unasked.map(\.level) == [.ok] && unasked[0].remedy?.contains("provide.transaction.metadata") == true)
+        let without = found(["shop.public.a": 3, "shop.transaction": 1], hasMetadata: false)
+        #expect(without.map(\.level) == [.warning])
+        let scattered = found(["shop.public.a": 3, "shop.transaction": 3], hasMetadata: true)
+        #expect(scattered.map(\.level) == [.warning] && scattered[0].message.contains("3 partitions"))
+        let flattened = found(["shop.public.a": 3, "shop.transaction": 1], hasMetadata: true, others: [table])
+        #expect(flattened.map(\.level) == [.ok, .warning])
+        #expect(found([:], hasMetadata: true).isEmpty, "an event file")
+    }
+
     // MARK: check, of a table without a key
 
     /// Findings of `public.log`, whose records stand in a topic of so many partitions.
