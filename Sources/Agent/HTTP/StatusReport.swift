@@ -165,9 +165,9 @@ extension StatusReport.Table {
             ("source", .string(source)), ("target", .text(target)), ("state", .string(state)),
         ]
         for (name, path) in Self.counts { members.append((name, .integer(ledger[keyPath: path]))) }
-        for (name, path) in Self.lateCounts { members.append((name, .integer(ledger[keyPath: path]))) }
         members += [("lag_ms", .integer(lag_ms)), ("freshness", .null)]
         if detailed {
+            for (name, path) in Self.lateCounts { members.append((name, .integer(ledger[keyPath: path]))) }
             let counts: JSONValue? = rows.map { rows in
                 .object([
                     ("live", .integer(rows.live)), ("deleted", .integer(rows.deleted)),

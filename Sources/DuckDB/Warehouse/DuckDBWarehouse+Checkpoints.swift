@@ -202,7 +202,8 @@ extension MetaTables {
             // A rolled-up row has no range, which tells it apart.
             try session.execute(
                 """
-                INSERT INTO \(name("ledger")) SELECT pipeline, min(batch), source_schema, source_table, NULL, \(sums), \
+                INSERT INTO \(name("ledger")) (pipeline, batch, source_schema, source_table, source_range, \
+                \(ledgerCounts.joined(separator: ", ")), committed_at) SELECT pipeline, min(batch), source_schema, source_table, NULL, \(sums), \
                 date_trunc('hour', committed_at) FROM \(name("ledger")) WHERE \(old) \
                 GROUP BY pipeline, source_schema, source_table, date_trunc('hour', committed_at)
                 """, purpose: purpose)

@@ -166,8 +166,9 @@ struct SchemaRegistryTests {
         ]
         for (id, (answer, _)) in cases.enumerated() { stub.answer("/schemas/ids/\(id)", answer) }
         try await stub.serving { address in
-            let client = try StubRegistry.client(address, auth: "user:s3cret", timeout: .milliseconds(300))
             for (id, (answer, kind)) in cases.enumerated() {
+                let client = try StubRegistry.client(
+                    address, auth: "user:s3cret", timeout: answer.isSilent ? .milliseconds(300) : .seconds(60))
                 let error = await failure { _ = try await client.schema(UInt32(id)) }
                 #expect(error?.kind == kind, "\(answer)")
                 #expect(error?.remedy != nil)
