@@ -68,6 +68,31 @@ import Testing
         }
     }
 
+    @Test func anOlderSchemaIsBroughtUpToDate() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.apply([create(1, .text("a"), .null, at: 10)])
+        await shop.warehouse.close()
+        let connection = try await Connection.open(path: shop.path)
+        for sql in [
+            "DROP TABLE _millrace.late_events", "ALTER TABLE _millrace.ledger DROP COLUMN late",
+            "ALTER TABLE _millrace.ledger DROP COLUMN too_late", "UPDATE _millrace.meta SET value = '2'",
+        ] {
+            try await connection.run(sql, purpose: "ageing")
+        }
+        await connection.close()
+        try await shop.warehouse.open(readOnly: true)
+        #expect(try await shop.warehouse.ledger().tables.map(\.applied) == [1], "it can be read as it is")
+        await shop.warehouse.close()
+        try await shop.warehouse.open(readOnly: false)
+        try await shop.claim()
+        try await shop.apply([create(1, .text("b"), .null, at: 20), create(2, .text("b"), .null, at: 20)])
+        try await shop.apply([update(1, .text("late"), .null, at: 15)])
+        let ledger = try await shop.warehouse.ledger().tables
+        #expect(ledger.map(\.applied) == [3] && ledger.map(\.late) == [1])
+        #expect(try await shop.rows("SELECT value FROM _millrace.meta WHERE key = 'version'") == ["3"])
+        #expect(try await shop.rows("SELECT count(*) FROM _millrace.late_events") == ["1"])
+    }
+
     @Test func aMissingFolderIsTheEnvironments() async throws {
         let shop = try await WarehouseFixture([])
         let path = shop.folder.appendingPathComponent("none/x.duckdb").path

@@ -164,6 +164,28 @@ import Testing
         #expect(await kind { try await shop.warehouse.open(readOnly: true) } == .environment)
     }
 
+    @Test func anOlderSchemaIsBroughtUpToDate() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.apply([create(1, .text("a"), .null, at: 10)])
+        try await shop.cluster.psql(
+            """
+            DROP TABLE _millrace.late_events; ALTER TABLE _millrace.ledger DROP COLUMN late, DROP COLUMN too_late;
+            DELETE FROM _millrace.meta; INSERT INTO _millrace.meta (version) VALUES (2)
+            """, database: shop.database)
+        await shop.warehouse.close()
+        try await shop.warehouse.open(readOnly: true)
+        #expect(try await shop.warehouse.ledger().tables.map(\.applied) == [1], "it can be read as it is")
+        await shop.warehouse.close()
+        try await shop.warehouse.open(readOnly: false)
+        try await shop.claim()
+        try await shop.apply([create(1, .text("b"), .null, at: 20), create(2, .text("b"), .null, at: 20)])
+        try await shop.apply([update(1, .text("late"), .null, at: 15)])
+        let ledger = try await shop.warehouse.ledger().tables
+        #expect(ledger.map(\.applied) == [3] && ledger.map(\.late) == [1])
+        #expect(try await shop.rows("SELECT max(version) FROM _millrace.meta") == ["3"])
+        #expect(try await shop.rows("SELECT count(*) FROM _millrace.late_events") == ["1"])
+    }
+
     @Test func readingWritesNothing() async throws {
         let shop = try await WarehouseFixture([])
         try await shop.cluster.psql("DROP SCHEMA _millrace CASCADE", database: shop.database)

@@ -114,7 +114,10 @@ extension DuckDBWarehouse {
             var entries: [LedgerEntry] = []
             var control = 0
             guard try hasMeta(session) else { return (entries, control) }
-            let sums = MetaTables.ledgerCounts.map { "sum(\($0))::BIGINT" }.joined(separator: ", ")
+            // Read before an agent has brought it up to date.
+            let hasLate = (try MetaTables.version(session) ?? 0) >= 3
+            let sums = MetaTables.ledgerCounts.dropLast(hasLate ? 0 : 2).map { "sum(\($0))::BIGINT" }
+                .joined(separator: ", ")
             try session.forEachChunk(
                 """
                 SELECT source_schema, source_table, \(sums) FROM \(MetaTables.name("ledger")) WHERE pipeline = ? \
@@ -133,8 +136,10 @@ extension DuckDBWarehouse {
                     entry.deferred = chunk.count(9, row)
                     entry.filled = chunk.count(10, row)
                     control += chunk.count(11, row)
-                    entry.late = chunk.count(12, row)
-                    entry.tooLate = chunk.count(13, row)
+                    if hasLate {
+                        entry.late = chunk.count(12, row)
+                        entry.tooLate = chunk.count(13, row)
+                    }
                     // Control records alone make a row without a table.
                     if entry.table != nil || entry.read > 0 { entries.append(entry) }
                 }

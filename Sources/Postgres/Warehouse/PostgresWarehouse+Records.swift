@@ -3,10 +3,12 @@ import Replication
 extension PostgresWarehouse {
     package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {
         try read(orNothing: ([], 0)) { session in
+            // Read before an agent has brought it up to date.
+            let hasLate = (try MetaTables.version(session) ?? 0) >= 3
             let counts = [
                 "read", "applied", "superseded", "duplicate", "compacted", "filtered", "quarantined", "deferred",
                 "filled", "control", "late", "too_late",
-            ].map { "sum(\($0))::bigint" }.joined(separator: ", ")
+            ].dropLast(hasLate ? 0 : 2).map { "sum(\($0))::bigint" }.joined(separator: ", ")
             let rows = try session.query(
                 """
                 SELECT source_schema, source_table, \(counts) FROM \(MetaTables.name("ledger")) WHERE pipeline = $1 \
@@ -28,8 +30,10 @@ extension PostgresWarehouse {
                 entry.deferred = number(9)
                 entry.filled = number(10)
                 control += number(11)
-                entry.late = number(12)
-                entry.tooLate = number(13)
+                if hasLate {
+                    entry.late = number(12)
+                    entry.tooLate = number(13)
+                }
                 // Control records have a row of their own, of no table.
                 if table != nil || entry.read > 0 { entries.append(entry) }
             }
