@@ -434,15 +434,16 @@ package actor Replicator {
                     $0.waiting = error.message
                     $0.retries += 1
                 }
+                var left_s = Double.infinity
                 if let stoppedAt = stoppedAt.withLock({ $0 }) {
-                    let limit = Duration.seconds(drain_s ?? settings.drain_s)
-                    if ContinuousClock.now - stoppedAt >= limit { throw error }
+                    left_s = (drain_s ?? settings.drain_s) - (ContinuousClock.now - stoppedAt) / .seconds(1)
+                    if left_s <= 0 { throw error }
                     delay_s = min(delay_s, 0.5)
                 }
                 let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
                 logger.warning(
                     "\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s\(remedy)")
-                try await pause(delay_s * Double.random(in: 0.7...1.3))
+                try await pause(min(delay_s * Double.random(in: 0.7...1.3), left_s))
                 delay_s = min(delay_s * 2, 5)
             }
         }
