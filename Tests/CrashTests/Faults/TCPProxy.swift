@@ -193,12 +193,11 @@ final class TCPProxy: Sendable {
 
     private func send(_ buffer: [UInt8], _ count: Int, _ to: Int32) {
         buffer.withUnsafeBytes { bytes in
-            var sent = 0
-            while sent < count {
-                let now = Foundation.send(
-                    to, bytes.baseAddress! + sent, count - sent, Int32(MSG_NOSIGNAL))
-                guard now > 0 else { return }
-                sent += now
+            var left = UnsafeRawBufferPointer(rebasing: bytes[..<count])
+            while !left.isEmpty {
+                let sent = Foundation.send(to, left.baseAddress, left.count, Int32(MSG_NOSIGNAL))
+                guard sent > 0 else { return }
+                left = UnsafeRawBufferPointer(rebasing: left[sent...])
             }
         }
     }
