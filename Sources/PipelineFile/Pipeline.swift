@@ -63,6 +63,8 @@ package struct Pipeline: Sendable, Equatable {
         package var token: Secret?
         /// `dir`: the agent's own files. Default `.millrace` beside the pipeline file.
         package var dir = ".millrace"
+        /// `drain`: how long after SIGTERM or SIGINT the batch in hand may take to be written. Default `30s`; 1s to 1d.
+        package var drain = Duration.seconds(30)
 
         package init() {}
     }

@@ -6,7 +6,11 @@ struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Replicate until stopped.",
         discussion: """
-            SIGTERM and SIGINT drain the batch in hand; a second one ends the process at once, which loses nothing.
+            SIGTERM and SIGINT drain the batch in hand, for at most `agent.drain` (30s): exit 0 if it was written, else 1. A \
+            second one ends the process at once. Neither loses anything.
+
+            With --standby a second agent of the same slot or DuckDB file waits, with `state: standby`, and takes over \
+            within seconds after the first is gone.
 
             Example: millrace run --until-end --json
             """)
@@ -16,10 +20,17 @@ struct Run: AsyncParsableCommand {
     var untilEnd = false
     @Flag(help: "Exit 1 if a record was put into quarantine.")
     var strict = false
+    @Flag(help: "Wait for the agent that is at work, and take over when it is gone.")
+    var standby = false
+
+    func validate() throws {
+        if standby, untilEnd { throw ValidationError("--standby waits without end, and --until-end ends: choose one") }
+    }
 
     func run() async throws {
         try Ended.with(
-            try await RunCommand(untilEnd: untilEnd, isStrict: strict).run(global.context(quiet: false)))
+            try await RunCommand(untilEnd: untilEnd, isStrict: strict, isStandby: standby).run(
+                global.context(quiet: false)))
     }
 }
 

@@ -1,7 +1,7 @@
 import Foundation
 
 /// The real program, as a child.
-struct AgentProcess {
+struct AgentProcess: Sendable {
     /// Beside the tests, or what `MILLRACE_BINARY` names.
     static let binary: URL = {
         if let path = ProcessInfo.processInfo.environment["MILLRACE_BINARY"] { return URL(fileURLWithPath: path) }
@@ -25,13 +25,16 @@ struct AgentProcess {
     private let outputFile: URL
     private let errors: URL
 
-    init(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws {
+    /// - Parameter wrapper: a program that becomes the agent: `/usr/bin/env`.
+    init(
+        _ arguments: [String], in folder: URL, environment: [String: String] = [:], wrapper: String? = nil
+    ) throws {
         outputFile = folder.appending(path: "out-\(UUID().uuidString)")
         errors = folder.appending(path: "err-\(UUID().uuidString)")
         _ = FileManager.default.createFile(atPath: outputFile.path, contents: nil)
         _ = FileManager.default.createFile(atPath: errors.path, contents: nil)
-        process.executableURL = Self.binary
-        process.arguments = arguments
+        process.executableURL = wrapper.map { URL(fileURLWithPath: $0) } ?? Self.binary
+        process.arguments = (wrapper == nil ? [] : [Self.binary.path]) + arguments
         process.currentDirectoryURL = folder
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
@@ -61,6 +64,20 @@ struct AgentProcess {
         return Result(
             status: status, output: output(),
             errors: (try? String(contentsOf: errors, encoding: .utf8)) ?? "")
+    }
+
+    /// `wait`, which holds no thread of Swift's.
+    func end() async -> Result {
+        await withCheckedContinuation { continuation in
+            DispatchQueue(label: "agent").async { continuation.resume(returning: wait()) }
+        }
+    }
+
+    /// Stopped by SIGSTOP, all of it.
+    var isFrozen: Bool {
+        let stat = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
+        guard let end = stat.lastIndex(of: ")") else { return false }
+        return stat[end...].dropFirst(2).first == "T"
     }
 
     static func run(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws -> Result {

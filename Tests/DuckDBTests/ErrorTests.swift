@@ -86,6 +86,11 @@ import Testing
             "IO error: Could not write file \"/d/x\": No space left on device"
         ),
         (
+            "TransactionContext Error: Failed to commit: Could not write file \"/d/x.wal\": No space left on device",
+            .diskFull,
+            "Transaction error: Failed to commit: Could not write file \"/d/x.wal\": No space left on device"
+        ),
+        (
             "INTERNAL Error: Attempted to access SECRET", .fatal,
             "Internal error: details withheld, as they may contain data"
         ),

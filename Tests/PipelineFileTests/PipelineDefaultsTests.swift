@@ -36,6 +36,7 @@ import Testing
         #expect(pipeline.agent.listen.description == "127.0.0.1:8642")
         #expect(pipeline.agent.token == nil)
         #expect(pipeline.agent.dir == ".millrace")
+        #expect(pipeline.agent.drain == .seconds(30))
     }
 
     /// The page as documented, later steps at their defaults; `${…}` unquoted inside braces.
@@ -73,7 +74,7 @@ import Testing
         alerts: []
         lineage: {}
         batch: { max_rows: 100000, max_bytes: 32MiB, max_delay: 500ms }
-        agent: { listen: 127.0.0.1:8642, token: ${MILLRACE_TOKEN}, dir: .millrace }
+        agent: { listen: 127.0.0.1:8642, token: ${MILLRACE_TOKEN}, dir: .millrace, drain: 30s }
         """
 
     @Test func documentedDefaultsAreAcceptedAndSayWhatSilenceSays() throws {

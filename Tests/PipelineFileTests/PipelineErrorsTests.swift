@@ -29,6 +29,11 @@ import Testing
         ("agent: { listen: 8642 }", "6: agent.listen: 8642 is no host:port"),
         ("agent: { listen: \":8642\" }", "6: agent.listen: :8642 is no host:port"),
         ("agent: { listen: \"::1:8642\" }", "6: agent.listen: ::1:8642 is no host:port"),
+        ("agent: { drain: 100ms }", "6: agent.drain: 100ms is outside of 1s to 1d"),
+        (
+            "agent: { drain: 30 }",
+            "6: agent.drain: this must be a time with its unit (ms, s, m, h or d) such as 30s, not 30"
+        ),
         ("agent: { listen: h:65536 }", "6: agent.listen: h:65536 is no host:port"),
         ("agent: { token: a b }", "6: agent.token: a token holds ASCII characters without spaces"),
         // Out of range.

@@ -61,7 +61,7 @@ import Testing
         try await shop.cluster.psql(
             """
             SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
-            WHERE datname = current_database() AND application_name = 'millrace'
+            WHERE datname = current_database() AND application_name LIKE 'millrace%'
             """, database: shop.database)
         #expect(await kind { try await shop.apply([create(2, .text("b"), .null, at: 2)]) } == .passing)
         try await shop.apply([create(2, .text("b"), .unchanged, at: 2)])

@@ -36,12 +36,13 @@ package struct CommandContext: Sendable {
 
 extension PipelineSetup {
     /// Opens the warehouse for `work`, and closes it whatever happens.
+    /// - Parameter isOpen: false where `work` opens it.
     package func withWarehouse<R: Sendable>(
-        readOnly: Bool, _ work: (any Warehouse) async throws -> R
+        isOpen: Bool = true, readOnly: Bool, _ work: (any Warehouse) async throws -> R
     ) async throws -> R {
         let warehouse = makeWarehouse()
         do {
-            try await warehouse.open(readOnly: readOnly)
+            if isOpen { try await warehouse.open(readOnly: readOnly) }
             let result = try await work(warehouse)
             await warehouse.close()
             return result

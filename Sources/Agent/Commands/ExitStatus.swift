@@ -70,7 +70,7 @@ package enum ExitStatus {
         switch kind {
         case .configuration: usage
         // A passing error that reaches the user is one that nobody could wait for.
-        case .environment, .fenced, .passing, .restart: environment
+        case .environment, .fenced, .passing, .restart, .taken: environment
         case .data, .duplicateRaw, .invariant, .permanent: runtime
         }
     }

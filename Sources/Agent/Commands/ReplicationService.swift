@@ -8,7 +8,8 @@ import ServiceLifecycle
 import Synchronization
 
 /// Keeps a `Replicator` running: begins anew with a fresh source where another agent took its place in the group,
-/// where positions were set on purpose, or where the brokers went away.
+/// where positions were set on purpose, or where the brokers went away. One that stands by waits before that, and again
+/// where another agent took over from it.
 final class ReplicationService: Service, Sendable {
     /// Without a durable batch in between.
     private static let attempts_max = 10
@@ -22,16 +23,21 @@ final class ReplicationService: Service, Sendable {
     /// Finishes once the agent answers over HTTP, so that nothing begins where that fails.
     private let isListening: AsyncStream<Void>
     private let turn = Mutex(Turn())
+    /// Called when it takes over; nil: it doesn't stand by.
+    private let onTakeover: (@Sendable () async -> Void)?
 
     private struct Turn {
         var replicator: Replicator?
         var isStopping = false
         var wantsRejoin = false
+        /// The warehouse's file is still to be opened.
+        var isUnopened = false
+        var hasStoodBy = false
     }
 
     init(
         setup: PipelineSetup, warehouse: any Warehouse, status: AgentStatus, settings: Replicator.Settings,
-        catalog: SourceCatalog?, isListening: AsyncStream<Void>
+        catalog: SourceCatalog?, isListening: AsyncStream<Void>, onTakeover: (@Sendable () async -> Void)? = nil
     ) {
         self.setup = setup
         self.warehouse = warehouse
@@ -39,7 +45,9 @@ final class ReplicationService: Service, Sendable {
         self.settings = settings
         self.catalog = catalog
         self.isListening = isListening
+        self.onTakeover = onTakeover
         logger = setup.logger
+        if onTakeover != nil { turn.withLock { $0.isUnopened = isFile } }
     }
 
     func run() async throws {
@@ -75,8 +83,9 @@ final class ReplicationService: Service, Sendable {
     private func replicate() async throws {
         var attempts = 0
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
+            guard try await standBy() else { return }
             let batches = status.current.batches
-            let source = try setup.makeSource(warehouse)
+            let source = try setup.makeSource(warehouse, isAnew: batches > 0)
             let replicator = makeReplicator(source)
             let mayRun = turn.withLock { turn in
                 turn.replicator = replicator
@@ -101,6 +110,29 @@ final class ReplicationService: Service, Sendable {
         }
     }
 
+    /// Waits for the agent that is at work, if there is one. False: a stop was asked for meanwhile.
+    private func standBy() async throws -> Bool {
+        guard let onTakeover else { return true }
+        let standby = Standby(status: status, logger: logger) { self.turn.withLock { $0.isStopping } }
+        var hasWaited = false
+        func note(_ outcome: Standby.Outcome) -> Bool {
+            hasWaited = hasWaited || outcome == .freeAtLast
+            return outcome != .stopped
+        }
+        if turn.withLock({ $0.isUnopened }) {
+            guard note(try await standby.open(warehouse)) else { return false }
+            turn.withLock { $0.isUnopened = false }
+        }
+        if case .postgres(let server) = setup.pipeline.source.input {
+            guard note(try await standby.waitForSlot(of: server)) else { return false }
+        }
+        if hasWaited {
+            turn.withLock { $0.hasStoodBy = true }
+            await onTakeover()
+        }
+        return true
+    }
+
     private func makeReplicator(_ source: any RecordSource) -> Replicator {
         let setup = setup, catalog = catalog
         return Replicator(source: source, warehouse: warehouse, status: status, settings: settings, logger: logger) {
@@ -119,10 +151,15 @@ final class ReplicationService: Service, Sendable {
 
     /// Waits before the next attempt, or throws what ends the agent.
     private func prepareRejoin(after error: any Error, attempt: Int, isOnPurpose: Bool) async throws {
-        if turn.withLock({ $0.isStopping }) { throw told(error) }
+        if turn.withLock({ $0.isStopping }) { throw stopped(error) }
         let kind = (error as? ReplicationError)?.kind
         // At the very start it is told: most likely the address is wrong.
-        let hasRun = status.current.batches > 0
+        let hasRun = status.current.batches > 0 || turn.withLock { $0.hasStoodBy }
+        if onTakeover != nil, kind == .taken || kind == .fenced {
+            logger.warning("\(ExitStatus.failure(of: error).message); standing by again")
+            if kind == .taken { turn.withLock { $0.isUnopened = isFile } }
+            return try await wait(seconds: 1)
+        }
         switch setup.pipeline.source.input {
         case .file: throw told(error)
         case .kafka:
@@ -141,10 +178,26 @@ final class ReplicationService: Service, Sendable {
         let delay_s = min(10, 0.25 * pow(2, Double(attempt - 1))) * Double.random(in: 0.5...1)
         logger.warning(
             "\(ExitStatus.failure(of: error).message); joining again in \(String(format: "%.1f", delay_s)) s")
-        let deadline = ContinuousClock.now + .seconds(delay_s)
+        try await wait(seconds: delay_s)
+    }
+
+    private var isFile: Bool {
+        if case .duckdb = setup.pipeline.warehouse.engine { true } else { false }
+    }
+
+    private func wait(seconds: Double) async throws {
+        let deadline = ContinuousClock.now + .seconds(seconds)
         while ContinuousClock.now < deadline, !turn.withLock({ $0.isStopping }) {
             try await Task.sleep(for: .milliseconds(100))
         }
+    }
+
+    /// What stood in the way of the batch in hand when the time for it was over.
+    private func stopped(_ error: any Error) -> any Error {
+        guard let error = error as? ReplicationError, error.kind == .passing else { return told(error) }
+        return CommandFailure(
+            ExitStatus.runtime, "stopped before the batch in hand was written: \(error.message)",
+            try: "millrace run, which reads it again: nothing is lost")
     }
 
     private func told(_ error: any Error) -> any Error {

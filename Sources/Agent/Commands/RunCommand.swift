@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import PipelineFile
 import Replication
 import ServiceLifecycle
 
@@ -8,10 +9,13 @@ package struct RunCommand: Sendable {
     package var untilEnd: Bool
     /// Exit 1 if anything was put into quarantine.
     package var isStrict: Bool
+    /// Wait for the agent that is at work, and take over when it is gone.
+    package var isStandby: Bool
 
-    package init(untilEnd: Bool, isStrict: Bool) {
+    package init(untilEnd: Bool, isStrict: Bool, isStandby: Bool = false) {
         self.untilEnd = untilEnd
         self.isStrict = isStrict
+        self.isStandby = isStandby
     }
 
     /// Returns the exit code. SIGINT and SIGTERM drain; a second one ends the process at once.
@@ -20,19 +24,75 @@ package struct RunCommand: Sendable {
         let status = AgentStatus()
         status.update { $0.startedAt_us = Moment.now_us() }
         let catalog = try await setup.readCatalog()
-        let progress = RunProgress(status: status, console: context.console, logger: context.logger)
-        try await setup.withWarehouse(readOnly: false) { warehouse in
-            let group = try makeGroup(setup, warehouse, status, catalog)
-            let watch = SignalWatch { _ in Task { await group.triggerGracefulShutdown() } }
-            let showing = Task { await progress.run() }
-            defer {
-                showing.cancel()
-                context.console.progress("")
-                withExtendedLifetime(watch) {}
+        do {
+            if try hasToWait(setup) {
+                status.update { $0.state = .standby }
+                // Opened once the other agent has let it go.
+                let isFile = if case .duckdb = setup.pipeline.warehouse.engine { true } else { false }
+                try await setup.withWarehouse(isOpen: !isFile, readOnly: false) { warehouse in
+                    try await replicate(setup, warehouse, status, catalog, context)
+                }
+            } else {
+                try await setup.withWarehouse(readOnly: false) { warehouse in
+                    try await replicate(setup, warehouse, status, catalog, context)
+                }
             }
-            try await group.run()
+        } catch var error as ReplicationError where error.kind == .taken {
+            let other = error.remedy.map { "\($0); or" } ?? ""
+            error.remedy = "\(other) let this one wait and take over: millrace run --standby"
+            throw error
         }
         return try finish(setup, status, context)
+    }
+
+    /// Whether there is something that only one agent can have.
+    private func hasToWait(_ setup: PipelineSetup) throws -> Bool {
+        guard isStandby else { return false }
+        if case .duckdb = setup.pipeline.warehouse.engine { return true }
+        switch setup.pipeline.source.input {
+        case .postgres: return true
+        case .kafka:
+            setup.logger.notice(
+                "agents of a Kafka pipeline share its partitions through the group: this one takes its part at once")
+            return false
+        case .file:
+            throw CommandFailure(
+                ExitStatus.usage, "an event file and a Postgres warehouse have nothing that one agent holds",
+                try: "millrace run, without --standby")
+        }
+    }
+
+    private func replicate(
+        _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?,
+        _ context: CommandContext
+    ) async throws {
+        let group = try makeGroup(setup, warehouse, status, catalog)
+        let drain = setup.pipeline.agent.drain
+        let watch = SignalWatch { _ in
+            Task { await group.triggerGracefulShutdown() }
+            Self.end(after: drain, context.console)
+        }
+        let progress = RunProgress(status: status, console: context.console, logger: context.logger)
+        let showing = Task { await progress.run() }
+        defer {
+            showing.cancel()
+            context.console.progress("")
+            withExtendedLifetime(watch) {}
+        }
+        try await group.run()
+    }
+
+    /// Whatever hangs then, a statement or a lookup of a name: it is as a crash, which loses nothing.
+    private static func end(after drain: Duration, _ console: Console) {
+        // Not on Swift's own threads, which may be what hangs.
+        DispatchQueue(label: "drain").asyncAfter(deadline: .now() + drain / .seconds(1)) {
+            console.report(
+                CommandFailure(
+                    ExitStatus.runtime,
+                    "the end took longer than agent.drain (\(drain.pipelineText)), and was not waited for",
+                    try: "millrace run, which reads it again: nothing is lost"))
+            _exit(ExitStatus.runtime)
+        }
     }
 
     private func makeGroup(
@@ -44,15 +104,22 @@ package struct RunCommand: Sendable {
         settings.untilEnd = untilEnd
         settings.validate = { try setup.validate($0, beside: $1) }
         settings.prepare = { try await setup.prepare($0) }
+        // The rest of the time is for ending.
+        settings.drain_s = agent.drain / .seconds(1) * 0.8
         let (isListening, continuation) = AsyncStream.makeStream(of: Void.self)
+        let announcement = AgentAnnouncement(agent: agent, pipeline: setup.pipeline.name, logger: setup.logger)
+        var onTakeover: (@Sendable () async -> Void)?
+        if status.current.state == .standby { onTakeover = { await announcement.write() } }
         let replication = ReplicationService(
             setup: setup, warehouse: warehouse, status: status, settings: settings, catalog: catalog,
-            isListening: isListening)
+            isListening: isListening, onTakeover: onTakeover)
         let running = WarehouseControl.Running(status: status) { try await replication.rejoin(after: $0) }
         let router = AgentRouter(
             control: setup.control(warehouse, catalog: catalog, running: running), status: status,
             layout: setup.layout, token: token, pid: getpid(), isLoopback: AgentServer.isLoopback(agent.listen.host))
-        let server = AgentServer(router: router, agent: agent, logger: setup.logger) { _ in continuation.yield() }
+        let server = AgentServer(router: router, agent: agent, announcement: announcement, logger: setup.logger) { _ in
+            continuation.yield()
+        }
         var quiet = setup.logger
         quiet.logLevel = max(setup.logger.logLevel, .critical)
         return ServiceGroup(

@@ -14,7 +14,7 @@ package struct StatusCommand: Sendable {
 extension StatusReport {
     /// For people.
     func text(_ console: Console) -> String {
-        let paint: Console.Paint = state == .ok ? .green : state == .degraded ? .yellow : .bold
+        let paint: Console.Paint = state == .ok ? .green : state == .degraded || state == .standby ? .yellow : .bold
         var lines = ["\(pipeline): \(console.paint(state.rawValue, paint))\(isAgentRunning ? ", an agent runs" : "")"]
         if !position.isEmpty { lines.append("position: \(Console.printable(position))") }
         if let waiting { lines.append("waiting: \(Console.printable(waiting))") }

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import Logging
 import PipelineFile
 import Replication
 
@@ -53,4 +54,37 @@ package struct AgentFile: Sendable, Equatable {
 
     /// Whether its process is there, as far as this machine can tell.
     package var isProcessAlive: Bool { pid > 0 && (kill(pid, 0) == 0 || errno == EPERM) }
+}
+
+/// Tells commands where this agent answers, unless another one that runs has told them so in the same folder: again when
+/// this one takes over from it.
+package actor AgentAnnouncement {
+    private let agent: Pipeline.Agent
+    private let pipeline: String
+    private let logger: Logger
+    private var address: String?
+
+    package init(agent: Pipeline.Agent, pipeline: String, logger: Logger) {
+        self.agent = agent
+        self.pipeline = pipeline
+        self.logger = logger
+    }
+
+    /// - Parameter address: where it answers; nil: as told before.
+    package func write(_ address: String? = nil) async {
+        self.address = address ?? self.address
+        guard let address = self.address else { return }
+        let file = AgentFile(pid: getpid(), pipeline: pipeline, address: address, started_us: Moment.now_us())
+        if let other = AgentFile.read(in: agent.dir), other.pid != file.pid, await APIClient.probe(other) != .gone {
+            logger.warning(
+                "another agent of \(other.pipeline) runs with the same agent.dir (process \(other.pid)): commands go to it"
+            )
+            return
+        }
+        do {
+            try file.write(in: agent.dir)
+        } catch {
+            logger.warning("\(error); commands won't find this agent")
+        }
+    }
 }

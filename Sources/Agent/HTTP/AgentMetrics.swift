@@ -13,6 +13,9 @@ package enum AgentMetrics {
             "millrace_up", .gauge, "1 while the agent replicates.",
             [([("pipeline", layout.pipeline)], snapshot.state == .ok || snapshot.state == .degraded ? 1 : 0)])
         text.metric(
+            "millrace_standby", .gauge, "1 while the agent stands by for another one.",
+            [([("pipeline", layout.pipeline)], snapshot.state == .standby ? 1 : 0)])
+        text.metric(
             "millrace_events_total", .counter, "Change events, by table and where they ended.",
             report.tables.flatMap { table in outcomes(table.source, table.ledger) } + outcomes("", snapshot.unknown))
         text.metric(

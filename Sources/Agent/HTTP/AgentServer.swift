@@ -9,16 +9,19 @@ import ServiceLifecycle
 package struct AgentServer: Service {
     private let router: AgentRouter
     private let agent: Pipeline.Agent
+    private let announcement: AgentAnnouncement
     private let logger: Logger
     /// Told once when the server listens.
     private let onListening: @Sendable (_ address: String) -> Void
 
     package init(
-        router: AgentRouter, agent: Pipeline.Agent, logger: Logger,
+        router: AgentRouter, agent: Pipeline.Agent, announcement: AgentAnnouncement? = nil, logger: Logger,
         onListening: @escaping @Sendable (_ address: String) -> Void
     ) {
         self.router = router
         self.agent = agent
+        self.announcement =
+            announcement ?? AgentAnnouncement(agent: agent, pipeline: router.layout.pipeline, logger: logger)
         self.logger = logger
         self.onListening = onListening
     }
@@ -54,19 +57,7 @@ package struct AgentServer: Service {
         // An address that stands for all of the machine's is reached on loopback.
         let host = bound.host == "0.0.0.0" ? "127.0.0.1" : bound.host == "::" ? "::1" : bound.host
         let address = Pipeline.ListenAddress(host: host, port: bound.port).description
-        let file = AgentFile(
-            pid: getpid(), pipeline: router.layout.pipeline, address: address, started_us: Moment.now_us())
-        if let other = AgentFile.read(in: agent.dir), other.pid != file.pid, await APIClient.probe(other) != .gone {
-            logger.warning(
-                "another agent of \(other.pipeline) runs with the same agent.dir (process \(other.pid)): commands go to it"
-            )
-        } else {
-            do {
-                try file.write(in: agent.dir)
-            } catch {
-                logger.warning("\(error); commands won't find this agent")
-            }
-        }
+        await announcement.write(address)
         logger.info("listening on http://\(address)/")
         onListening(address)
     }

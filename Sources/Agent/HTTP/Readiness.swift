@@ -9,6 +9,7 @@ package struct Readiness: Sendable, Equatable {
         switch snapshot.state {
         case .starting: reasons.append("the agent is starting")
         case .stopped: reasons.append("the agent has stopped")
+        case .standby: reasons.append("the agent stands by")
         case .ok, .degraded: break
         }
         if let waiting = snapshot.waiting { reasons.append("waiting: \(waiting)") }

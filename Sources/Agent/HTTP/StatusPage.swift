@@ -37,7 +37,7 @@ enum StatusPage {
         th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:left;font-weight:400}\
         thead th{font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums}\
         small{font-size:60%;padding:.1rem .5rem;border-radius:.5rem}.ok{background:#d7f0dc}\
-        .degraded{background:#fbe6c4}.stopped{background:#f3c9c9}
+        .degraded,.standby{background:#fbe6c4}.stopped{background:#f3c9c9}
         """
 
     /// Nothing may run or be loaded; of styles only ours, by its hash.

@@ -4,7 +4,7 @@ import Replication
 
 /// The state of a pipeline as `run --until-end` and `status` tell it: this run's or the lifetime's sums.
 package struct StatusReport: Sendable, Equatable {
-    package enum State: String, Sendable { case ok, degraded, stopped }
+    package enum State: String, Sendable { case ok, degraded, stopped, standby }
 
     package struct Table: Sendable, Equatable {
         /// `schema.table`.
@@ -89,6 +89,7 @@ extension StatusReport {
     }
 
     private static func state(of snapshot: AgentStatus.Snapshot, isRunning: Bool) -> State {
+        if snapshot.state == .standby { return .standby }
         if snapshot.state == .stopped || isRunning && snapshot.state == .starting { return .stopped }
         let isDegraded =
             snapshot.state == .degraded || snapshot.quarantined > 0 || !snapshot.lost.isEmpty

@@ -44,6 +44,12 @@ package struct WarehouseControl: AgentControl {
     }
 
     package func status() async throws -> StatusReport {
+        if let snapshot = running?.status.current, snapshot.state == .standby {
+            // The warehouse may be the other agent's alone.
+            var report = StatusReport(snapshot, layout: layout, isRunning: true, now_us: Moment.now_us())
+            report.isAgentRunning = true
+            return report
+        }
         let (ledger, control) = try await warehouse.ledger()
         let known = try await warehouse.knownTables()
         let checkpoints = try await warehouse.checkpoints()
@@ -92,18 +98,30 @@ package struct WarehouseControl: AgentControl {
         }
     }
 
-    package func checkpoints() async throws -> [Checkpoint] { try await warehouse.checkpoints() }
+    /// The warehouse, unless it is another agent's.
+    private func atWork() throws -> any Warehouse {
+        guard running?.status.current.state != .standby else {
+            throw CommandFailure(
+                ExitStatus.environment, "this agent stands by, and another one is at work",
+                try: "ask that one: millrace status -c with the pipeline file that it runs with")
+        }
+        return warehouse
+    }
+
+    package func checkpoints() async throws -> [Checkpoint] { try await atWork().checkpoints() }
 
     package func set(positions: [TopicPartition: Int64?]) async throws {
+        let warehouse = try atWork()
         guard let running else { return try await warehouse.set(positions: positions) }
-        try await running.rejoin { [warehouse] in try await warehouse.set(positions: positions) }
+        try await running.rejoin { try await warehouse.set(positions: positions) }
     }
 
     package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
+        let warehouse = try atWork()
         guard running != nil else { return try await warehouse.query(sql, rows_max: rows_max) }
         // One thread writes and answers: a query without an end would hold the replication up for ever.
         let limit_s = query_s_max
-        let watch = Task { [warehouse] in
+        let watch = Task {
             try await Task.sleep(for: .seconds(limit_s))
             warehouse.interrupt()
         }
@@ -120,10 +138,10 @@ package struct WarehouseControl: AgentControl {
         }
     }
 
-    package func quarantine() async throws -> [QuarantinedRecord] { try await warehouse.quarantine() }
+    package func quarantine() async throws -> [QuarantinedRecord] { try await atWork().quarantine() }
 
     package func quarantined(_ id: Int64) async throws -> QuarantinedRecord? {
-        try await warehouse.quarantine().first { $0.id == id }
+        try await atWork().quarantine().first { $0.id == id }
     }
 
     package func replay(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome] {
@@ -142,7 +160,7 @@ package struct WarehouseControl: AgentControl {
 
     /// - Throws: where an id isn't there, or doesn't wait any more.
     private func waiting(_ choice: QuarantineChoice) async throws -> [QuarantinedRecord] {
-        let all = try await warehouse.quarantine()
+        let all = try await atWork().quarantine()
         guard case .ids(let ids) = choice else { return all.filter { $0.state == .waiting } }
         return try Set(ids).sorted().map { id in
             guard let record = all.first(where: { $0.id == id }) else {

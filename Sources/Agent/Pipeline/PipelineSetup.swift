@@ -40,14 +40,17 @@ package struct PipelineSetup: Sendable {
         }
     }
 
-    /// - Parameter warehouse: which keeps what of a copy is durable.
-    package func makeSource(_ warehouse: any Warehouse) throws -> any RecordSource {
+    /// - Parameters:
+    ///   - warehouse: which keeps what of a copy is durable.
+    ///   - isAnew: the agent has read the source before, and lost it.
+    package func makeSource(_ warehouse: any Warehouse, isAnew: Bool = false) throws -> any RecordSource {
         switch pipeline.source.input {
         case .postgres(let server):
             var settings = PostgresSource.Settings(
                 server: server, tables: pipeline.source.tables, snapshot: pipeline.source.snapshot,
                 limits: pipeline.batch)
             for table in pipeline.tables { settings.keys[table.source] = table.key }
+            settings.isOwnSlot = isAnew
             return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
         case .kafka(let settings):
             return try WholeTransactionSource(

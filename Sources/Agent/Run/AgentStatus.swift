@@ -3,7 +3,11 @@ import Synchronization
 
 /// What the running agent knows of itself, for status, metrics and the summary; from any thread.
 package final class AgentStatus: Sendable {
-    package enum State: String, Sendable { case starting, ok, degraded, stopped }
+    package enum State: String, Sendable {
+        case starting, ok, degraded, stopped
+        /// Another agent is at work; this one takes over when that one is gone.
+        case standby
+    }
 
     package struct TableStatus: Sendable {
         package var definition: TableDefinition

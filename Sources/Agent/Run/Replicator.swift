@@ -12,7 +12,7 @@ package actor Replicator {
     package struct Settings: Sendable {
         package var owner: String
         package var untilEnd = false
-        /// After this long a drain gives up and leaves the batch in hand to the next start.
+        /// So long after a stop was asked for a drain gives up and leaves the batch in hand to the next start.
         package var drain_s = 30.0
         /// Called before a table is made: throws where its columns collide with ours.
         package var validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void = { _, _ in }
@@ -47,6 +47,7 @@ package actor Replicator {
     private var isUnfinished = false
     private var remaining: [TopicPartition: Int64]?
     private let isStopRequested = Atomic<Bool>(false)
+    private let stoppedAt = Mutex<ContinuousClock.Instant?>(nil)
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
@@ -71,6 +72,7 @@ package actor Replicator {
 
     /// Asks for a drain: the batch in hand is finished, then `run` returns.
     package nonisolated func stop() {
+        stoppedAt.withLock { $0 = $0 ?? .now }
         isStopRequested.store(true, ordering: .releasing)
         source.wake()
     }
@@ -94,7 +96,7 @@ package actor Replicator {
         }
         let hasLSNs = source.kind == "postgres"
         status.update {
-            if $0.state == .starting { $0.state = .ok }
+            if $0.state == .starting || $0.state == .standby { $0.state = .ok }
             $0.hasLSNs = hasLSNs
             $0.waiting = nil
         }
@@ -419,7 +421,6 @@ package actor Replicator {
         _ what: String, drain_s: Double? = nil, _ work: () async throws -> R
     ) async throws -> R {
         var delay_s = 0.1
-        let started = ContinuousClock.now
         while true {
             do {
                 let result = try await work()
@@ -433,14 +434,29 @@ package actor Replicator {
                     $0.waiting = error.message
                     $0.retries += 1
                 }
-                let waited_s = (ContinuousClock.now - started) / .seconds(1)
-                if stopRequested, waited_s > drain_s ?? settings.drain_s { throw error }
+                var left_s = Double.infinity
+                if let stoppedAt = stoppedAt.withLock({ $0 }) {
+                    left_s = (drain_s ?? settings.drain_s) - (ContinuousClock.now - stoppedAt) / .seconds(1)
+                    if left_s <= 0 { throw error }
+                    delay_s = min(delay_s, 0.5)
+                }
                 let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
                 logger.warning(
                     "\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s\(remedy)")
-                try await settings.pause.pause(seconds: delay_s * Double.random(in: 0.7...1.3))
+                try await pause(min(delay_s * Double.random(in: 0.7...1.3), left_s))
                 delay_s = min(delay_s * 2, 5)
             }
+        }
+    }
+
+    /// A stop ends it: there is little time left to try once more.
+    private func pause(_ seconds: Double) async throws {
+        let wasStopping = stopRequested
+        var left_s = seconds
+        while left_s > 0, wasStopping || !stopRequested {
+            let slice_s = min(left_s, 0.25)
+            try await settings.pause.pause(seconds: slice_s)
+            left_s -= slice_s
         }
     }
 }

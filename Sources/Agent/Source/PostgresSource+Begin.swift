@@ -8,13 +8,17 @@ extension PostgresSource {
     /// Another agent's stream, or what a killed one left, is waited for; then it is said.
     func waitForSlot() async throws {
         let slot = settings.slot
-        let deadline = ContinuousClock.now + settings.slotWait
+        let start = ContinuousClock.now
+        var wait = settings.slotWait
+        if settings.isOwnSlot {
+            wait = max(wait, try await control.with { try $0.senderTimeout() } + .seconds(5))
+        }
         while true {
             guard let found = try await control.with({ try $0.slot(slot) }), let pid = found.activePID else { return }
             if patience.withLock({ $0.isStopping }) { throw Self.stopped }
-            guard ContinuousClock.now < deadline else {
+            guard ContinuousClock.now - start < wait else {
                 throw ReplicationError(
-                    .environment,
+                    .taken,
                     "the replication slot \(slot) is in use by process \(pid) of the source: another agent streams it",
                     remedy: """
                         stop the other agent of this pipeline, or end its connection: \

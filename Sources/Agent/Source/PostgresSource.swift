@@ -28,6 +28,9 @@ package actor PostgresSource: RecordSource {
         var publicationLook: Duration = .seconds(5)
         /// How long a slot that somebody else streams is waited for.
         var slotWait: Duration = .seconds(20)
+        /// We streamed it just now: what holds it is most likely our own connection that was lost, which the source
+        /// notices after its wal_sender_timeout.
+        var isOwnSlot = false
 
         var slot: String { server.slot }
     }

@@ -141,4 +141,21 @@ final class FileClaim: Sendable {
     deinit {
         _ = Self.open.withLock { $0.remove(path) }
     }
+
+    /// What the engine would find out, without an engine: whoever stands by asks once a second.
+    ///
+    /// Only where this process doesn't have the file open, which the claim says: closing a descriptor lets all locks
+    /// of the process on its file go.
+    func refuseLocked(_ path: String, isReadOnly: Bool) throws(DuckDBError) {
+        let descriptor = Foundation.open(path, (isReadOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        var lock = flock()
+        lock.l_type = Int16(isReadOnly ? F_RDLCK : F_WRLCK)
+        lock.l_whence = Int16(SEEK_SET)
+        guard fcntl(descriptor, F_GETLK, &lock) == 0, lock.l_type != Int16(F_UNLCK) else { return }
+        let holder = lock.l_pid > 0 ? lock.l_pid : nil
+        throw DuckDBError(
+            .locked(path: path, holder: holder), "\(path) is open in another process", purpose: "opening \(path)")
+    }
 }

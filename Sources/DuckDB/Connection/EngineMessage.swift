@@ -84,6 +84,8 @@ struct EngineMessage {
             return .value
         case "transactioncontext":
             if body.contains(#/[Cc]onflict/#) { return .conflict }
+            // The log of what is committed couldn't be written: the machine's doing, not the transaction's.
+            if body.contains(#/Failed to commit: Could not (?:write|sync|flush|truncate)/#) { return ioKind(of: body) }
             return body.contains(#/constraint|duplicate key/#.ignoresCase()) ? .constraint : .other
         case "out of memory": return .outOfMemory
         case "io": return ioKind(of: body)

@@ -1,3 +1,4 @@
+import CrashPoint
 import Replication
 
 /// Rows of current that have the keys of staged rows, column-wise.
@@ -23,6 +24,7 @@ extension DuckDBTransaction {
             let appender = try Appender(session, into: .temporary(stage.table), stage.columns, purpose: purpose)
             try batch.fields.withUnsafeBufferPointer { fields in
                 for (ord, row) in staged.rows.enumerated() {
+                    if ord == staged.rows.count / 2 { CrashPoint.staging.reach() }
                     try append(row, ord, staged, fields, batch.arena, stage, to: appender)
                 }
             }

@@ -118,7 +118,10 @@ package actor DuckDBWarehouse: Warehouse {
             // What keeps the file from being opened doesn't pass by itself.
             let failure = ReplicationError(error)
             let isPassing = failure.kind == .passing && wasOpened
-            throw isPassing ? failure : ReplicationError(.environment, failure.message, remedy: failure.remedy)
+            guard isPassing || failure.kind == .taken else {
+                throw ReplicationError(.environment, failure.message, remedy: failure.remedy)
+            }
+            throw failure
         }
     }
 
@@ -134,6 +137,7 @@ package actor DuckDBWarehouse: Warehouse {
         let isFile = path != Database.inMemory
         let isAbsent = isReadOnly && isFile && !FileManager.default.fileExists(atPath: path)
         let claim = isFile && !isAbsent ? try FileClaim(path) : nil
+        try claim?.refuseLocked(path, isReadOnly: isReadOnly)
         let database = try Database(
             options: Database.Options(memoryLimit: memoryLimit, threads: threads), library: library)
         do {

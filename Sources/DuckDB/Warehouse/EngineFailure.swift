@@ -10,7 +10,7 @@ extension ReplicationError {
         case .locked(let path, let holder):
             let who = holder.map { "another process (\($0))" } ?? "another process"
             self.init(
-                .environment, "\(who) has \(path) open, and DuckDB lets one at a time",
+                .taken, "\(who) has \(path) open, and DuckDB lets one at a time",
                 remedy: "stop it, or ask the agent that runs: millrace status")
         case .constraint, .value:
             self.init(table == nil ? .permanent : .data, message, remedy: error.remedy, table: table)

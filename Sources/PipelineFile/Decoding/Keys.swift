@@ -27,7 +27,7 @@ enum Keys {
     ]
     static let columns = ["exclude", "hash", "types"]
     static let batch = ["max_rows", "max_bytes", "max_delay"]
-    static let agent = ["listen", "token", "dir"]
+    static let agent = ["listen", "token", "dir", "drain"]
 
     private static let all: [(path: String, keys: [String])] = [
         ("", root), ("source", source), ("source.kafka", kafka), ("source.postgres", postgresSource),

@@ -90,6 +90,7 @@ struct PipelineDecoder {
         }
         agent.token = token(section)
         agent.dir = context.resolve(path: section?.text("dir")?.text ?? agent.dir)
+        agent.drain = section?.duration("drain", in: .seconds(1) ... .seconds(86_400), example: "30s") ?? agent.drain
         return agent
     }
 

@@ -10,6 +10,11 @@ package struct ConnectionSettings: Sendable {
     package var applicationName = "millrace"
     /// For one host; a URL with several hosts has that time for each.
     package var connectTimeout: Duration = .seconds(10)
+    /// How long a server may be silent before the connection counts as lost, unless the URL's `tcp_user_timeout` says
+    /// otherwise: see `Pulse`.
+    package var answerTimeout: Duration = .seconds(60)
+    /// Of several hosts that the URL names, the one to connect to.
+    var pinned: (host: String, port: String)?
     /// `replication=database`: understands replication commands, and SQL only without parameters.
     package var isReplication = false
     /// `-c name=value` of the startup packet. Every session sees texts the same way: ISO dates, UTC,
@@ -43,6 +48,8 @@ extension ConnectionSettings {
         var values: [String: String]
         /// For all hosts together; nil waits for ever, as `connect_timeout=0` asks.
         var timeout: Duration?
+        /// Nil waits for an answer for ever, as `tcp_user_timeout=0` asks.
+        var answerTimeout: Duration?
     }
 
     /// - Throws: `permanent` if the URL isn't one. libpq's own words are used without what they quote.
@@ -64,6 +71,14 @@ extension ConnectionSettings {
         }
         setDefault("application_name", applicationName)
         values["client_encoding"] = "UTF8"
+        if let pinned {
+            values["host"] = pinned.host
+            values["port"] = pinned.port
+            values["hostaddr"] = nil
+        }
+        // Who lets data go unacknowledged for so long lets answers fail to come for twice as long.
+        let unacknowledged_ms = values["tcp_user_timeout"].flatMap { Int($0) }
+        let answerTimeout = unacknowledged_ms.map { $0 > 0 ? Duration.milliseconds(2 * $0) : nil } ?? self.answerTimeout
         setDefault("keepalives", "1")
         setDefault("keepalives_idle", "30")
         setDefault("keepalives_interval", "10")
@@ -75,7 +90,9 @@ extension ConnectionSettings {
         // Ours first: of two settings of one name the server takes the later.
         let ours = serverSettings.map { "-c \(escapedOption("\($0.name)=\($0.value)"))" }
         values["options"] = (ours + [values["options"]].compactMap { $0 }).joined(separator: " ")
-        return Parameters(values: values, timeout: timeout.map { $0 * max(hostCount, 1) })
+        return Parameters(
+            values: values, timeout: timeout.map { $0 * (pinned == nil ? max(hostCount, 1) : 1) },
+            answerTimeout: answerTimeout)
     }
 
     private func escapedOption(_ text: String) -> String {

@@ -58,18 +58,24 @@ extension Session {
     /// Waits for the socket. An interruption or a passed deadline starts the cancellation and goes on
     /// waiting, as the server still has to answer; when that takes too long the connection is closed.
     func wait(for events: Int32, _ handle: OpaquePointer, _ purpose: String) throws(PostgresError) {
+        // Silence counts while somebody listens: what came before stands in the socket.
+        pulse?.begin(at: .now)
         while true {
             let isCancelling = cancellation != nil
+            let end = cancellation?.giveUpAt ?? deadline
+            let look = isCancelling ? nil : pulse?.nextLook
             switch waitForSocket(
                 PQsocket(handle),
                 events: events,
                 interrupter: isCancelling || isShielded ? nil : interrupter,
-                deadline: cancellation?.giveUpAt ?? deadline
+                deadline: [end, look].compactMap(\.self).min()
             ) {
             case .ready:
                 return
             case .interrupted:
                 beginCancellation(.interrupted)
+            case .timedOut where look.map { $0 < end ?? $0 + .seconds(1) } ?? false:
+                try feelPulse(handle, purpose)
             case .timedOut where isCancelling:
                 var error = cancelled(purpose)
                 error.isConnectionLost = true

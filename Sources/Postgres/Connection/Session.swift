@@ -7,6 +7,8 @@ import CLibPQ
 /// then cancelled on the server and the session is usable again, or, if the server doesn't answer within
 /// `cancelGrace`, closed. A statement that ended before the cancellation arrived counts as done.
 ///
+/// A statement may take as long as it takes; a server that is gone without a word may not: `Pulse`.
+///
 /// After an error with `isConnectionLost` every call fails with `08003`: open a new session. If that error
 /// came from a commit, the commit may have happened.
 package final class Session {
@@ -23,6 +25,12 @@ package final class Session {
     var cancellation: Cancellation?
     /// A rollback is carried out even if the interrupter is raised.
     var isShielded = false
+    /// Whether the server still works for us while it says nothing; nil: it is waited for without limit.
+    var pulse: Pulse?
+    /// As this session was made, for one more that looks after it.
+    let settings: ConnectionSettings
+    /// As the server itself numbers its process; a pooler between may have told another number.
+    var serverPID: Int32
     /// Kept between COPYs for its buffer.
     let copyWriter = CopyTextWriter()
     /// `user@host:port/database`, for errors.
@@ -37,6 +45,9 @@ package final class Session {
         self.interrupter = interrupter
         let handle = try Self.connect(settings, interrupter: interrupter)
         self.handle = handle
+        self.settings = settings
+        serverPID = PQbackendPID(handle)
+        pulse = try settings.parameters().answerTimeout.map { Pulse(limit: $0) }
         place = Self.place(of: handle)
     }
 
@@ -90,9 +101,10 @@ package final class Session {
     /// Asks the server in one round trip.
     package func facts() throws(PostgresError) -> Facts {
         let rows = try query(
-            "SELECT pg_catalog.pg_is_in_recovery(), current_user, pg_catalog.current_database()",
+            "SELECT pg_catalog.pg_is_in_recovery(), current_user, pg_catalog.current_database(), pg_catalog.pg_backend_pid()",
             for: "ask the server about itself"
         )
+        if let pid = rows.integer(0, 3) { serverPID = Int32(truncatingIfNeeded: pid) }
         return Facts(
             serverVersion: serverVersion,
             isInRecovery: rows.bool(0, 0),

@@ -23,6 +23,11 @@ package final class ReplicationStream {
 
     private let session: Session
     package let serverVersion: Int
+    /// When the server was asked for a sign of life that hasn't come yet.
+    private var askedAt: ContinuousClock.Instant?
+    private var heardAt = ContinuousClock.now
+    /// As it was told last.
+    private var told: (durable: Int64, received: Int64, now_us: Int64) = (0, 0, 0)
     private static let epoch2000_us: Int64 = 946_684_800_000_000
 
     package init(url: String, interrupter: Interrupter = Interrupter()) throws(PostgresError) {
@@ -122,13 +127,40 @@ package final class ReplicationStream {
     package func receive(
         waker: Waker, wait: Duration, _ body: (Message) throws -> Void
     ) throws -> Outcome {
-        try session.receiveCopyBoth(waker: waker, wait: wait) { bytes in
+        let (outcome, hasCome) = try session.receiveCopyBoth(waker: waker, wait: wait) { bytes in
             guard let message = Self.parse(bytes) else {
                 throw PostgresError(
                     kind: .permanent, message: "the server sent something that isn't a replication message",
                     purpose: "read the replication stream")
             }
             try body(message)
+        }
+        if hasCome {
+            heardAt = .now
+            askedAt = nil
+        } else {
+            try noteSilence()
+        }
+        return outcome
+    }
+
+    /// A sender that has nothing to send is silent, and so is one that is gone: after a quarter of the limit it is asked,
+    /// as the server's own receiver does, and without a word for the rest of it the connection counts as lost. Time in
+    /// which nobody read counts for nothing, as then the answer waits in the socket.
+    private func noteSilence() throws {
+        guard let limit = session.pulse?.limit else { return }
+        let now = ContinuousClock.now
+        if let askedAt {
+            guard now - askedAt > limit * 3 / 4 else { return }
+            session.close()
+            throw PostgresError(
+                kind: .passing, sqlstate: "08006", severity: "FATAL",
+                message: "the server hasn't answered for \(limit.components.seconds) s",
+                purpose: "read the replication stream", remedy: "see to the network between here and the server",
+                isConnectionLost: true)
+        } else if now - heardAt > limit / 4 {
+            askedAt = now
+            try confirm(durable: told.durable, received: told.received, now_us: told.now_us, wantsReply: true)
         }
     }
 
@@ -148,6 +180,7 @@ package final class ReplicationStream {
 
     /// Tells the server that all before `durable` needn't be kept for us.
     package func confirm(durable: Int64, received: Int64, now_us: Int64, wantsReply: Bool = false) throws {
+        told = (durable, received, now_us)
         var bytes = [UInt8]()
         bytes.reserveCapacity(34)
         func append(_ value: Int64) { withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) } }
@@ -181,7 +214,7 @@ extension Session {
 
     func receiveCopyBoth(
         waker: Waker, wait: Duration, _ body: (UnsafeRawBufferPointer) throws -> Void
-    ) throws -> ReplicationStream.Outcome {
+    ) throws -> (outcome: ReplicationStream.Outcome, hasCome: Bool) {
         let purpose = "read the replication stream"
         return try copyOperation(purpose) { handle in
             var hasLooked = false
@@ -192,7 +225,7 @@ extension Session {
                 case 1...:
                     defer { PQfreemem(row) }
                     try body(UnsafeRawBufferPointer(start: row, count: Int(length)))
-                    return .message
+                    return (.message, true)
                 case 0:
                     // What has come already is taken before anything is waited for.
                     if !hasLooked {
@@ -200,18 +233,19 @@ extension Session {
                         guard PQconsumeInput(handle) == 1 else { throw lost(handle, purpose) }
                         continue
                     }
-                    guard wait > .zero else { return .nothing }
+                    guard wait > .zero else { return (.nothing, false) }
                     var descriptors = [
                         pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0),
                         pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0),
                     ]
                     let ready = poll(&descriptors, 2, Waker.milliseconds(wait))
                     if ready > 0, descriptors[1].revents != 0 { waker.drain() }
-                    return .nothing
+                    // Half of a large message is a sign of life, too.
+                    return (.nothing, ready > 0 && descriptors[0].revents != 0)
                 case -1:
                     // The server ended the stream: shutting down, or with an error that says why.
                     _ = try allResults(handle, purpose)
-                    return .ended
+                    return (.ended, true)
                 default:
                     throw lost(handle, purpose)
                 }

@@ -58,6 +58,13 @@ package final class SourceServer {
         return LSN.settled(lsn)
     }
 
+    /// After how long without a word from a client the server gives its connection up; zero: never.
+    package func senderTimeout() throws -> Duration {
+        let text = try session.scalar(
+            "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'", for: "look at the source's settings")
+        return .milliseconds(text.flatMap { Int($0) } ?? 0)
+    }
+
     // MARK: The slot
 
     package struct Slot: Sendable, Equatable {

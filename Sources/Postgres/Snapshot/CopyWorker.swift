@@ -1,3 +1,4 @@
+import CrashPoint
 import Dispatch
 import Replication
 import Synchronization
@@ -112,6 +113,7 @@ package final class CopyWorker: Sendable {
                 Self.append(row, to: piece, snapshot: position)
                 rows += 1
                 chunkRows += 1
+                if chunkRows & 1023 == 512 { CrashPoint.copy.reach() }
                 if piece.bytes >= bytes_max, !put(isLast: false) { throw Closed() }
             }
         } catch is Closed {

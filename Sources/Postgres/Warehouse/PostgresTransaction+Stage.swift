@@ -1,3 +1,4 @@
+import CrashPoint
 import Replication
 
 extension PostgresTransaction {
@@ -16,6 +17,7 @@ extension PostgresTransaction {
             try session.copyIn("COPY \(name) FROM STDIN", for: sql.purpose("stage rows of")) { writer in
                 let encoder = FieldEncoder(writer: writer, batch: batch, scratch: scratch)
                 for (index, row) in staged.rows.enumerated() {
+                    if index == staged.rows.count / 2 { CrashPoint.staging.reach() }
                     writer.field(first + Int64(index))
                     writer.field(Int64(row.mode.rawValue))
                     writer.field(row.isDeleted)

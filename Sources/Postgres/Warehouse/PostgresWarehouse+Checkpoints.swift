@@ -3,10 +3,36 @@ import Replication
 extension PostgresWarehouse {
     package func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {
         try write { session in
-            try session.transaction(for: "claim partitions") {
-                try Checkpoints.claim(session, layout.pipeline, partitions, owner: owner)
+            func claim() throws -> [Checkpoint] {
+                try session.transaction(for: "claim partitions") {
+                    try session.execute("SET LOCAL lock_timeout = '\(Self.frozen_s)s'", for: "claim partitions")
+                    return try Checkpoints.claim(session, layout.pipeline, partitions, owner: owner)
+                }
+            }
+            do {
+                return try claim()
+            } catch let error as PostgresError where error.sqlstate == "55P03" {
+                guard try endFrozen(session) else { throw error }
+                return try claim()
             }
         }
+    }
+
+    /// How long whoever had a partition may stand inside a batch before its session is ended for the one that claims it.
+    static let frozen_s = 10
+
+    /// Ends the sessions of this pipeline's agents in whose transaction the server waits for the client, and has for so
+    /// long: an agent that is frozen, or cut off, in the middle of a batch. It is about to be fenced anyway, and would
+    /// keep the partition's row locked until its machine goes.
+    private func endFrozen(_ session: Session) throws -> Bool {
+        let ended = try session.scalar(
+            """
+            SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a WHERE a.usename = current_user \
+            AND a.application_name = $1 AND a.pid <> pg_backend_pid() AND a.wait_event = 'ClientRead' \
+            AND a.state_change < now() - interval '\(Self.frozen_s) s' AND a.pid IN (SELECT l.pid FROM pg_locks l \
+            WHERE l.relation = '\(MetaTables.name("checkpoints"))'::regclass AND l.granted)
+            """, [applicationName], for: "look for frozen agents")
+        return ended != "0"
     }
 
     package func checkpoints() async throws -> [Checkpoint] {

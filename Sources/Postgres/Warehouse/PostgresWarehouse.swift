@@ -104,13 +104,21 @@ package actor PostgresWarehouse: Warehouse {
     private func connect() throws -> PostgresTransaction {
         var settings = ConnectionSettings(url: url)
         // Statements are many and alike: compiling them costs more than it saves. Staged rows stay in memory.
-        settings.serverSettings += [("lock_timeout", "30s"), ("temp_buffers", "64MB"), ("jit", "off")]
+        // Of an agent that is frozen inside a batch nothing may stay locked for ever.
+        settings.serverSettings += [
+            ("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s"), ("temp_buffers", "64MB"),
+            ("jit", "off"),
+        ]
+        settings.applicationName = applicationName
         if isReading { settings.serverSettings.append(("default_transaction_read_only", "on")) }
         return try ReplicationError.translating {
             let session = try Session(settings, interrupter: interrupter)
             return PostgresTransaction(session, layout, try session.facts())
         }
     }
+
+    /// By which agents of the pipeline know each other's sessions.
+    var applicationName: String { "millrace \(layout.pipeline)" }
 
     /// Runs `body`, which reads, with a session; the server's errors become replication's.
     func work<Value>(_ body: (Session) throws -> Value) throws -> Value {

@@ -5,6 +5,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case passing
         /// Another agent owns the partition or the file now.
         case fenced
+        /// Another agent has what one at a time can have: the slot, the file. Exit 3, unless this one stands by.
+        case taken
         /// The warehouse refuses a value of `table`.
         case data
         /// A raw row is there already though the probe didn't say so: retried once with every event probed.
