@@ -46,7 +46,7 @@ import Testing
         let second = DuckDBWarehouse(path: shop.path, layout: shop.layout, threads: 1)
         await #expect { try await second.open(readOnly: false) } throws: {
             let error = $0 as? ReplicationError
-            return error?.kind == .environment && error?.remedy?.contains("millrace status") == true
+            return error?.kind == .taken && error?.remedy?.contains("millrace status") == true
         }
         #expect(await second.preflight().contains { $0.level == .error })
         // The first is as it was.

@@ -18,8 +18,8 @@ struct Pulse: Sendable {
         nextLook = now + limit / 4
     }
 
-    /// How long one look may take.
-    var look_max: Duration { limit / 4 }
+    /// How long one look may take: on a busy machine to connect takes its time, however short the limit is.
+    var look_max: Duration { max(limit / 4, .seconds(5)) }
 
     /// An answer is due, and waited for, from now on.
     mutating func begin(at now: ContinuousClock.Instant) {
