@@ -21,7 +21,7 @@ func temporaryFolder(_ name: String) throws -> URL {
     return folder
 }
 
-/// Looks until `condition` holds; fails after far longer than it can take.
+/// Looks until `condition` holds; fails after far longer than it can take, and ends the agents.
 func until(
     _ what: String, within limit: Duration = .seconds(120), _ agents: [AgentProcess] = [],
     _ condition: () async throws -> Bool
@@ -30,6 +30,8 @@ func until(
     while try await !condition() {
         if ContinuousClock.now >= deadline {
             let said = agents.map { "\n--- process \($0.pid), running: \($0.isRunning)\n\($0.said().suffix(3000))" }
+            // The test ends here, and nobody else would end them.
+            for agent in agents where agent.isRunning { agent.signal(SIGKILL) }
             Issue.record("waited too long until \(what)\(said.joined())")
             throw Waited(what: what)
         }
