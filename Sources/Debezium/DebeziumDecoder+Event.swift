@@ -109,7 +109,8 @@ extension DebeziumDecoder {
         } else {
             throw Trouble(
                 state.connector == .mongodb
-                    ? "an update without its document: capture.mode=change_streams_update_full for the connector"
+                    ? "an update without its document, which capture.mode=change_streams_update_full sends, and "
+                        + "capture.mode.full.update.type=post_image also where it is gone by then"
                     : "there is no after-image")
         }
         let isKeyed = try settleKey(c, key, from: after)

@@ -53,11 +53,11 @@ extension DebeziumDecoder {
         _ id: TableID, raw: (schema: UnsafeRawBufferPointer, table: UnsafeRawBufferPointer), _ connector: Connector
     ) -> TableState {
         var choice = configuration.select(id)
-        if choice?.isTargetGiven == false, connector.isMySQLFamily {
+        if choice?.isTargetGiven == false {
             // What it was made as stays, also when a second database comes.
-            if let made = known[id] {
+            if let made = known[id], !made.target.isEmpty {
                 choice?.target = made.target
-            } else if isOnlyDatabase(id.schema) {
+            } else if connector.isMySQLFamily, isOnlyDatabase(id.schema) {
                 choice?.target = id.table
             }
         }

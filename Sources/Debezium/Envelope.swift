@@ -172,8 +172,16 @@ struct EventSource {
         }
     }
 
-    /// µs since 1970; `Int64.min` if not told.
+    /// From year 1 to year 9999: what no engine refuses, and no sum leads out of.
+    private static let times_us = Int64(-62_135_596_800_000_000)...253_402_300_799_999_999
+
+    /// µs since 1970; `Int64.min` if not told, or not to be believed.
     func time_us(_ tape: JSONTape) -> Int64 {
+        let time = toldTime_us(tape)
+        return Self.times_us.contains(time) ? time : .min
+    }
+
+    private func toldTime_us(_ tape: JSONTape) -> Int64 {
         if time_us >= 0, let time = tape.int64(Int(time_us)) { return time }
         if time_ns >= 0, let time = tape.int64(Int(time_ns)) { return time / 1000 }
         if time_ms >= 0, let time = tape.int64(Int(time_ms)) {

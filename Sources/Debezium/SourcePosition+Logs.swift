@@ -110,8 +110,8 @@ extension SourcePosition {
 
     // MARK: - Oracle
 
-    /// By the commit's number, inside it by the event's number in the transaction (else in the partition): many changes
-    /// of one transaction share their own number, and the connector sends them in order.
+    /// By the commit's number, inside it by the event's number in the transaction: many changes of one transaction share
+    /// their own number. Without it by the offset, which then names the event too, so that a second delivery is another.
     mutating func changeNumbers(
         _ tape: JSONTape, _ source: EventSource, isRead: Bool, offset: Int64, lastReadSCN: @autoclosure () -> Int64?,
         totalOrder: Int64?, hash: inout Hash128
@@ -138,10 +138,9 @@ extension SourcePosition {
             commit = max(own, lastReadSCN() ?? own)
             leansOnRead = true
         }
-        if let totalOrder {
-            hash.add(totalOrder)
-            isShared = false
-        }
+        isShared = false
+        isOffset = totalOrder == nil
+        if let totalOrder { hash.add(totalOrder) }
         guard let place = totalOrder ?? Optional(offset + 1), (1..<Self.place_max).contains(place) else { throw .range }
         seq = 2 * place
     }
@@ -158,22 +157,24 @@ extension SourcePosition {
     private static let ordinalBits = 23
     private static let offsetBits = 37
 
-    /// By the oplog's second and the number in it. What one transaction did has one such place: the partition's order
-    /// decides then.
+    /// By the oplog's second and the number in it. What one transaction did has one such place: then the event's number
+    /// in the transaction decides, else its offset, which names the event too, so that a second delivery is another.
     mutating func oplog(
-        _ tape: JSONTape, _ source: EventSource, isRead: Bool, offset: Int64, hash: inout Hash128
+        _ tape: JSONTape, _ source: EventSource, isRead: Bool, offset: Int64, totalOrder: Int64?,
+        hash: inout Hash128
     ) throws(Trouble) {
         let time = source.time_us(tape)
         guard time != .min else { throw .noTime }
         commit = time
         let ordinal = source.order >= 0 ? tape.int64(Int(source.order)) ?? -1 : 0
-        guard (0..<1 << Self.ordinalBits).contains(ordinal), (0..<(1 << Self.offsetBits) - 1).contains(offset) else {
+        let place = totalOrder ?? offset + 1
+        guard (0..<1 << Self.ordinalBits).contains(ordinal), (1..<1 << Self.offsetBits).contains(place) else {
             throw .range
         }
-        seq = 2 * (ordinal << Self.offsetBits | (isRead ? 0 : offset + 1))
-        // A time alone names no event: two changes of a document can share it.
-        isOffset = source.order < 0
-        isShared = true
+        seq = 2 * (ordinal << Self.offsetBits | (isRead ? 0 : place))
+        isOffset = isRead ? source.order < 0 : totalOrder == nil
+        isShared = isRead
+        if !isRead, let totalOrder { hash.add(totalOrder) }
         hash.add(UInt64(bitPattern: time), UInt64(bitPattern: ordinal))
     }
 

@@ -54,7 +54,8 @@ extension SourcePosition {
                 tape, source, isRead: isRead, offset: offset, lastReadSCN: lastReadLSN(), totalOrder: totalOrder(),
                 hash: &hash)
         case .mongodb:
-            try oplog(tape, source, isRead: isRead, offset: offset, hash: &hash)
+            try oplog(
+                tape, source, isRead: isRead, offset: offset, totalOrder: totalOrder(), hash: &hash)
         default:
             try timed(tape, source, isRead: isRead, offset: offset, hash: &hash)
         }

@@ -62,7 +62,8 @@ package final class MemoryStore: @unchecked Sendable {
     package private(set) var tables: MemoryTables
     /// Transactions that became durable; and changes from outside of them.
     package private(set) var commits = 0
-    private var clock_us: Int64 = 1_000_000
+    // Later than any source's clock in the tests.
+    private var clock_us: Int64 = 2_000_000_000_000_000
 
     package init(_ tables: MemoryTables = .init()) { self.tables = tables }
 

@@ -21,7 +21,21 @@ import Testing
     @Test(arguments: CorpusFile.documented, Engine.allCases) func asDocumented(file: CorpusFile, engine: Engine)
         async throws
     {
-        try await Turns.shared.one { try await replayAFile(file, engine) }
+        try await Turns.shared.one {
+            try await replayAFile(file, engine)
+            // A connector that sends all of it again, at other offsets.
+            let folder = try TestFolder()
+            let lines = try file.lines()
+            try folder.write(lines + lines, to: "twice.jsonl")
+            let run = try await file.run(
+                "d_\(file.slug)", engine, path: folder.path("twice.jsonl"), rest: "batch: { max_rows: 7 }\n",
+                folder: folder)
+            let twice = try await run.untilEnd()
+            let distinct = twice.events / 2
+            try await file.expectEqual(run, "delivered twice")
+            try await file.expectRawOnce(run, events: distinct, "delivered twice")
+            #expect(twice.tables.values.reduce(0) { $0 + $1.ledger.duplicate } == distinct)
+        }
     }
 
     private func replayAFile(_ file: CorpusFile, _ engine: Engine) async throws {

@@ -94,7 +94,7 @@ extension StatusReport {
         let isDegraded =
             snapshot.state == .degraded || snapshot.quarantined > 0 || !snapshot.lost.isEmpty
             || !snapshot.progress.refused.isEmpty || isRunning && snapshot.waiting != nil
-            || snapshot.tables.values.contains { $0.error != nil || $0.ledger.tooLate > 0 }
+            || snapshot.tables.values.contains { $0.error != nil }
         return isDegraded ? .degraded : .ok
     }
 

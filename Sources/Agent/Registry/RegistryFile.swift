@@ -46,7 +46,9 @@ actor RegistryFile: SchemaProvider {
     }
 
     private func look(at path: String) -> FileState? {
-        (try? FileManager.default.attributesOfItem(atPath: path)).map {
+        // Of a link's target: a mounted ConfigMap is one.
+        let path = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        return (try? FileManager.default.attributesOfItem(atPath: path)).map {
             FileState(bytes: $0[.size] as? UInt64 ?? 0, changed: $0[.modificationDate] as? Date)
         }
     }

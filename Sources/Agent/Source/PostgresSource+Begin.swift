@@ -196,12 +196,20 @@ extension PostgresSource {
 
     // MARK: The publication
 
+    /// Before the table's own number was among it, a membership was only that of the publication's row: such a state is
+    /// held against that half.
+    private static func isSame(_ stored: Int64, _ membership: Int64) -> Bool {
+        (0..<1 << 32).contains(stored) ? stored == Int64(UInt64(bitPattern: membership) >> 32) : stored == membership
+    }
+
     /// Copied tables that aren't in the publication by the same membership: they were out of it meanwhile, or less of
     /// them was published.
     func returned(_ publication: SourceServer.Publication) -> Set<TableID> {
         memberships = Dictionary(publication.tables.map { ($0.table, $0.membership) }) { $1 }
         guard let before = state?.published else { return [] }
-        let returned = memberships.filter { table, membership in before[table].map { $0 != membership } ?? true }
+        let returned = memberships.filter { table, membership in
+            before[table].map { !Self.isSame($0, membership) } ?? true
+        }
         for table in returned.keys.sorted() where before[table] != nil && copy.refused[table] == nil {
             logger.notice("\(table) left the publication and came back: it is copied anew")
         }

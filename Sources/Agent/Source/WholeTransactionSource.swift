@@ -313,9 +313,13 @@ package actor WholeTransactionSource: RecordSource {
         // One owner, so that taking from it copies nothing.
         places[partition]?.held = HeldRecords()
         defer { places[partition]?.held = held }
-        guard count > 0 || held.isEmpty && place.read > place.handed else { return nil }
+        guard count > 0 || held.isEmpty && place.read > place.handed else {
+            held.compact()
+            return nil
+        }
         let span = batch.span(of: partition, startingAt: place.handed)
         held.take(count) { record, other in batch.append(record, of: other, span: span) }
+        held.compact()
         let last = count > 0 ? batch.records.last : nil
         let to = held.firstOffset ?? place.read
         batch.advance(span: span, to: to)
@@ -386,9 +390,9 @@ package actor WholeTransactionSource: RecordSource {
 
 /// Records of one partition that weren't handed on yet, in order, in the batches that they came in.
 struct HeldRecords {
-    private var pieces: [(batch: RecordBatch, indices: [Int32])] = []
-    private var first = 0
-    private var taken = 0
+    fileprivate var pieces: [(batch: RecordBatch, indices: [Int32])] = []
+    fileprivate var first = 0
+    fileprivate var taken = 0
 
     var isEmpty: Bool { pieces.isEmpty }
 
@@ -412,6 +416,23 @@ struct HeldRecords {
                 pieces.removeFirst(first)
                 first = 0
             }
+        }
+    }
+}
+
+extension HeldRecords {
+    /// A batch of which little is left isn't kept whole for it.
+    mutating func compact() {
+        for index in first..<pieces.count {
+            let (batch, indices) = pieces[index]
+            let left = index == first ? indices[taken...] : indices[...]
+            guard left.count * 2 < batch.records.count else { continue }
+            let small = RecordBatch(capacity: 4096)
+            let span = small.span(
+                of: batch.spans[Int(batch.records[Int(left[left.startIndex])].span)].partition, startingAt: 0)
+            for record in left { small.append(batch.records[Int(record)], of: batch, span: span) }
+            pieces[index] = (small, (0..<Int32(left.count)).map { $0 })
+            if index == first { taken = 0 }
         }
     }
 }

@@ -67,6 +67,12 @@ package struct TransactionHold {
         /// ENDs from here on came after the last event without a transaction.
         var loosePlace = 0
         var progressed = Duration.zero
+        var hasEnds = false
+        var cutCount = 0
+        /// No END ever came: nothing is waited for, until one does.
+        var isGivenUp: Bool { !hasEnds && cutCount >= Self.cuts_max }
+        /// Cut transactions of which it is remembered that they aren't over.
+        static let cuts_max = 1000
     }
 
     private let limits: Limits
@@ -123,7 +129,14 @@ package struct TransactionHold {
             }
             return true
         case .change(let id, let order, let collection):
-            seen.insert(collection)
+            let isNew = seen.insert(collection).inserted
+            reach(id.stream)
+            // It wasn't counted when its transaction went through, or there is nothing to count.
+            if isNew && through[id] != nil || streams[Int(id.stream)].isGivenUp {
+                append(nil, to: lane, bytes)
+                streams[Int(id.stream)].loosePlace = ends
+                return true
+            }
             return add(id, to: lane, bytes, at: now) { transaction in
                 if transaction.orders.insert(order) { transaction.counts[collection, default: 0] += 1 }
             }
@@ -131,9 +144,10 @@ package struct TransactionHold {
         case .end(let id, let events, let collections):
             let isFirst = through[id] == nil && open[id]?.end == nil
             let place = ends
+            reach(id.stream)
+            streams[Int(id.stream)].hasEnds = true
             if isFirst {
                 ends += 1
-                reach(id.stream)
                 streams[Int(id.stream)].queue.append(id)
             }
             return add(id, to: lane, bytes, at: now) { transaction in
@@ -258,7 +272,12 @@ package struct TransactionHold {
                 guard isStalled, now - transaction.cameLast >= limits.stall_max else { continue }
             }
             open[id]?.cutAt = records
-            streams[Int(id.stream)].cuts.append(id)
+            let stream = Int(id.stream)
+            streams[stream].cuts.append(id)
+            streams[stream].cutCount += 1
+            if streams[stream].cuts.count > Stream.cuts_max {
+                finish(streams[stream].cuts.removeFirst(), isWhole: false)
+            }
             cut.insert(id.stream)
             cutCount += 1
         }

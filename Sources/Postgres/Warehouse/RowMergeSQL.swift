@@ -100,7 +100,8 @@ struct RowMergeSQL {
     /// What current has in the place of the rows of these numbers: `$1`, an array.
     var newer: String {
         """
-        SELECT s._ord, (extract(epoch FROM t.\(sql.updatedAt)) * 1000000)::bigint, t.\(TableSQL.seq) = 0 \
+        SELECT s._ord, CASE WHEN isfinite(t.\(sql.updatedAt)) \
+        THEN (extract(epoch FROM t.\(sql.updatedAt)) * 1000000)::bigint END, t.\(TableSQL.seq) = 0 \
         FROM \(stage) s JOIN \(sql.current) t ON \(sql.sameKey("t", "s")) WHERE s._ord = ANY ($1::bigint[])
         """
     }

@@ -70,6 +70,16 @@ extension BatchApplier {
         outcome.ledger = record.ledger
     }
 
+    /// What a checkpoint keeps: reads tell the time of reading, which says nothing of how far the stream is; and no event
+    /// comes from the future.
+    var newestStreamed_us: Int64 {
+        var newest = Int64.min
+        for event in batch.events where event.operation != .read && event.sourceTime_us > newest {
+            newest = event.sourceTime_us
+        }
+        return min(newest, loadedAt_us)
+    }
+
     mutating func advanceMarks() {
         for advance in advances {
             let spans = Set(advance.spans.map(Int32.init))

@@ -100,7 +100,7 @@ package struct BatchApplier {
             try transaction.quarantine(putAside, loadedAt_us: loadedAt_us)
             record.control = batch.control
             record.advances = advances
-            record.newestSourceTime_us = batch.newestSourceTime_us
+            record.newestSourceTime_us = newestStreamed_us
             record.loadedAt_us = loadedAt_us
             record.copied = batch.copied
             advanceMarks()
@@ -164,6 +164,7 @@ package struct BatchApplier {
             leaveFloor(truncates, &entry, &state)
         } else if definition.isKeyless {
             try applyKeyless(definition, rowEvents, truncates, &entry, &state, transaction)
+            noteLate(definition, rowEvents, StagedTable(table: table, definition: definition), [], marks, &entry)
         } else {
             try applyKeyed(table, definition, rowEvents, truncates, marks, &entry, &state, transaction)
         }
@@ -201,6 +202,7 @@ package struct BatchApplier {
 
         if layout.hasRaw { try transaction.appendRaw(definition, batch, rowEvents + truncates) }
         guard layout.hasCurrent else {
+            noteLate(definition, rowEvents, coalesced.staged, [], marks, &entry)
             entry.applied += coalesced.staged.rows.count { $0.counts } + truncates.count
             return
         }

@@ -78,20 +78,15 @@ extension BatchApplier {
             guard event.operation != .read else { continue }
             let by = newer[index]
             var behind_us: Int64?
-            if event.sourceTime_us != .min, let watermark = marks.watermark(of: event.span),
-                watermark > event.sourceTime_us
-            {
-                behind_us = watermark - event.sourceTime_us
+            if let watermark = marks.watermark(of: event.span) {
+                behind_us = Self.distance_us(from: event.sourceTime_us, to: watermark)
             }
             let isTooLate = allowed_us.map { (behind_us ?? 0) > $0 } ?? false
             guard by != nil || isTooLate else { continue }
             entry.late += 1
             if isTooLate { entry.tooLate += 1 }
             guard record.late.count < Self.late_max else { continue }
-            var behindRow_us: Int64?
-            if let by, by.time_us != .min, event.sourceTime_us != .min {
-                behindRow_us = max(0, by.time_us - event.sourceTime_us)
-            }
+            let behindRow_us = by.flatMap { Self.distance_us(from: event.sourceTime_us, to: $0.time_us) }
             record.late.append(
                 LateEvent(
                     table: definition.source, id: event.id, operation: event.operation,
@@ -99,5 +94,12 @@ extension BatchApplier {
                     sourceTime_us: event.sourceTime_us, behindRow_us: behindRow_us, behindWatermark_us: behind_us,
                     isSuperseded: by != nil, isTooLate: isTooLate))
         }
+    }
+
+    /// Nil: the second isn't later, one of them isn't told, or they are further apart than can be said.
+    private static func distance_us(from time_us: Int64, to later_us: Int64) -> Int64? {
+        guard time_us != .min, later_us != .min, later_us > time_us else { return nil }
+        let (distance, overflow) = later_us.subtractingReportingOverflow(time_us)
+        return overflow ? nil : distance
     }
 }
