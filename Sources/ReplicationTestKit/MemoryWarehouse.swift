@@ -5,7 +5,7 @@ package actor MemoryWarehouse: Warehouse {
     package nonisolated let engine = "memory"
     private let layout: WarehouseLayout
     private let transaction: MemoryTransaction
-    private var clock_us: Int64 = 1_000_000
+    private var clock_us: Int64 = 2_000_000_000_000_000
     private var writer = BatchWriter()
 
     package init(layout: WarehouseLayout, tables: MemoryTables = .init()) {
