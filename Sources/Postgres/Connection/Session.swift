@@ -31,6 +31,8 @@ package final class Session {
     let settings: ConnectionSettings
     /// As the server itself numbers its process; a pooler between may have told another number.
     var serverPID: Int32
+    /// When that process began to serve us, which tells it from a later one of the same number; as `facts` found it.
+    private(set) var serverStart: String?
     /// Kept between COPYs for its buffer.
     let copyWriter = CopyTextWriter()
     /// `user@host:port/database`, for errors.
@@ -101,10 +103,15 @@ package final class Session {
     /// Asks the server in one round trip.
     package func facts() throws(PostgresError) -> Facts {
         let rows = try query(
-            "SELECT pg_catalog.pg_is_in_recovery(), current_user, pg_catalog.current_database(), pg_catalog.pg_backend_pid()",
+            """
+            SELECT pg_catalog.pg_is_in_recovery(), current_user, pg_catalog.current_database(), \
+            pg_catalog.pg_backend_pid(), (SELECT backend_start FROM pg_catalog.pg_stat_activity \
+            WHERE pid = pg_catalog.pg_backend_pid())
+            """,
             for: "ask the server about itself"
         )
         if let pid = rows.integer(0, 3) { serverPID = Int32(truncatingIfNeeded: pid) }
+        serverStart = rows.string(0, 4)
         return Facts(
             serverVersion: serverVersion,
             isInRecovery: rows.bool(0, 0),

@@ -13,6 +13,8 @@ package actor PostgresWarehouse: Warehouse {
     private let url: String
     private(set) var isReading = false
     private var connection: PostgresTransaction?
+    /// The server's process of a connection that was lost; it may not know, and hold our own locks against us.
+    private var lost: (pid: Int32, start: String)?
     /// For reading beside an open transaction.
     private var side: PostgresTransaction?
     private var writer = BatchWriter()
@@ -85,8 +87,10 @@ package actor PostgresWarehouse: Warehouse {
         interruption.withLock { _ in interrupter.reset() }
         if let connection, connection.session.isUsable { return connection }
         abandonParts()
+        if let session = connection?.session, let start = session.serverStart { lost = (session.serverPID, start) }
         connection = nil
         let made = try connect()
+        try endLost(made.session)
         connection = made
         return made
     }
@@ -99,6 +103,19 @@ package actor PostgresWarehouse: Warehouse {
         let made = try connect()
         side = made
         return made
+    }
+
+    /// A server that heard nothing of the loss would keep the transaction open until its own timeouts.
+    private func endLost(_ session: Session) throws {
+        guard let lost else { return }
+        try ReplicationError.translating {
+            _ = try session.query(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user \
+                AND pid = \(lost.pid) AND backend_start = \(try quoteLiteral(lost.start))::timestamptz
+                """, for: "end a connection that was lost")
+        }
+        self.lost = nil
     }
 
     private func connect() throws -> PostgresTransaction {
