@@ -62,7 +62,7 @@ private actor SimulatedPause: Pause {
     nonisolated let loop: SimulationLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
     init(_ loop: SimulationLoop) { self.loop = loop }
-    func pause(seconds: Double) async throws {}
+    func pause(seconds: Double, while isWanted: @Sendable () -> Bool) async throws {}
 }
 
 private actor History {

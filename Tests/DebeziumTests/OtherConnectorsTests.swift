@@ -138,4 +138,17 @@ import Testing
         #expect(batch.reasons == [])
         #expect(batch.flat[0].after?["placed"] == "\"\(text)\"", "\(batch.flat[0].after ?? [:])")
     }
+
+    /// No engine refuses such a time, and no sum leads out of 64 bits.
+    @Test(arguments: ["-9223000000000000000", "9223372036854775807", "-62135596800000001", "253402300800000000"])
+    func timesThatNobodyCanMeanAreNotTold(_ time: String) throws {
+        let name = "basic_noschema"
+        var lines = Array(try Corpus.lines(name).filter { $0.value != nil }.prefix(1))
+        let text = String(decoding: lines[0].value ?? [], as: UTF8.self)
+        let changed = text.replacing(#/"ts_us":\d+/#, with: "\"ts_us\":\(time)")
+        #expect(changed != text)
+        lines[0].value = Array(changed.utf8)
+        let batch = try DebeziumDecoder(configuration: Corpus.configuration(name)).decode(Corpus.batch(lines))
+        #expect(batch.events.map(\.sourceTime_us) == [.min])
+    }
 }

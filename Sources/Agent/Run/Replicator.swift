@@ -452,22 +452,24 @@ package actor Replicator {
     /// A stop ends it: there is little time left to try once more.
     private func pause(_ seconds: Double) async throws {
         let wasStopping = stopRequested
-        var left_s = seconds
-        while left_s > 0, wasStopping || !stopRequested {
-            let slice_s = min(left_s, 0.25)
-            try await settings.pause.pause(seconds: slice_s)
-            left_s -= slice_s
-        }
+        try await settings.pause.pause(seconds: seconds) { [self] in wasStopping || !stopRequested }
     }
 }
 
 /// Waits, on an actor so that a simulation keeps it on its own thread.
 package protocol Pause: Actor {
-    func pause(seconds: Double) async throws
+    func pause(seconds: Double, while isWanted: @Sendable () -> Bool) async throws
 }
 
 actor RealPause: Pause {
-    func pause(seconds: Double) async throws { try await Task.sleep(for: .seconds(seconds)) }
+    func pause(seconds: Double, while isWanted: @Sendable () -> Bool) async throws {
+        var left_s = seconds
+        while left_s > 0, isWanted() {
+            let slice_s = min(left_s, 0.25)
+            try await Task.sleep(for: .seconds(slice_s))
+            left_s -= slice_s
+        }
+    }
 }
 
 /// The agent's clock, µs since 1970.

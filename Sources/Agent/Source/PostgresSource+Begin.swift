@@ -198,7 +198,7 @@ extension PostgresSource {
 
     /// Before the table's own number was among it, a membership was only that of the publication's row: such a state is
     /// held against that half.
-    private static func isSame(_ stored: Int64, _ membership: Int64) -> Bool {
+    static func isSame(_ stored: Int64, _ membership: Int64) -> Bool {
         (0..<1 << 32).contains(stored) ? stored == Int64(UInt64(bitPattern: membership) >> 32) : stored == membership
     }
 

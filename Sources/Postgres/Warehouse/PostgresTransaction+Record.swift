@@ -68,7 +68,7 @@ extension PostgresTransaction {
 
     private func list(_ late: [LateEvent], _ loadedAt_us: Int64) throws {
         guard !late.isEmpty else { return }
-        let arrivedAt = try SQLText.timestamp(loadedAt_us)
+        let arrivedAt = SQLText.timestamp(loadedAt_us)
         try session.copyIn(
             """
             COPY \(MetaTables.name("late_events")) (pipeline, source_schema, source_table, event_id, op, key, \
@@ -85,7 +85,7 @@ extension PostgresTransaction {
                 text(event.operation.letter)
                 text(event.key)
                 for number in [event.version.epoch, event.version.commit, event.version.seq] { writer.field(number) }
-                text(event.sourceTime_us == .min ? nil : try SQLText.timestamp(event.sourceTime_us))
+                text(event.sourceTime_us == .min ? nil : SQLText.timestamp(event.sourceTime_us))
                 text(event.behindRow_us.map { "\($0 / 1000)" })
                 text(event.behindWatermark_us.map { "\($0 / 1000)" })
                 text(event.isSuperseded ? "t" : "f")

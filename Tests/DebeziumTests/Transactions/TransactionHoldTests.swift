@@ -354,4 +354,37 @@ struct TransactionHoldTests {
         #expect(feed.release() == ["a": ["a1"], "t": ["end1"]])
         #expect(feed.hold.isEmpty && feed.hold.bytes == 0)
     }
+
+    @Test("Where no END ever comes, nothing is waited for any more, until one does; and little is remembered")
+    func endsThatNeverCome() {
+        var feed = HoldFeed(stall_max: .seconds(1))
+        var number = 0
+        var isLoose = false
+        while !isLoose, number < 5000 {
+            number += 1
+            isLoose = feed.add("a\(number)", HoldFeed.change(number, 1, "a"), to: "a")
+            feed.now += .seconds(2)
+            _ = feed.hold.cut(at: feed.now)
+            feed.release()
+        }
+        #expect(number == 1001 && feed.hold.isEmpty && feed.hold.cutCount == 1000)
+        feed.add("end", Self.end(number + 1, [("a", 1)]), to: "t")
+        let isHeld = feed.add("a", HoldFeed.change(number + 1, 1, "a"), to: "a")
+        #expect(!isHeld, "now there are ENDs")
+        #expect(feed.release() == ["t": ["end"], "a": ["a"]])
+
+        let another = feed.add("b", HoldFeed.change(number - 1, 2, "a"), to: "a")
+        #expect(another, "what is left of one that was cut can show a part")
+    }
+
+    @Test("An event of a table that its END's transaction wasn't held to can show a part")
+    func aTableSeenTooLate() {
+        var feed = HoldFeed()
+        feed.add("end1", HoldFeed.end(1, [("moved", 1)], unread: ["moved"]), to: "t")
+        #expect(feed.release() == ["t": ["end1"]], "nobody knew that the table is read")
+        let isLoose = feed.add("m1", HoldFeed.change(1, 1, "moved"), to: "m")
+        #expect(isLoose)
+        feed.add("end2", HoldFeed.end(2, [("moved", 1)], unread: ["moved"]), to: "t")
+        #expect(feed.release() == ["m": ["m1"]], "now it is known")
+    }
 }
