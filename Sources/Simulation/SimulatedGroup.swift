@@ -21,7 +21,8 @@ actor Freezer {
 
     func pass() async {
         guard isFrozen else { return }
-        await withCheckedContinuation { waiting.append($0) }
+        // It may have been thawed on the way here: with an executor preference getting here can be a job of its own.
+        await withCheckedContinuation { if isFrozen { waiting.append($0) } else { $0.resume() } }
     }
 }
 
