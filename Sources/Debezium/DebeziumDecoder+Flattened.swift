@@ -43,7 +43,7 @@ extension DebeziumDecoder {
         guard let key = glanceAtKey(of: record) else {
             return false
         }
-        let payload = wrapped(key)?.payload ?? key.root
+        let payload = key.wrapped?.payload ?? key.root
         return key.find("serverName", in: payload) != nil
     }
 
@@ -119,7 +119,7 @@ extension DebeziumDecoder {
         guard let key = glanceAtKey(of: record) else {
             return true
         }
-        let object = wrapped(key)?.payload ?? key.root
+        let object = key.wrapped?.payload ?? key.root
         // No key has more; and each is looked for among all columns.
         guard key.childCount(object) <= 64 else { return false }
         return key.children(object).allSatisfy { name in
@@ -145,7 +145,7 @@ extension DebeziumDecoder {
                 origin.add(member, plain: value)
                 continue
             }
-            origin.add(member, tape, wrapped(tape)?.payload ?? tape.root)
+            origin.add(member, tape, tape.wrapped?.payload ?? tape.root)
         }
     }
 
@@ -196,7 +196,7 @@ extension DebeziumDecoder {
 
     /// The name in the key's schema part, if it has one.
     private func keySchemaName(_ record: RecordBatch.Record) -> String? {
-        guard let key = glanceAtKey(of: record), let schemaAt = wrapped(key)?.schema else { return nil }
+        guard let key = glanceAtKey(of: record), let schemaAt = key.wrapped?.schema else { return nil }
         return key.find("name", in: schemaAt).flatMap { key.string($0) }
     }
 }

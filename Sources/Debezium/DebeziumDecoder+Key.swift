@@ -29,7 +29,7 @@ extension DebeziumDecoder {
         }
         var object = tape.root
         var schema: ConnectSchema?
-        if tape.kind(object) == .object, let (schemaAt, payload) = wrapped(tape) {
+        if tape.kind(object) == .object, let (schemaAt, payload) = tape.wrapped {
             object = payload
             if let schemaAt {
                 schema = keySchemas.schema(

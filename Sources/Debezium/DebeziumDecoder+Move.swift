@@ -73,7 +73,7 @@ extension DebeziumDecoder {
         else { return false }
         var object = tape.root
         var schema = key?.schema
-        if let (schemaAt, payload) = wrapped(tape) {
+        if let (schemaAt, payload) = tape.wrapped {
             object = payload
             if let schemaAt {
                 schema = headerSchemas.schema(tape.rawValue(schemaAt), id: 0, connector: state.connector) ?? schema

@@ -211,7 +211,7 @@ package final class DebeziumDecoder: RecordDecoder {
 
         var payload = tape.root
         var schemaAt: Int?
-        if let (schema, inner) = wrapped(tape) {
+        if let (schema, inner) = tape.wrapped {
             if tape.isNull(inner) { return tombstone(record, memory, .wrapped(tape, schema: schema)) }
             guard tape.kind(inner) == .object else { return unread(record, memory, "the payload is no JSON object") }
             payload = inner
@@ -224,18 +224,6 @@ package final class DebeziumDecoder: RecordDecoder {
             change(record, memory, tape, envelope, schemaAt)
         case .control: batch.control += 1
         default: decodeOther(kind, record, memory, tape, payload, envelope, schemaAt)
-        }
-    }
-
-    /// The schema (nil where it is null) and the payload of a document that consists of both.
-    func wrapped(_ tape: JSONTape) -> (schema: Int?, payload: Int)? {
-        guard tape.childCount(tape.root) == 2, let payload = tape.find("payload", in: tape.root),
-            let schema = tape.find("schema", in: tape.root)
-        else { return nil }
-        switch tape.kind(schema) {
-        case .skipped, .object: return (schema, payload)
-        case .null: return (nil, payload)
-        default: return nil
         }
     }
 

@@ -191,3 +191,17 @@ struct EventSource {
         return .min
     }
 }
+
+extension JSONTape {
+    /// The schema (nil where it is null) and the payload of a document that consists of both.
+    var wrapped: (schema: Int?, payload: Int)? {
+        guard childCount(root) == 2, let payload = find("payload", in: root),
+            let schema = find("schema", in: root)
+        else { return nil }
+        switch kind(schema) {
+        case .skipped, .object: return (schema, payload)
+        case .null: return (nil, payload)
+        default: return nil
+        }
+    }
+}

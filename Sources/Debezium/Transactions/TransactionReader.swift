@@ -50,9 +50,7 @@ package final class TransactionReader {
         guard !record.value.isNull, let tape = tape(records.arena.bytes(record.value)) else { return .none }
         guard tape.kind(tape.root) == .object else { return .none }
         var payload = tape.root
-        if tape.childCount(tape.root) == 2, let inner = tape.find("payload", in: tape.root),
-            tape.find("schema", in: tape.root) != nil
-        {
+        if let (_, inner) = tape.wrapped {
             guard tape.kind(inner) == .object else { return .none }
             payload = inner
         }

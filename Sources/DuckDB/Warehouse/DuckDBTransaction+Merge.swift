@@ -49,7 +49,7 @@ extension DuckDBTransaction {
             }
             var removed = 0
             let kinds = RowIDKind.present(in: found.rowIDs)
-            let newer = tally.superseded.isEmpty ? [:] : try newerRows(stage.sql, kinds, purpose)
+            let newer = tally.superseded.isEmpty || !layout.hasRaw ? [:] : try newerRows(stage.sql, kinds, purpose)
             for kind in kinds {
                 let ids = [Parameter.int64(kind.ids.lowerBound), .int64(kind.ids.upperBound)]
                 if tally.mixed > 0 { inserted += try run(insertMixed(stage), [.int64(loadedAt_us)] + ids, purpose) }

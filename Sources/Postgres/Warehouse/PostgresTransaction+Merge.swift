@@ -21,7 +21,7 @@ extension PostgresTransaction {
             var answer = MergeAnswer(applied: 0, superseded: [], filled: 0)
             try writePlain(merge, plain, staged, isPatched, &answer)
             if !patches.isEmpty { try writePatched(merge, patches, staged, &answer) }
-            if !answer.superseded.isEmpty { try readNewer(merge, &answer) }
+            if layout.hasRaw, !answer.superseded.isEmpty { try readNewer(merge, &answer) }
             return answer
         }
     }

@@ -96,8 +96,7 @@ package struct MergeAnswer: Sendable {
     package var superseded: [Int]
     /// Rows of which only columns were written.
     package var filled: Int
-    /// What was newer than the rows of `superseded`, as far as it is known: for rows that weren't refused by a truncate's
-    /// floor alone.
+    /// What was newer than the rows of `superseded`; with raw only, as without it nobody can tell late from repeated.
     package var newer: [Int: NewerRow] = [:]
 
     package init(applied: Int, superseded: [Int], filled: Int) {

@@ -218,6 +218,7 @@ package struct CommitRecord: Sendable {
     package var advances: [CheckpointAdvance] = []
     /// New highest versions, by partition of `advances`.
     package var marks: [TopicPartition: [TableID: Version]] = [:]
+    /// Of streamed events, and not later than `loadedAt_us`.
     package var newestSourceTime_us = Int64.min
     package var loadedAt_us: Int64 = 0
     /// What of an initial copy or backfill is done with this commit.

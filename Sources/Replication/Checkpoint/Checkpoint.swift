@@ -12,7 +12,7 @@ package struct Checkpoint: Sendable, Equatable {
     package var decoderState: String?
     /// Highest version per table that came out of this partition.
     package var marks: [TableID: Version]
-    /// Source time of the newest event, µs since 1970.
+    /// Source time of the newest event that isn't a snapshot read, µs since 1970.
     package var sourceTime_us: Int64?
 
     package init(
