@@ -220,7 +220,8 @@ struct RawFold {
                 let column = definition.columns.firstIndex(where: { $0.name == name })
             else { return nil }
             // Below that key's own verdicts, which may hang on this key's.
-            return carried(column, from: other, at: create.version, isSettled: false).json
+            let found = carried(column, from: other, at: create.version, isSettled: false)
+            return found.json.map { ($0, found.version) }
         }
     }
 
@@ -251,7 +252,10 @@ struct RawFold {
             return Found(json: json, version: version)
         }
         guard isSettled, let deletes = deletes[key], deletes.verdicts[version] != nil else { return nil }
-        return deletes.ended[version]?[name].map { Found(json: $0, version: version) } ?? Found()
+        // An older event that comes later may say another value, whose version must then be another too.
+        return deletes.ended[version]?[name].map {
+            Found(json: $0, version: deletes.endedOrigins[version]?[name] ?? version)
+        } ?? Found()
     }
 
     /// The value that `column` of `key` had just below `version`.
@@ -266,10 +270,11 @@ struct RawFold {
                 let floor = RowMerge.floor(below: version, floors)
                 if floor > event.version { return Found() }
                 if event.operation == .delete {
-                    guard isSettled, case .spares(let values, _, _)? = deletes[key]?.verdicts[event.version],
-                        let json = values[name]
+                    guard isSettled, let deletes = deletes[key],
+                        case .spares(let values, _, _)? = deletes.verdicts[event.version], let json = values[name]
                     else { return Found() }
-                    return Found(json: json, version: event.version, carriedAt: carriedAt)
+                    let origin = deletes.sparedOrigins[event.version]?[name] ?? event.version
+                    return Found(json: json, version: origin, carriedAt: carriedAt)
                 }
                 if event.unchanged.contains(name) {
                     guard event.version.createsMovedKey else { continue }

@@ -23,6 +23,9 @@ package struct KeyDeletes: Equatable, Sendable {
     package var verdicts: [Version: DeleteVerdict] = [:]
     /// Known values of the row that each ended, where that is known.
     package var ended: [Version: [String: String]] = [:]
+    /// Which events the values come from: of the row that each ended, and of the one that it spared.
+    package var endedOrigins: [Version: [String: Version]] = [:]
+    package var sparedOrigins: [Version: [String: Version]] = [:]
 
     package init() {}
 }
@@ -33,6 +36,8 @@ package struct KeyDeletes: Equatable, Sendable {
 package struct KeyTenants {
     private struct Tenant: Equatable {
         var values: [String: String] = [:]
+        /// Of each value, the event that says it: an older event that comes later can say another.
+        var origins: [String: Version] = [:]
         var made: Version
         /// Made in the transaction in hand.
         var isNew: Bool
@@ -40,8 +45,8 @@ package struct KeyTenants {
         func looksLike(_ other: Tenant) -> Bool { values == other.values }
     }
 
-    /// A value of the row that a create with unchanged columns was moved from.
-    package typealias Carried = (_ create: RawEvent, _ column: String) -> String?
+    /// A value of the row that a create with unchanged columns was moved from, as JSON, and the event that says it.
+    package typealias Carried = (_ create: RawEvent, _ column: String) -> (json: String, origin: Version)?
 
     private let keyColumns: Set<String>
     private let carried: Carried
@@ -125,7 +130,9 @@ package struct KeyTenants {
     private mutating func settle() {
         guard deaths > 0 else { return }
         if let last = tenants.last, tenants.count > deaths {
-            tenants = [Tenant(values: agreement, made: last.made, isNew: last.isNew)]
+            tenants = [
+                Tenant(values: agreement, origins: agreedOrigins, made: last.made, isNew: last.isNew)
+            ]
         } else {
             tenants = []
         }
@@ -137,13 +144,26 @@ package struct KeyTenants {
         return first.values.filter { column, value in tenants.allSatisfy { $0.values[column] == value } }
     }
 
+    /// Of what they agree in, the newest.
+    private var agreedOrigins: [String: Version] {
+        tenants.reduce(into: [:]) { $0.merge($1.origins) { max($0, $1) } }
+    }
+
     private func tenant(_ event: RawEvent, over old: Tenant?) -> Tenant {
         var values = old?.values ?? [:]
-        for (column, value) in Self.members(event.after) { values[column] = value }
-        if event.version.createsMovedKey {
-            for column in event.unchanged { values[column] = carried(event, column) }
+        var origins = old?.origins ?? [:]
+        for (column, value) in Self.members(event.after) {
+            values[column] = value
+            origins[column] = event.version
         }
-        return Tenant(values: values, made: event.version, isNew: transaction != nil)
+        if event.version.createsMovedKey {
+            for column in event.unchanged {
+                let found = carried(event, column)
+                values[column] = found?.json
+                origins[column] = found?.origin
+            }
+        }
+        return Tenant(values: values, origins: origins, made: event.version, isNew: transaction != nil)
     }
 
     private mutating func update(_ event: RawEvent) {
@@ -169,15 +189,20 @@ package struct KeyTenants {
 
     private mutating func delete(_ event: RawEvent) {
         guard hasCreated else { return clear() }
-        if let row = remove(event) { found.ended[event.version] = row.values }
+        if let row = remove(event) {
+            found.ended[event.version] = row.values
+            found.endedOrigins[event.version] = row.origins
+        }
         let living = tenants.count - deaths
         if living <= 0 {
             clear()
             found.verdicts[event.version] = .ends
         } else if deaths > 0 {
             found.verdicts[event.version] = .spares(agreement, made: tenants.last?.made ?? .none, isCertain: false)
+            found.sparedOrigins[event.version] = agreedOrigins
         } else if let last = tenants.last {
             found.verdicts[event.version] = .spares(last.values, made: last.made, isCertain: true)
+            found.sparedOrigins[event.version] = last.origins
         }
     }
 

@@ -24,7 +24,7 @@ import Testing
 
         func verdicts(floors: [Version] = [], isOccupied: Bool = false) -> [Version: DeleteVerdict] {
             KeyTenants.deletes(all, floors: floors, key: ["id"], isOccupied: isOccupied) { _, column in
-                column == "note" ? "\"carried\"" : nil
+                column == "note" ? ("\"carried\"", .none) : nil
             }.verdicts
         }
     }

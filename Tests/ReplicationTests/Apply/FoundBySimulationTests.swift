@@ -111,4 +111,38 @@ import Testing
         let (_, sum) = try apply(BatchBuilder([shapeless]).batch([event]), of: shapeless)
         #expect(sum.read == 1 && sum.quarantined == 1 && sum.addsUp)
     }
+
+    /// A row that moves twice in one transaction takes what it carries from its first key, whose events come one after
+    /// the other, and late.
+    @Test func aLateValueReachesARowThatMovedTwice() throws {
+        let model = ModelHistory.definition
+        let transaction = MemoryTransaction()
+        func row(_ id: Int64, _ note: Cell) -> [Cell] { [.int(id), .int(1), note] }
+        func key(_ id: Int64) -> [Cell] { [.int(id), .unchanged, .unchanged] }
+        func move(from: Int64, to: Int64, place: Int64) -> [EventSpec] {
+            [
+                EventSpec(
+                    .delete, model.source, .change(epoch: 0, commit: 30, place: place), before: key(from),
+                    otherKey: key(to), transaction: 7),
+                EventSpec(
+                    .create, model.source, .change(epoch: 0, commit: 30, place: place, createsMovedKey: true),
+                    after: row(to, .unchanged), otherKey: key(from), transaction: 7),
+            ]
+        }
+        let first = move(from: 1, to: 2, place: 1)
+        let second = move(from: 2, to: 3, place: 2)
+        func written(_ operation: Operation, _ commit: Int64, _ note: String) -> EventSpec {
+            EventSpec(
+                operation, model.source, .change(epoch: 0, commit: commit, place: 1), after: row(1, .text(note)),
+                transaction: commit)
+        }
+        for events in [
+            [first[1], second[0]], [second[1]], [written(.create, 10, "old")], [written(.update, 20, "new")],
+            [first[0]],
+        ] {
+            let (_, sum) = try apply(BatchBuilder([model]).batch(events), of: model, to: transaction)
+            #expect(sum.addsUp && sum.quarantined == 0)
+        }
+        #expect(transaction.committed.live(model.source) == [["id": "3", "n": "1", "note": "\"new\""]])
+    }
 }
