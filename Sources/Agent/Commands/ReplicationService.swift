@@ -85,7 +85,7 @@ final class ReplicationService: Service, Sendable {
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
             guard try await standBy() else { return }
             let batches = status.current.batches
-            let source = try setup.makeSource(warehouse, isAnew: batches > 0)
+            let source = try setup.makeSource(warehouse, isAnew: status.current.hasBegun)
             let replicator = makeReplicator(source)
             let mayRun = turn.withLock { turn in
                 turn.replicator = replicator
@@ -154,7 +154,7 @@ final class ReplicationService: Service, Sendable {
         if turn.withLock({ $0.isStopping }) { throw stopped(error) }
         let kind = (error as? ReplicationError)?.kind
         // At the very start it is told: most likely the address is wrong.
-        let hasRun = status.current.batches > 0 || turn.withLock { $0.hasStoodBy }
+        let hasRun = status.current.hasBegun || turn.withLock { $0.hasStoodBy }
         if onTakeover != nil, kind == .taken || kind == .fenced {
             logger.warning("\(ExitStatus.failure(of: error).message); standing by again")
             if kind == .taken { turn.withLock { $0.isUnopened = isFile } }

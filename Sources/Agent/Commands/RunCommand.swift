@@ -3,6 +3,7 @@ import Logging
 import PipelineFile
 import Replication
 import ServiceLifecycle
+import Synchronization
 
 /// `millrace run`: the agent.
 package struct RunCommand: Sendable {
@@ -24,17 +25,25 @@ package struct RunCommand: Sendable {
         let status = AgentStatus()
         status.update { $0.startedAt_us = Moment.now_us() }
         let catalog = try await setup.readCatalog()
+        // Until all is written and closed: a signal that finds the agent at its end doesn't change how it ends.
+        let stopping = Stopping()
+        let watch = SignalWatch { signal in
+            guard let group = stopping.group() else { _exit(ExitStatus.signal(signal)) }
+            Task { await group.triggerGracefulShutdown() }
+            Self.end(after: setup.pipeline.agent.drain, context.console)
+        }
+        defer { withExtendedLifetime(watch) {} }
         do {
             if try hasToWait(setup) {
                 status.update { $0.state = .standby }
                 // Opened once the other agent has let it go.
                 let isFile = if case .duckdb = setup.pipeline.warehouse.engine { true } else { false }
                 try await setup.withWarehouse(isOpen: !isFile, readOnly: false) { warehouse in
-                    try await replicate(setup, warehouse, status, catalog, context)
+                    try await replicate(setup, warehouse, status, catalog, stopping, context)
                 }
             } else {
                 try await setup.withWarehouse(readOnly: false) { warehouse in
-                    try await replicate(setup, warehouse, status, catalog, context)
+                    try await replicate(setup, warehouse, status, catalog, stopping, context)
                 }
             }
         } catch var error as ReplicationError where error.kind == .taken {
@@ -64,22 +73,25 @@ package struct RunCommand: Sendable {
 
     private func replicate(
         _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?,
-        _ context: CommandContext
+        _ stopping: Stopping, _ context: CommandContext
     ) async throws {
         let group = try makeGroup(setup, warehouse, status, catalog)
-        let drain = setup.pipeline.agent.drain
-        let watch = SignalWatch { _ in
-            Task { await group.triggerGracefulShutdown() }
-            Self.end(after: drain, context.console)
-        }
+        stopping.begin(group)
         let progress = RunProgress(status: status, console: context.console, logger: context.logger)
         let showing = Task { await progress.run() }
         defer {
             showing.cancel()
             context.console.progress("")
-            withExtendedLifetime(watch) {}
         }
         try await group.run()
+    }
+
+    /// What a signal stops. Nothing has begun before there is a group: the signal then ends the process.
+    private final class Stopping: Sendable {
+        private let running: Mutex<ServiceGroup?> = Mutex(nil)
+
+        func begin(_ group: ServiceGroup) { running.withLock { $0 = group } }
+        func group() -> ServiceGroup? { running.withLock { $0 } }
     }
 
     /// Whatever hangs then, a statement or a lookup of a name: it is as a crash, which loses nothing.

@@ -192,6 +192,7 @@ package actor Replicator {
             for (partition, state) in states { decoderStates[partition] = state }
         }
         guard let lost = try await asking({ try await source.begin(checkpoints) }) else { return }
+        status.update { $0.hasBegun = true }
         logger.info("reading \(partitions.count - lost.count) partitions")
         try report(lost)
         try await keepStarts(of: checkpoints)

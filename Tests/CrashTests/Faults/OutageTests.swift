@@ -30,6 +30,33 @@ import ThrowawayPostgres
         await server.remove()
     }
 
+    /// Nothing has come since the agent started: it had found the source all the same.
+    @Test func aSourceThatRestartsBeforeTheFirstBatch() async throws {
+        let folder = try temporaryFolder("outage")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let source = try await ThrowawayPostgres.start()
+        let server = try await ThrowawayPostgres.start()
+        try await source.psql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        try """
+        pipeline: outage
+        source: { postgres: { url: "\(source.url())" } }
+        warehouse: { postgres: { url: "\(server.url())" } }
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        #expect(try await AgentProcess(["run", "--until-end"], in: folder).end().status == 0)
+        let agent = try AgentProcess(["run"], in: folder)
+        try await until("it streams", [agent]) { agent.said().contains("streaming slot") }
+        try await source.restart(.immediate)
+        try await source.psql("INSERT INTO t VALUES (2)")
+        try await until("it has gone on", [agent]) {
+            try await server.value("SELECT count(*) FROM outage_live.t") == "2"
+        }
+        agent.signal(SIGTERM)
+        #expect(await agent.end().status == 0)
+        await source.remove()
+        await server.remove()
+    }
+
     /// Needs the right to mount a small disk.
     @Test func aFullDiskIsWaitedFor() async throws {
         let folder = try temporaryFolder("outage")
