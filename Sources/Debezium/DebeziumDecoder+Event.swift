@@ -8,14 +8,15 @@ extension DebeziumDecoder {
         let header = moveHeader(of: c)
         let key = try recordKey(of: c)
         let (position, id) = try identify(c, key)
-        var version = Version(epoch: c.epoch, commit: position.commit, seq: position.seq)
+        let time_us = c.source.time_us(c.origin)
+        var version = Version(epoch: epoch(of: c.record, time_us), commit: position.commit, seq: position.seq)
         let createsMovedKey = header != nil && c.operation == .create
         // The move's two halves stand at one position; the create must win.
         if createsMovedKey { version.seq += 1 }
 
         var event = ChangeEvent(
             operation: c.operation, table: Int32(c.state.index), version: version, id: id, offset: c.record.offset,
-            sourceTime_us: c.source.time_us(c.origin))
+            sourceTime_us: time_us)
         event.span = c.record.span
         // What excluded or hashed columns stand in mustn't be put aside.
         event.record = c.state.withholdsBytes ? -1 : recordIndex
@@ -33,6 +34,21 @@ extension DebeziumDecoder {
         if event.sourceTime_us > batch.newestSourceTime_us { batch.newestSourceTime_us = event.sourceTime_us }
     }
 
+    @inline(__always)
+    private func epoch(of record: RecordBatch.Record, _ time_us: Int64) -> Int64 {
+        if epochs.isEmpty { return 0 }
+        return epochs.epoch(
+            of: records.spans[Int(record.span)].partition, at: record.offset, time_us: time_us)
+    }
+
+    /// What was read in an earlier epoch says nothing of this one's positions.
+    private func lastReadLSN(before c: EventContext) -> Int64? {
+        let start =
+            epochs.isEmpty
+            ? nil : epochs.start(of: records.spans[Int(c.record.span)].partition, at: c.record.offset)
+        return c.memory.lastReadLSN(from: start ?? .min, before: c.record.offset)
+    }
+
     // MARK: - Id
 
     /// The id hangs on nothing but what stands in the record: no types, no schema of ours.
@@ -44,7 +60,7 @@ extension DebeziumDecoder {
             if c.showsPlace {
                 position = try SourcePosition(
                     c.origin, c.source, c.connector, isRead: c.operation == .read, offset: c.record.offset,
-                    lastReadLSN: c.memory.lastReadLSN(before: c.record.offset),
+                    lastReadLSN: lastReadLSN(before: c),
                     totalOrder: c.envelope.totalOrder(c.origin), hash: &place)
             } else {
                 let time_us = c.source.time_us(c.origin)

@@ -33,6 +33,7 @@ package final class DebeziumDecoder: RecordDecoder {
     private static let details_max = 100_000
 
     let configuration: DecoderConfiguration
+    private(set) var epochs: SourceEpochs
     let values: ValueDecoder
     private let valueParser: JSONParser
     private let keyParser: JSONParser
@@ -78,8 +79,6 @@ package final class DebeziumDecoder: RecordDecoder {
 
     private struct Span {
         var memory: PartitionMemory
-        /// The epoch of all its records, where it is one.
-        var epoch: Int64?
         /// Its topic has several partitions.
         var isScattered: Bool
     }
@@ -87,6 +86,7 @@ package final class DebeziumDecoder: RecordDecoder {
     /// - Throws: `JSONError` where there is no memory for a parser.
     package init(configuration: DecoderConfiguration) throws(JSONError) {
         self.configuration = configuration
+        epochs = configuration.epochs
         values = try ValueDecoder(hash: configuration.hash)
         valueParser = try JSONParser(skipping: ["schema"])
         keyParser = try JSONParser(skipping: ["schema"])
@@ -109,6 +109,8 @@ package final class DebeziumDecoder: RecordDecoder {
         takesEnvelopes = configuration.format == nil || configuration.format == .envelope
         known = Dictionary(configuration.knownTables.map { ($0.source, $0) }, uniquingKeysWith: { first, _ in first })
     }
+
+    package func take(_ epochs: SourceEpochs) { self.epochs = epochs }
 
     /// What checkpoints kept for these partitions, before their first batch; nil or unreadable: nothing. What
     /// was remembered of them is forgotten. Returns the partitions whose state can't be read.
@@ -159,11 +161,7 @@ package final class DebeziumDecoder: RecordDecoder {
         spans = records.spans.map { span in
             let memory = memories[span.partition] ?? PartitionMemory()
             memories[span.partition] = memory
-            let first = configuration.epoch(span.partition, span.start)
-            let last = configuration.epoch(span.partition, max(span.start, span.end - 1))
-            return Span(
-                memory: memory, epoch: first == last ? first : nil,
-                isScattered: scattered.contains(span.partition.topic))
+            return Span(memory: memory, isScattered: scattered.contains(span.partition.topic))
         }
     }
 
@@ -289,12 +287,9 @@ package final class DebeziumDecoder: RecordDecoder {
         let fields = batch.fields.count
         let bytes = batch.arena.count
         do throws(Trouble) {
-            let epoch =
-                spans[Int(record.span)].epoch
-                ?? configuration.epoch(records.spans[Int(record.span)].partition, record.offset)
             let context = EventContext(
                 record: record, state: state, memory: memory, tape: shape.tape, envelope: shape.envelope,
-                source: shape.source, operation: operation, schema: try schema(of: shape), epoch: epoch,
+                source: shape.source, operation: operation, schema: try schema(of: shape),
                 origin: shape.origin, connector: shape.connector, hasAdded: shape.hasAdded,
                 showsPlace: shape.showsPlace, isOperationTold: shape.isOperationTold)
             try append(context)

@@ -17,8 +17,7 @@ package struct DecoderConfiguration: Sendable {
     package var replicaIdentity: [TableID: ReplicaIdentity] = [:]
     /// Whose equality of keys decides which events are of one row: the warehouse's.
     package var keyEquality = KeyEquality.postgres
-    /// The epoch of a record. It rises with the offset, and never changes for a record.
-    package var epoch: @Sendable (TopicPartition, Int64) -> Int64 = { _, _ in 0 }
+    package var epochs = SourceEpochs()
     /// Events with another op than these are control records (`source.snapshot: never` or `only`).
     package var operations: Set<Operation> = [.create, .update, .delete, .truncate, .read]
     /// The form that events must have; nil: each is told by itself.

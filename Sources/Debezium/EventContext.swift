@@ -33,7 +33,6 @@ struct EventContext {
     let source: EventSource
     let operation: Operation
     let schema: ConnectSchema?
-    let epoch: Int64
     /// An envelope's own tape, or the `OriginDocument`'s.
     let origin: JSONTape
     let connector: Connector

@@ -33,9 +33,9 @@ final class PartitionMemory {
 
     init() {}
 
-    /// The position of the last snapshot read before the record at `offset`.
-    func lastReadLSN(before offset: Int64) -> Int64? {
-        reads.last { $0.offset < offset }?.lsn
+    /// The position of the last snapshot read before the record at `offset`, and not before `start`.
+    func lastReadLSN(from start: Int64, before offset: Int64) -> Int64? {
+        reads.last { $0.offset < offset && $0.offset >= start }?.lsn
     }
 
     @inline(__always)

@@ -97,7 +97,6 @@ package struct BatchBuilder: Sendable {
         var hash = Hash128()
         hash.add(spec.table.description)
         hash.add(UInt64(spec.operation.rawValue))
-        hash.add(spec.version.epoch)
         hash.add(spec.version.commit)
         hash.add(spec.version.seq)
         if !event.key.isNull { hash.add(batch.arena.bytes(event.key)) }

@@ -30,6 +30,11 @@ package struct MemoryTables: Sendable {
     package var moves: Set<MoveDependency> = []
     package var copied: [CopyMark] = []
     package var late: [LateEvent] = []
+    package var holds: [TableHold] = []
+    package var deferred: [TableID: [DeferredEvent]] = [:]
+    package var places: [EventID: (partition: TopicPartition, offset: Int64)] = [:]
+    package var epochs = SourceEpochs()
+    package var acceptsOlder = false
 
     package init() {}
 

@@ -4,7 +4,7 @@ package import Replication
 package final class MemoryTransaction: WarehouseTransaction {
     /// Guards that a test may take out, to see that something fails without them.
     package enum Guard: String, CaseIterable, Sendable {
-        case versionTest, duplicateProbe, truncateFloor, columnVersions, moves, sparedDeletes
+        case versionTest, duplicateProbe, truncateFloor, columnVersions, moves, sparedDeletes, deferral
     }
 
     package var without: Set<Guard> = []
@@ -34,6 +34,10 @@ package final class MemoryTransaction: WarehouseTransaction {
         var states = working.states.filter { tables.contains($0.key) }
         for table in tables where working.definitions[table]?.hasShape == true {
             states[table, default: .init()].isMade = true
+        }
+        for table in tables where working.acceptsOlder { states[table, default: .init()].acceptsOlder = true }
+        for hold in working.holds where tables.contains(hold.table) {
+            states[hold.table, default: .init()].holds.insert(hold.kind)
         }
         if without.contains(.truncateFloor) { for table in states.keys { states[table]?.floor = .none } }
         return states
@@ -67,6 +71,9 @@ package final class MemoryTransaction: WarehouseTransaction {
                     .duplicateRaw, "\(table.source): an event is in raw already", table: table.source)
             }
             working.raw[table.source, default: []].append(RawEvent(event, table, in: batch))
+            if batch.spans.indices.contains(Int(event.span)) {
+                working.places[event.id] = (batch.spans[Int(event.span)].partition, event.offset)
+            }
         }
     }
 
@@ -292,12 +299,130 @@ package final class MemoryTransaction: WarehouseTransaction {
         }
     }
 
+    package func putOff(
+        _ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32], hasImmediateKey: Bool
+    ) throws {
+        try step("putOff")
+        guard !without.contains(.deferral) else { return }
+        let known = Dictionary((working.raw[table.source] ?? []).map { ($0.id, $0) }) { first, _ in first }
+        for index in events {
+            let event = batch.events[Int(index)]
+            guard let raw = known[event.id] else { continue }
+            working.deferred[table.source, default: []].append(
+                DeferredEvent(
+                    event: raw, partition: batch.spans[Int(event.span)].partition, offset: event.offset,
+                    flags: event.flags, hasImmediateKey: hasImmediateKey))
+        }
+    }
+
+    package func deferredEvents(_ table: TableDefinition, limit: Int) throws -> [DeferredEvent] {
+        try step("deferredEvents")
+        let all = (working.deferred[table.source] ?? []).sorted { $0.event.version < $1.event.version }
+        return Array(all.prefix(limit))
+    }
+
+    package func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws {
+        try step("forgetDeferred")
+        let gone = Set(events)
+        working.deferred[table.source]?.removeAll { gone.contains($0.event.id) }
+    }
+
+    package func allTables() throws -> [TableID] { working.definitions.keys.sorted() }
+
+    package func epochs() throws -> SourceEpochs { working.epochs }
+
+    package func highest(_ table: TableDefinition) throws -> [TopicPartition: EpochSearch.Highest] {
+        var found: [TopicPartition: EpochSearch.Highest] = [:]
+        for event in working.raw[table.source] ?? [] {
+            guard let place = working.places[event.id] else { continue }
+            if let known = found[place.partition], known.version >= event.version { continue }
+            found[place.partition] = .init(version: event.version, offset: place.offset, time_us: nil)
+        }
+        for event in working.raw[table.source] ?? [] where event.sourceTime_us != .min {
+            guard let place = working.places[event.id], var known = found[place.partition], place.offset <= known.offset
+            else { continue }
+            known.time_us = max(known.time_us ?? .min, event.sourceTime_us)
+            found[place.partition] = known
+        }
+        return found
+    }
+
+    package func first(
+        _ table: TableDefinition, behind offsets: [TopicPartition: Int64]
+    ) throws -> [TopicPartition: (offset: Int64, time_us: Int64?)] {
+        var found: [TopicPartition: (offset: Int64, time_us: Int64?)] = [:]
+        for event in working.raw[table.source] ?? [] {
+            guard let place = working.places[event.id], let last = offsets[place.partition], place.offset > last else {
+                continue
+            }
+            let time_us = event.sourceTime_us == .min ? nil : event.sourceTime_us
+            let known = found[place.partition] ?? (place.offset, time_us)
+            found[place.partition] = (
+                min(known.offset, place.offset), [known.time_us, time_us].compactMap { $0 }.min()
+            )
+        }
+        return found
+    }
+
+    package func renumber(
+        _ table: TableDefinition, _ beginning: SourceEpochs.Beginning
+    ) throws -> EpochChange.Renumbered {
+        try step("renumber")
+        let epochs = SourceEpochs([beginning])
+        var found = EpochChange.Renumbered(superseded: 0, others: 0)
+        let late = Set(working.late.filter(\.isSuperseded).map(\.id))
+        for index in (working.raw[table.source] ?? []).indices {
+            guard var event = working.raw[table.source]?[index], let place = working.places[event.id] else { continue }
+            let byTime = event.operation == .read ? .min : event.sourceTime_us
+            guard epochs.epoch(of: place.partition, at: place.offset, time_us: byTime) == beginning.epoch else {
+                continue
+            }
+            event.version.epoch = beginning.epoch
+            working.raw[table.source]?[index] = event
+            if let at = working.deferred[table.source]?.firstIndex(where: { $0.event.id == event.id }) {
+                working.deferred[table.source]?[at].event = event
+            } else {
+                if late.contains(event.id) { found.superseded += 1 } else { found.others += 1 }
+                working.deferred[table.source, default: []].append(
+                    DeferredEvent(
+                        event: event, partition: place.partition, offset: place.offset, flags: event.flags,
+                        hasImmediateKey: false))
+            }
+        }
+        return found
+    }
+
+    package func store(_ beginning: SourceEpochs.Beginning, marks: [TopicPartition: [TableID: Version]]) throws {
+        try step("storeEpoch")
+        working.epochs = SourceEpochs(working.epochs.beginnings + [beginning])
+        for (partition, versions) in marks { working.checkpoints[partition]?.marks.merge(versions) { max($0, $1) } }
+        for partition in working.checkpoints.keys { working.checkpoints[partition]?.token += 1 }
+    }
+
+    package func acceptOlder(since_us: Int64) throws { working.acceptsOlder = true }
+
+    package func hold(_ holds: [TableHold]) throws {
+        try step("hold")
+        for hold in holds where !working.holds.contains(where: { $0.table == hold.table && $0.kind == hold.kind }) {
+            working.holds.append(hold)
+        }
+    }
+
+    package func endHold(_ table: TableID, _ kind: TableHold.Kind) throws {
+        try step("endHold")
+        working.holds.removeAll { $0.table == table && $0.kind == kind }
+    }
+
     package func record(_ commit: CommitRecord) throws {
         try step("record")
         working.ledger += commit.ledger
         working.control += commit.control
         working.late += commit.late
-        working.states.merge(commit.states) { $1 }
+        for (table, var state) in commit.states {
+            state.holds = []
+            state.acceptsOlder = false
+            working.states[table] = state
+        }
         for mark in commit.copied {
             working.copied.removeAll { mark.replaces($0) }
             working.copied.append(mark)

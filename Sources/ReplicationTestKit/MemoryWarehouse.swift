@@ -110,6 +110,32 @@ package actor MemoryWarehouse: Warehouse {
         }
     }
 
+    package func holds() async throws -> [TableHold] { transaction.committed.holds }
+
+    package func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
+        clock_us += 1
+        let holds = tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: clock_us) }
+        try writer.hold(holds, in: transaction)
+    }
+
+    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
+        clock_us += 1
+        return try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: clock_us, limit: limit)
+    }
+
+    package func acceptRedelivery() async throws {
+        clock_us += 1
+        try writer.acceptOlder(since_us: clock_us, in: transaction)
+    }
+
+    package func beginEpoch() async throws {
+        clock_us += 1
+        try writer.beginEpoch(
+            Array(transaction.committed.definitions.values), layout: layout, in: transaction, loadedAt_us: clock_us)
+    }
+
+    package func epochs() async throws -> SourceEpochs { transaction.committed.epochs }
+
     package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
         throw ReplicationError(.permanent, "the in-memory warehouse has no SQL")
     }

@@ -17,6 +17,9 @@ package struct FaultRates: Sendable {
     /// In 1000 readings of a consumer group: partitions change hands; an agent freezes.
     package var rebalance = 60
     package var freeze = 25
+    /// In 1000 batches: a person holds a table, or takes a step in releasing one.
+    package var hold = 40
+    package var release = 150
 
     package init() {}
 
@@ -29,6 +32,8 @@ package struct FaultRates: Sendable {
         rates.sourceCrash = 0
         rates.rebalance = 0
         rates.freeze = 0
+        rates.hold = 0
+        rates.release = 0
         return rates
     }
 }

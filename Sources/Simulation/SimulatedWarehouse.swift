@@ -61,10 +61,32 @@ actor SimulatedWarehouse: Warehouse {
                 batch, advancing: advances, part: part, layout: layout, in: transaction, loadedAt_us: store.tick(),
                 probesAll: probesAll)
             onTrace?(Self.trace(batch, advances, "durable"))
+            if part.isLast { try operate() }
             return outcome
         } catch {
             onTrace?(Self.trace(batch, advances, "\(error)"))
             throw error
+        }
+    }
+
+    /// What a person does to one table meanwhile.
+    private func operate() throws {
+        let tables = store.tables
+        let known = tables.definitions.values.filter(\.hasShape).sorted { $0.source < $1.source }
+        if !known.isEmpty, faults.strikes(rates.hold, "a table is held") {
+            let table = known[faults.below(known.count)].source
+            onTrace?("\(table) is held")
+            try writer.hold(
+                [TableHold(table: table, kind: .paused, reason: "", since_us: store.tick())], in: transaction)
+        }
+        // Not drawn from the faults that a history may have: most holds shall end while it goes on.
+        if let hold = tables.holds.first, let table = tables.definitions[hold.table],
+            faults.below(1000) < rates.release
+        {
+            let step = try writer.release(
+                table, hold.kind, layout: layout, in: transaction, loadedAt_us: store.tick(),
+                limit: 1 + faults.below(12))
+            onTrace?("\(step.count) events of \(hold.table) are released\(step.isDone ? ", all" : "")")
         }
     }
 
@@ -117,6 +139,28 @@ actor SimulatedWarehouse: Warehouse {
         let rows = (store.tables.current[table.source] ?? [:]).values
         return Array(rows.filter { !$0.isDeleted && $0.columnVersions.isIncomplete }.map(\.key).sorted().prefix(limit))
     }
+
+    func holds() async throws -> [TableHold] { store.tables.holds }
+
+    func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
+        let holds = tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: store.tick()) }
+        try writer.hold(holds, in: transaction)
+    }
+
+    func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
+        try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: store.tick(), limit: limit)
+    }
+
+    func acceptRedelivery() async throws {
+        try writer.acceptOlder(since_us: store.tick(), in: transaction)
+    }
+
+    func beginEpoch() async throws {
+        try writer.beginEpoch(
+            Array(store.tables.definitions.values), layout: layout, in: transaction, loadedAt_us: store.tick())
+    }
+
+    func epochs() async throws -> SourceEpochs { store.tables.epochs }
 
     // MARK: What the runner doesn't ask
 

@@ -99,6 +99,7 @@ private actor History {
         case .stream, .copy: await runDirect()
         case .group: await runGroup()
         }
+        releaseAll()
         check()
     }
 
@@ -197,6 +198,23 @@ private actor History {
         await group.thawAll()
     }
 
+    /// What is still held is released at last.
+    private func releaseAll() {
+        let transaction = MemoryTransaction(store: store)
+        transaction.without = simulation.without
+        var writer = BatchWriter()
+        for hold in store.tables.holds {
+            guard let table = store.tables.definitions[hold.table] else { continue }
+            do {
+                while try !writer.release(
+                    table, hold.kind, layout: layout, in: transaction, loadedAt_us: store.tick(), limit: 5
+                ).isDone {}
+            } catch {
+                fail("\(hold.table) can't be released: \(error)")
+            }
+        }
+    }
+
     // MARK: The oracle
 
     private static func live(_ tables: MemoryTables, _ table: ModelTable) -> [String] {
@@ -211,7 +229,7 @@ private actor History {
 
     /// What a reader sees between any two transactions of the warehouse is what the source was between two of its own.
     private nonisolated func checkWhole(_ tables: MemoryTables) {
-        guard let position = tables.checkpoints[SimulatedStream.slot]?.position else { return }
+        guard let position = tables.checkpoints[SimulatedStream.slot]?.position, tables.holds.isEmpty else { return }
         if simulation.source == .copy {
             let done = tables.copied.filter { $0.isWholeTable && $0.state == .done }
             let isIncomplete = tables.current.values.contains { rows in
@@ -243,6 +261,10 @@ private actor History {
                     .reduce(0) { $0 + $1.events(table) }
                 if raw.count != events { fail("raw of \(table.id) has \(raw.count) events of \(events)") }
             }
+        }
+        if tables.deferred.contains(where: { !$0.value.isEmpty }) || tables.ledger.reduce(0, { $0 + $1.deferred }) != 0
+        {
+            fail("something is deferred for ever")
         }
         for entry in tables.ledger where !entry.addsUp { fail("the ledger doesn't add up: \(entry)") }
         if let entry = tables.quarantine.first {

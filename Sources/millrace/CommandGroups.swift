@@ -94,3 +94,63 @@ struct RecordChoice: ParsableArguments {
 
     var choice: QuarantineChoice { all ? .all : .ids(ids) }
 }
+
+struct Pause: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Let tables stand still; the others go on.",
+        discussion: """
+            What comes for a paused table is kept in raw and acknowledged at the source. `resume` applies it, and the \
+            table is as if it had never been paused.
+
+            Example: millrace pause public.orders
+            """)
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var tables: TableNames
+
+    func run() async throws { try Ended.with(try await HoldCommand(.pause(tables.selection)).run(global.context())) }
+}
+
+struct Resume: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Let paused tables go on, with what came meanwhile.", discussion: "Example: millrace resume --all")
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var tables: TableNames
+
+    func run() async throws { try Ended.with(try await HoldCommand(.resume(tables.selection)).run(global.context())) }
+}
+
+struct Release: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Let tables go on that are held by a suspicion.",
+        discussion: """
+            Many events that are older than what the warehouse has, and were never seen before, are what a source sends \
+            that was restored from a backup: its positions begin again from lower numbers. All tables are held then.
+
+            --as new-epoch: it was restored, or replaced. All that it said since counts as newer than all before.
+            --as redelivery: it wasn't; the events were late.
+
+            Example: millrace release --as new-epoch
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Option(name: .customLong("as"), help: ArgumentHelp("What it was.", valueName: "redelivery|new-epoch"))
+    var verdict: String
+
+    func run() async throws {
+        guard let verdict = RestoreVerdict(rawValue: verdict) else {
+            throw ValidationError("--as wants redelivery or new-epoch")
+        }
+        try Ended.with(try await HoldCommand(.release(verdict)).run(global.context()))
+    }
+}
+
+/// `TABLE…` or `--all`.
+struct TableNames: ParsableArguments {
+    @Argument(help: "Source or target names.") var tables: [String] = []
+    @Flag(help: "All tables that are known.") var all = false
+
+    func validate() throws {
+        if all == !tables.isEmpty { throw ValidationError("name tables, or all of them with --all") }
+    }
+
+    var selection: TableSelection { all ? .all : .named(tables) }
+}

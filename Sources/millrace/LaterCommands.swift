@@ -38,23 +38,8 @@ struct Schema: NotYet {
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
 }
 
-struct Pause: NotYet {
-    static let configuration = later("pause", "Hold one table back, the others go on.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
-struct Resume: NotYet {
-    static let configuration = later("resume", "Let a paused table go on.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct Resync: NotYet {
     static let configuration = later("resync", "Copy a table anew.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
-struct Release: NotYet {
-    static let configuration = later("release", "Let a held table go on.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
 }
 

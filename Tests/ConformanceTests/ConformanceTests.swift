@@ -7,8 +7,9 @@ import Testing
     private let model = ModelHistory.definition
 
     /// Applies cut events, batch after batch, from a fresh claim on.
-    private func replicate(
-        _ batches: [[EventSpec]], _ definition: TableDefinition, into subject: Subject
+    func replicate(
+        _ batches: [[EventSpec]], _ definition: TableDefinition, into subject: Subject,
+        after: (Int) async throws -> Void = { _ in }
     ) async throws -> LedgerEntry {
         let partition = TopicPartition(topic: "model", partition: 0)
         let claim = try await subject.warehouse.claim([partition], owner: "test")[0]
@@ -16,7 +17,7 @@ import Testing
         builder.partition = partition
         var position = claim.position
         var sum = LedgerEntry(table: nil)
-        for events in batches {
+        for (index, events) in batches.enumerated() {
             let from = position ?? 0
             let to = from + Int64(events.count)
             let outcome = try await subject.warehouse.apply(
@@ -26,11 +27,12 @@ import Testing
                 ])
             position = to
             for entry in outcome.ledger { sum += entry }
+            try await after(index)
         }
         return sum
     }
 
-    private func cut(_ events: [EventSpec], _ random: inout SeededRandom) -> [[EventSpec]] {
+    func cut(_ events: [EventSpec], _ random: inout SeededRandom) -> [[EventSpec]] {
         var batches: [[EventSpec]] = []
         var at = 0
         while at < events.count {

@@ -11,9 +11,10 @@ enum Engine: String, CaseIterable, Sendable {
 
     /// A warehouse of its own for one test; `name` becomes its pipeline and schemas.
     func warehouse(
-        _ name: String, hasRaw: Bool = true, allowedLateness_us: [String: Int64] = [:]
+        _ name: String, hasRaw: Bool = true, allowedLateness_us: [String: Int64] = [:], suspectsRestore: Bool = false
     ) async throws -> Subject {
         var layout = WarehouseLayout(pipeline: name, hasRaw: hasRaw)
+        layout.suspectsRestore = suspectsRestore
         layout.allowedLateness_us = allowedLateness_us
         switch self {
         case .memory: return Subject(warehouse: MemoryWarehouse(layout: layout), layout: layout, folder: nil)

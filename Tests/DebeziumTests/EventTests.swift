@@ -29,7 +29,7 @@ import Testing
             var configuration = DecoderConfiguration {
                 TableChoice(target: $0.table, types: types[$0] ?? [:])
             }
-            configuration.epoch = { _, _ in 3 }
+            configuration.epochs = SourceEpochs([.init(epoch: 3, from_us: 0)])
             let a = try DebeziumDecoder(configuration: configuration).decode(Corpus.batch(try Corpus.lines(plain)))
             let b = try DebeziumDecoder(configuration: configuration).decode(Corpus.batch(try Corpus.lines(schema)))
             #expect(b.quarantined.isEmpty, "\(b.reasons)")
@@ -244,7 +244,11 @@ import Testing
 
     @Test func epochsHangOnTheOffset() throws {
         var configuration = try Corpus.configuration("basic_noschema")
-        configuration.epoch = { _, offset in offset < 15 ? 1 : 2 }
+        let partition = try Corpus.batch(Corpus.lines("basic_noschema")).spans.map(\.partition)
+        configuration.epochs = SourceEpochs([
+            .init(epoch: 1, offsets: Dictionary(uniqueKeysWithValues: partition.map { ($0, 0) })),
+            .init(epoch: 2, offsets: Dictionary(uniqueKeysWithValues: partition.map { ($0, 15) })),
+        ])
         let batch = try DebeziumDecoder(configuration: configuration).decode(
             Corpus.batch(try Corpus.lines("basic_noschema")))
         #expect(batch.events.allSatisfy { $0.version.epoch == ($0.offset < 15 ? 1 : 2) })

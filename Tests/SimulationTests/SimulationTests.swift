@@ -35,7 +35,7 @@ import Testing
             starts += outcome.starts
         }
         #expect(starts > 150)
-        for kind in ["crash in merge", "cut in", "the answer to a commit is lost", "crash"]
+        for kind in ["crash in merge", "cut in", "the answer to a commit is lost", "crash", "a table is held"]
             + (source == .group ? ["rebalance", "freezes"] : ["the source is cut"])
         {
             #expect(faults.contains { $0.contains(kind) }, "\(kind)")

@@ -21,7 +21,8 @@ struct CatalogBackfill: Sendable {
         return try await setup.withWarehouse(readOnly: false) { warehouse in
             let chosen = try await choose(url)
             // Before the snapshot is opened: what is applied by now is in it.
-            let versions = Self.versions(try await warehouse.checkpoints(), chosen)
+            let versions = Self.versions(
+                try await warehouse.checkpoints(), chosen, try await warehouse.epochs())
             let status = AgentStatus()
             let progress = BackfillProgress(status: status, console: context.console, logger: context.logger)
             let showing = Task { await progress.run() }
@@ -78,13 +79,16 @@ struct CatalogBackfill: Sendable {
         return chosen
     }
 
-    /// The lowest commit durably applied over the partitions that brought the table; too low is safe.
-    static func versions(_ checkpoints: [Checkpoint], _ tables: [TableID]) -> [TableID: Int64] {
+    /// The lowest commit durably applied over the partitions that brought the table; too low is safe. What of a
+    /// partition's positions is of an earlier epoch says nothing of the newest's.
+    static func versions(
+        _ checkpoints: [Checkpoint], _ tables: [TableID], _ epochs: SourceEpochs
+    ) -> [TableID: Int64] {
         var versions: [TableID: Int64] = [:]
         for table in tables {
             versions[table] =
                 checkpoints.filter { !$0.partition.topic.hasPrefix("backfill:") }
-                .compactMap { $0.marks[table]?.commit }.min() ?? 0
+                .compactMap { $0.marks[table].map { $0.epoch == epochs.newest ? $0.commit : 0 } }.min() ?? 0
         }
         return versions
     }

@@ -47,6 +47,7 @@ struct QuarantineReplay {
     private func replay(_ records: [QuarantinedRecord]) async throws -> [QuarantineOutcome] {
         let known = try await warehouse.knownTables()
         let decoder = try makeDecoder(known)
+        decoder.take(try await warehouse.epochs())
         for checkpoint in try await warehouse.checkpoints() {
             let source = checkpoint.partition.topic.hasPrefix("file:") ? "file" : "kafka"
             decoder.restore(DecoderStates.read(checkpoint.decoderState, of: checkpoint.partition, source: source))

@@ -106,6 +106,21 @@ package struct APIClient: AgentControl {
         try list(try await post("quarantine/discard", Self.body(choice)), QuarantineOutcome.init(json:))
     }
 
+    package func holds() async throws -> [TableHold] { try list(try await get("holds"), TableHold.init(json:)) }
+
+    package func pause(_ selection: TableSelection) async throws -> [String] {
+        try list(try await post("pause", selection.json), \.string)
+    }
+
+    package func release(_ kind: TableHold.Kind, _ selection: TableSelection) async throws -> ReleaseProgress {
+        let body: JSONValue = .object([("kind", .string(kind.rawValue))] + (selection.json.members ?? []))
+        return try understood(ReleaseProgress(json: try await post("release", body)))
+    }
+
+    package func decide(_ verdict: RestoreVerdict) async throws {
+        _ = try await post("decide", .object([("as", .string(verdict.rawValue))]))
+    }
+
     private static func body(_ choice: QuarantineChoice) -> JSONValue {
         switch choice {
         case .all: .object([("all", .bool(true))])

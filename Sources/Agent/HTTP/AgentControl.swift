@@ -23,6 +23,16 @@ package protocol AgentControl: Sendable {
     func replay(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
     /// Marks waiting records as given up; they stay on record.
     func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
+
+    /// Tables whose current stands still.
+    func holds() async throws -> [TableHold]
+    /// Lets current of tables stand still, and gives their source names.
+    func pause(_ selection: TableSelection) async throws -> [String]
+    /// Works for some seconds at ending holds of this kind: deferred events are applied. Tables that aren't held so are
+    /// left out.
+    func release(_ kind: TableHold.Kind, _ selection: TableSelection) async throws -> ReleaseProgress
+    /// Says what the suspicion was that holds the tables; they are to be released then.
+    func decide(_ verdict: RestoreVerdict) async throws
 }
 
 package enum QuarantineChoice: Sendable, Equatable {

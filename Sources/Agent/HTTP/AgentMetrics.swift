@@ -27,6 +27,9 @@ package enum AgentMetrics {
                 }
             })
         text.metric(
+            "millrace_table_held", .gauge, "1 for each reason why a table's current stands still.",
+            snapshot.holds.map { ([("table", $0.table.description), ("kind", $0.kind.rawValue)], 1) })
+        text.metric(
             "millrace_control_records_total", .counter, "Records that are no change events.", Double(snapshot.control))
         text.metric("millrace_batches_total", .counter, "Batches that are durable.", Double(snapshot.batches))
         text.metric(

@@ -110,6 +110,30 @@ package struct AgentRouter: Sendable {
         api.post("quarantine/discard") { request, _ in
             await Self.answer(request) { .array(try await control.discard(try Self.choice($0)).map(\.json)) }
         }
+        api.get("holds") { _, _ in await Self.answer { .array(try await control.holds().map(\.json)) } }
+        api.post("pause") { request, _ in
+            await Self.answer(request) { body in
+                .array(try await control.pause(try Self.selection(body)).map(JSONValue.string))
+            }
+        }
+        api.post("release") { request, _ in
+            await Self.answer(request) { body in
+                guard let kind = body["kind"]?.string.flatMap(TableHold.Kind.init(rawValue:)) else {
+                    throw Self.wrong(
+                        "kind must be \(TableHold.Kind.allCases.map(\.rawValue).joined(separator: " or "))")
+                }
+                return try await control.release(kind, try Self.selection(body)).json
+            }
+        }
+        api.post("decide") { request, _ in
+            await Self.answer(request) { body in
+                guard let verdict = body["as"]?.string.flatMap(RestoreVerdict.init(rawValue:)) else {
+                    throw Self.wrong("as must be redelivery or new-epoch")
+                }
+                try await control.decide(verdict)
+                return .array(try await control.holds().map(\.json))
+            }
+        }
     }
 
     // MARK: Requests and answers
@@ -123,6 +147,13 @@ package struct AgentRouter: Sendable {
                 guard let id = id.int64 else { throw wrong("ids must be numbers") }
                 return id
             })
+    }
+
+    private static func selection(_ body: JSONValue) throws -> TableSelection {
+        guard let selection = TableSelection(json: body) else {
+            throw wrong("tables must be a list of names, or all be true")
+        }
+        return selection
     }
 
     private static func wrong(_ message: String) -> CommandFailure { CommandFailure(2, "wrong request: \(message)") }

@@ -17,6 +17,8 @@ package struct StatusReport: Sendable, Equatable {
         package var lag_ms: Int64?
         /// Of `status` only.
         package var rows: TableCounts?
+        /// Why its current stands still; empty: it doesn't.
+        package var holds: [TableHold] = []
         package var error: String?
 
         package init(source: String, target: String?, ledger: LedgerEntry) {
@@ -83,9 +85,21 @@ extension StatusReport {
             tables.append(table)
         }
         tables.sort { $0.source < $1.source }
+        note(snapshot.holds)
         unknown = snapshot.unknown
         waiting = snapshot.waiting
         lost = snapshot.lost.map { "\($0.partition): \($0.reason)" }
+    }
+
+    /// Adds what is held. While a table stands still, readers see it as of another position than the others.
+    package mutating func note(_ holds: [TableHold]) {
+        for index in tables.indices {
+            tables[index].holds = holds.filter { $0.table.description == tables[index].source }
+            guard !tables[index].holds.isEmpty, tables[index].state != "error" else { continue }
+            tables[index].state = tables[index].holds.allSatisfy { $0.kind == .paused } ? "paused" : "held"
+        }
+        if !holds.isEmpty { consistentSince = nil }
+        if state == .ok, holds.contains(where: { $0.kind != .paused }) { state = .degraded }
     }
 
     private static func state(of snapshot: AgentStatus.Snapshot, isRunning: Bool) -> State {
@@ -175,7 +189,9 @@ extension StatusReport.Table {
                     ("incomplete", .integer(rows.incomplete)),
                 ])
             }
-            members += [("rows", counts ?? .null), ("error", .text(error))]
+            members += [
+                ("rows", counts ?? .null), ("error", .text(error)), ("holds", .array(holds.map(\.json))),
+            ]
         }
         return .object(members)
     }
@@ -188,6 +204,7 @@ extension StatusReport.Table {
         state = json["state"]?.string ?? state
         lag_ms = json["lag_ms"]?.int64
         error = json["error"]?.string
+        holds = json["holds"]?.array?.compactMap(TableHold.init(json:)) ?? []
         if let counts = json["rows"], let live = counts["live"]?.int64 {
             rows = TableCounts(
                 live: Int(live), deleted: Int(counts["deleted"]?.int64 ?? 0),

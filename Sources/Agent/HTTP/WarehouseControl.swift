@@ -78,6 +78,7 @@ package struct WarehouseControl: AgentControl {
             report.tables.append(table)
         }
         add(to: &report)
+        report.note(try await warehouse.holds())
         return report
     }
 
@@ -99,7 +100,7 @@ package struct WarehouseControl: AgentControl {
     }
 
     /// The warehouse, unless it is another agent's.
-    private func atWork() throws -> any Warehouse {
+    func atWork() throws -> any Warehouse {
         guard running?.status.current.state != .standby else {
             throw CommandFailure(
                 ExitStatus.environment, "this agent stands by, and another one is at work",

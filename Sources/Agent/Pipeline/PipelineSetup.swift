@@ -26,6 +26,7 @@ package struct PipelineSetup: Sendable {
         for table in pipeline.tables {
             layout.allowedLateness_us[table.source] = table.allowedLateness.map { Int64($0 / .microseconds(1)) }
         }
+        if case .kafka = pipeline.source.input { layout.suspectsRestore = true }
         self.layout = layout
     }
 

@@ -28,6 +28,7 @@ package final class AgentStatus: Sendable {
         /// Positions are Postgres' own, shown as it writes them.
         package var hasLSNs = false
         package var lost: [LostPartition] = []
+        package var holds: [TableHold] = []
         /// The source was read, or stood ready to be: its address and rights were right.
         package var hasBegun = false
         /// What the agent waits for, if it waits.

@@ -88,6 +88,7 @@ package actor Replicator {
             }
         }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
+        decoder?.take(try await warehouse.epochs())
         if settings.untilEnd, let ends = try await source.endPositions() {
             // A checkpoint behind an end says that it was reached only if it is a checkpoint of this very log.
             let stored = try await warehouse.checkpoints().filter { ends[$0.partition] != nil }
@@ -155,10 +156,16 @@ package actor Replicator {
     /// Lag and the copy's progress, for status.
     private func tell() async {
         let (lag, progress) = (await source.lag(), await source.progress())
+        // Not worth a retry: it is asked again in a second.
+        let holds = try? await warehouse.holds()
         lastTold = .now
+        for hold in holds ?? [] where hold.kind != .paused && !status.current.holds.contains(hold) {
+            logger.error("\(hold.table) is held: \(hold.reason)", metadata: ["try": "\(hold.remedy)"])
+        }
         status.update {
             $0.lag = lag
             $0.progress = progress
+            if let holds { $0.holds = holds }
         }
     }
 

@@ -61,11 +61,7 @@ extension DuckDBTransaction {
             let sql = try staging.sql(table, layout, session)
             let purpose = "reading events of \(layout.raw).\(table.target)"
             try fillKeys(keys, purpose)
-            let columns = """
-                event_id, op, \(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq), CAST(key AS VARCHAR), \
-                CAST(other_key AS VARCHAR), CAST(before AS VARCHAR), CAST(after AS VARCHAR), CAST(unchanged AS VARCHAR), \
-                source_tx, source_ts
-                """
+            let columns = Self.rawColumns("")
             var events: [RawEvent] = []
             func read(_ condition: String) throws {
                 try session.forEachChunk(
@@ -81,7 +77,15 @@ extension DuckDBTransaction {
         }
     }
 
-    private static func rawEvent(_ chunk: borrowing ChunkReader, _ row: Int) throws -> RawEvent {
+    /// What `rawEvent` reads, in its order; `row` as `r.`.
+    static func rawColumns(_ row: String) -> String {
+        let texts = ["key", "other_key", "before", "after", "unchanged"].map { "CAST(\(row)\($0) AS VARCHAR)" }
+        return
+            (["event_id", "op", TableSQL.epoch, TableSQL.commit, TableSQL.seq].map { row + $0 } + texts
+            + [row + "source_tx", row + "source_ts"]).joined(separator: ", ")
+    }
+
+    static func rawEvent(_ chunk: borrowing ChunkReader, _ row: Int) throws -> RawEvent {
         guard let operation = Operation(letter: chunk.string(1, row)) else {
             throw ReplicationError(.permanent, "raw holds an op that millrace didn't write")
         }

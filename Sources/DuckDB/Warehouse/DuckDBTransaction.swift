@@ -70,6 +70,7 @@ final class DuckDBTransaction: WarehouseTransaction {
                     states[table] = state
                 }
             }
+            try readHolds(into: &states)
             return states
         }
     }

@@ -40,7 +40,7 @@ package actor DuckDBWarehouse: Warehouse {
         var session: Session { file.session }
     }
     private var opened: Opened?
-    private var writer = BatchWriter()
+    var writer = BatchWriter()
     private var isReadOnly = false
     private var wasOpened = false
     /// An error has left the engine in doubt.
@@ -249,14 +249,18 @@ package actor DuckDBWarehouse: Warehouse {
     package func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, probesAll: Bool
     ) async throws -> BatchApplier.Outcome {
+        try withTransaction { transaction in
+            try writer.apply(
+                batch, advancing: advances, part: part, layout: layout, in: transaction,
+                loadedAt_us: DuckDBClock.next_us(), probesAll: probesAll)
+        }
+    }
+
+    func withTransaction<T>(_ body: (DuckDBTransaction) throws -> T) throws -> T {
         guard !isReadOnly else {
             throw ReplicationError(.permanent, "the warehouse \(path) was opened to read only")
         }
-        return try withOpened { opened in
-            try writer.apply(
-                batch, advancing: advances, part: part, layout: layout, in: opened.transaction,
-                loadedAt_us: DuckDBClock.next_us(), probesAll: probesAll)
-        }
+        return try withOpened { opened in try body(opened.transaction) }
     }
 
     package func abandon() async { abandonParts() }

@@ -85,11 +85,23 @@ enum MetaTables {
             pipeline VARCHAR, job VARCHAR, source_schema VARCHAR, source_table VARCHAR, part VARCHAR, chunk BIGINT,
             state VARCHAR, from_block BIGINT, to_block BIGINT, snapshot_lsn BIGINT, rows BIGINT,
             committed_at TIMESTAMP WITH TIME ZONE);
+        CREATE TABLE IF NOT EXISTS \(name("holds")) (
+            pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, kind VARCHAR, reason VARCHAR,
+            since TIMESTAMP WITH TIME ZONE);
+        CREATE TABLE IF NOT EXISTS \(name("deferred")) (
+            pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, event_id UUID, _version_epoch BIGINT,
+            _version_commit BIGINT, _version_seq BIGINT, marks INTEGER);
+        CREATE TABLE IF NOT EXISTS \(name("epochs")) (
+            pipeline VARCHAR, epoch BIGINT, topic VARCHAR, partition INTEGER, first_offset BIGINT,
+            from_time TIMESTAMP WITH TIME ZONE, decided_at TIMESTAMP WITH TIME ZONE);
         """
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
-    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events"]
+    static let perPipeline = [
+        "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
+        "epochs",
+    ]
 }
 
 /// JSON of `_millrace`'s columns.

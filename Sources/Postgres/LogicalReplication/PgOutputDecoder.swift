@@ -7,7 +7,7 @@ import Replication
 /// counting row changes and truncated tables from 1, also those of tables that aren't replicated, so that the place
 /// doesn't change with the pipeline file.
 package final class PgOutputDecoder: RecordDecoder {
-    let configuration: PgOutputConfiguration
+    private(set) var configuration: PgOutputConfiguration
     let known: [TableID: TableDefinition]
     var tables: [TableID: ReplicatedTable] = [:]
     var relations: [UInt32: Relation] = [:]
@@ -44,6 +44,9 @@ package final class PgOutputDecoder: RecordDecoder {
 
     /// A stream begins between transactions, and tells its relations anew: there is nothing to remember.
     package func restore(_ states: [TopicPartition: String?]) -> [TopicPartition] { [] }
+
+    /// A slot's own log has one epoch; a copy beside Kafka's events is of their newest.
+    package func take(_ epochs: SourceEpochs) { configuration.epoch = epochs.newest }
 
     package func decode(_ records: RecordBatch) -> ChangeBatch {
         begin(records)

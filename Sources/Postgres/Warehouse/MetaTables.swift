@@ -50,6 +50,7 @@ enum MetaTables {
         let purpose = "bring _millrace to version \(WarehouseSchema.version)"
         if found < 2 { try session.execute(backfills, for: purpose) }
         if found < 3 { try session.execute(lateEvents, for: purpose) }
+        if found < 4 { try session.execute(holds, for: purpose) }
         if found < WarehouseSchema.version {
             try session.execute(
                 "INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version))", for: purpose)
@@ -78,6 +79,24 @@ enum MetaTables {
             superseded boolean NOT NULL, too_late boolean NOT NULL, arrived_at timestamptz NOT NULL,
             reconciled_at timestamptz);
         CREATE INDEX ON \(name("late_events")) (pipeline, arrived_at);
+        """
+    }
+
+    /// Since version 4.
+    private static var holds: String {
+        """
+        CREATE TABLE \(name("holds")) (
+            pipeline text, source_schema text, source_table text, kind text, reason text NOT NULL,
+            since timestamptz NOT NULL, PRIMARY KEY (pipeline, source_schema, source_table, kind));
+        CREATE TABLE \(name("deferred")) (
+            pipeline text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, event_id uuid NOT NULL,
+            _version_epoch bigint NOT NULL, _version_commit bigint NOT NULL, _version_seq bigint NOT NULL,
+            marks integer);
+        CREATE INDEX ON \(name("deferred")) (pipeline, source_schema, source_table, _version_epoch, _version_commit,
+            _version_seq, event_id);
+        CREATE TABLE \(name("epochs")) (
+            pipeline text NOT NULL, epoch bigint NOT NULL, topic text, partition integer, first_offset bigint,
+            from_time timestamptz, decided_at timestamptz NOT NULL DEFAULT now());
         """
     }
 
@@ -116,11 +135,15 @@ enum MetaTables {
         CREATE INDEX ON \(name("moves")) (pipeline, source_schema, source_table, hashtextextended(old_key, 0));
         \(backfills)
         \(lateEvents)
+        \(holds)
         COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
         INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
         """
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
-    static let perPipeline = ["checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events"]
+    static let perPipeline = [
+        "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
+        "epochs",
+    ]
 }

@@ -72,29 +72,35 @@ extension PostgresTransaction {
     func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
         try translating {
             let sql = try TableSQL(table, layout)
-            let columns = """
-                r.event_id, r.op, \(TableSQL.versionColumns("r")), r.key, r.other_key, r.before, r.after, r.unchanged, \
-                r.source_tx, (extract(epoch FROM r.source_ts) * 1000000)::bigint
-                """
+            let columns = Self.rawColumns
             let rows = try session.query(
                 """
                 SELECT \(columns) FROM (SELECT DISTINCT unnest($1::text[])) AS wanted(key) \
                 JOIN \(sql.raw) r ON r.key::text = wanted.key
                 \(truncates ? "UNION ALL SELECT \(columns) FROM \(sql.raw) r WHERE r.op = 't'" : "")
                 """, [try arrayText(keys)], for: "read events of \(layout.raw).\(table.target)")
-            return try (0..<rows.count).map { row in
-                guard let id = EventID(text: rows.text(row, 0)), let operation = Operation(letter: rows.text(row, 1))
-                else {
-                    throw ReplicationError(
-                        .invariant, "\(layout.raw).\(table.target) has a row that millrace didn't write",
-                        table: table.source)
-                }
-                return RawEvent(
-                    id: id, operation: operation, version: rows.version(row, 2), key: rows.string(row, 5),
-                    otherKey: rows.string(row, 6), before: rows.string(row, 7), after: rows.string(row, 8),
-                    unchanged: try rows.string(row, 9).map { try MetaJSON.names($0, of: "raw's unchanged") } ?? [],
-                    transaction: rows.integer(row, 10) ?? -1, sourceTime_us: rows.integer(row, 11) ?? .min)
-            }
+            return try (0..<rows.count).map { try rawEvent(rows, $0, table) }
         }
+    }
+
+    /// What `rawEvent` reads of raw as `r`, in its order.
+    static var rawColumns: String {
+        """
+        r.event_id, r.op, \(TableSQL.versionColumns("r")), r.key, r.other_key, r.before, r.after, r.unchanged, \
+        r.source_tx, (extract(epoch FROM r.source_ts) * 1000000)::bigint
+        """
+    }
+
+    func rawEvent(_ rows: Rows, _ row: Int, _ table: TableDefinition) throws -> RawEvent {
+        guard let id = EventID(text: rows.text(row, 0)), let operation = Operation(letter: rows.text(row, 1)) else {
+            throw ReplicationError(
+                .invariant, "\(layout.raw).\(table.target) has a row that millrace didn't write",
+                table: table.source)
+        }
+        return RawEvent(
+            id: id, operation: operation, version: rows.version(row, 2), key: rows.string(row, 5),
+            otherKey: rows.string(row, 6), before: rows.string(row, 7), after: rows.string(row, 8),
+            unchanged: try rows.string(row, 9).map { try MetaJSON.names($0, of: "raw's unchanged") } ?? [],
+            transaction: rows.integer(row, 10) ?? -1, sourceTime_us: rows.integer(row, 11) ?? .min)
     }
 }

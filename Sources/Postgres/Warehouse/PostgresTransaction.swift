@@ -92,10 +92,13 @@ final class PostgresTransaction: WarehouseTransaction {
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, \
                 \(SQLText.microseconds("floor_time")), is_sparse, has_moves, columns::text <> '[]' FROM \(MetaTables.name("tables")) \
                 WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
-                AND (source_schema, source_table) IN (\(names.joined(separator: ", ")))
+                AND (source_schema, source_table) IN (\(names.joined(separator: ", ")));
+                SELECT source_schema, source_table, kind, since > now() - interval \
+                '\(TableHold.redelivery_us / 1_000_000) s' FROM \(MetaTables.name("holds")) WHERE pipeline = \(try quoteLiteral(layout.pipeline))
                 """, for: "lock tables")
             var states: [TableID: TableState] = [:]
-            guard let rows = answers.last else { return states }
+            guard answers.count >= 2, let holds = answers.last else { return states }
+            let rows = answers[answers.count - 2]
             for row in 0..<rows.count {
                 var state = TableState()
                 state.floor = rows.version(row, 2)
@@ -104,6 +107,14 @@ final class PostgresTransaction: WarehouseTransaction {
                 state.hasMoves = rows.bool(row, 7)
                 state.isMade = rows.bool(row, 8)
                 states[TableID(schema: rows.text(row, 0), table: rows.text(row, 1))] = state
+            }
+            for row in 0..<holds.count {
+                if holds.text(row, 2) == TableHold.redelivery, holds.bool(row, 3) {
+                    for table in states.keys { states[table]?.acceptsOlder = true }
+                }
+                guard let kind = TableHold.Kind(rawValue: holds.text(row, 2)) else { continue }
+                states[TableID(schema: holds.text(row, 0), table: holds.text(row, 1)), default: .init()].holds.insert(
+                    kind)
             }
             return states
         }

@@ -17,7 +17,7 @@ package actor PostgresWarehouse: Warehouse {
     private var lost: (pid: Int32, start: String)?
     /// For reading beside an open transaction.
     private var side: PostgresTransaction?
-    private var writer = BatchWriter()
+    var writer = BatchWriter()
     private var lastLoadedAt_us: Int64 = 0
     private nonisolated let interrupter = Interrupter()
     /// Raising and lowering the interrupter exclude each other.
@@ -161,7 +161,7 @@ package actor PostgresWarehouse: Warehouse {
     var connectedAs: WarehouseUser? { connection?.who }
 
     /// The clock's µs, and each time another.
-    private func nextLoadedAt_us() -> Int64 {
+    func nextLoadedAt_us() -> Int64 {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         lastLoadedAt_us = max(lastLoadedAt_us + 1, Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)

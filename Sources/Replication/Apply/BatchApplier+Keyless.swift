@@ -4,7 +4,7 @@ extension BatchApplier {
         _ definition: TableDefinition, _ rowEvents: [Int32], _ truncates: [Int32], _ entry: inout LedgerEntry,
         _ state: inout TableState, _ transaction: some WarehouseTransaction
     ) throws {
-        if layout.hasRaw { try transaction.appendRaw(definition, batch, rowEvents + truncates) }
+        if writesRaw { try transaction.appendRaw(definition, batch, rowEvents + truncates) }
         guard layout.hasCurrent else {
             entry.applied += rowEvents.count + truncates.count
             return

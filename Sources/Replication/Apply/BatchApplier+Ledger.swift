@@ -66,7 +66,7 @@ extension BatchApplier {
         guard read == told else {
             throw ReplicationError(.invariant, "the decoder read \(read) events, the ledger accounts for \(told)")
         }
-        record.ledger = entries.filter { $0.read > 0 }
+        record.ledger = entries.filter { $0.read > 0 || $0.deferred != 0 }
         outcome.ledger = record.ledger
     }
 

@@ -6,7 +6,8 @@ extension BatchApplier {
     /// otherwise (all events are probed), and rows that the engine refuses (found by halving, put aside).
     package static func applyWithRemedies(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
-        in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
+        suspicion: RestoreSuspicion? = nil
     ) throws -> Outcome {
         var probeAll = probeAll
         var refused: [Int32: String] = [:]
@@ -14,7 +15,7 @@ extension BatchApplier {
             do {
                 return try apply(
                     batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
-                    probeAll: probeAll, refused: refused)
+                    probeAll: probeAll, refused: refused, suspicion: suspicion)
             } catch let error as ReplicationError where error.kind == .duplicateRaw && !probeAll {
                 probeAll = true
             } catch let error as ReplicationError where error.kind == .data && attempt < attempts_max {
@@ -31,7 +32,7 @@ extension BatchApplier {
     /// out. The transaction isn't open, and isn't when this returns.
     static func refusals(
         _ batch: ChangeBatch, _ error: ReplicationError, _ known: [Int32: String], layout: WarehouseLayout,
-        in transaction: some WarehouseTransaction, loadedAt_us: Int64
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, isReplay: Bool = false
     ) throws -> [Int32: String] {
         guard let table = error.table, let index = batch.tables.firstIndex(where: { $0.source == table }) else {
             throw error
@@ -40,27 +41,29 @@ extension BatchApplier {
             Int(batch.events[Int($0)].table) == index && known[$0] == nil
                 && batch.events[Int($0)].operation != .truncate
         }
-        return try refusals(batch, index, suspects, layout, transaction, loadedAt_us)
+        return try refusals(batch, index, suspects, layout, transaction, loadedAt_us, isReplay)
     }
 
     /// Events whose rows the engine refuses, found by trying halves in transactions that are rolled back.
     private static func refusals(
         _ batch: ChangeBatch, _ table: Int, _ events: [Int32], _ layout: WarehouseLayout,
-        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ isReplay: Bool
     ) throws -> [Int32: String] {
-        guard let reason = try refusal(batch, table, events, layout, transaction, loadedAt_us) else { return [:] }
+        guard let reason = try refusal(batch, table, events, layout, transaction, loadedAt_us, isReplay) else {
+            return [:]
+        }
         if events.count <= 1 { return events.first.map { [$0: reason] } ?? [:] }
         let middle = events.count / 2
-        var found = try refusals(batch, table, Array(events[..<middle]), layout, transaction, loadedAt_us)
-        found.merge(try refusals(batch, table, Array(events[middle...]), layout, transaction, loadedAt_us)) { a, _ in a
-        }
+        var found = try refusals(batch, table, Array(events[..<middle]), layout, transaction, loadedAt_us, isReplay)
+        let rest = try refusals(batch, table, Array(events[middle...]), layout, transaction, loadedAt_us, isReplay)
+        found.merge(rest) { a, _ in a }
         return found
     }
 
     /// Tries the events alone; the reason if the engine refuses one of their rows.
     private static func refusal(
         _ batch: ChangeBatch, _ table: Int, _ events: [Int32], _ layout: WarehouseLayout,
-        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ isReplay: Bool
     ) throws -> String? {
         guard !events.isEmpty else { return nil }
         let definition = batch.tables[table]
@@ -68,7 +71,7 @@ extension BatchApplier {
         defer { transaction.rollback() }
         do {
             _ = try transaction.lock([definition.source], exclusive: false)
-            if layout.hasRaw {
+            if layout.hasRaw, !isReplay {
                 do {
                     try transaction.appendRaw(definition, batch, events)
                 } catch let error as ReplicationError where error.kind == .duplicateRaw {

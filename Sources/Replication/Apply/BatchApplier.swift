@@ -10,6 +10,8 @@ package struct BatchApplier {
         /// Rows written to current.
         package var rows = 0
         package var quarantined = 0
+        /// What is left of it for the next batch.
+        var suspicion: RestoreSuspicion?
 
         package init() {}
     }
@@ -28,6 +30,11 @@ package struct BatchApplier {
     let probeAll: Bool
     /// Events (indices) put aside because the warehouse refused their rows in an earlier attempt.
     let refused: [Int32: String]
+    /// The events are in raw already, and deferred.
+    let isReplay: Bool
+    /// What earlier batches have left of it; nil: it isn't to be raised.
+    var suspicion: RestoreSuspicion?
+    var signs: [TopicPartition: RestoreSuspicion.Signs] = [:]
     var record = CommitRecord()
     var outcome = Outcome()
     /// What this batch puts into quarantine.
@@ -40,12 +47,12 @@ package struct BatchApplier {
     package static func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
         in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
-        refused: [Int32: String] = [:]
+        refused: [Int32: String] = [:], suspicion: RestoreSuspicion? = nil
     ) throws -> Outcome {
         var unfinished: Unfinished?
         return try apply(
             batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us, probeAll: probeAll,
-            refused: refused, continuing: &unfinished, isLast: true)
+            refused: refused, suspicion: suspicion, continuing: &unfinished, isLast: true)
     }
 
     /// Applies one batch of a source transaction that comes in several.
@@ -57,17 +64,19 @@ package struct BatchApplier {
     package static func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
         in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
-        refused: [Int32: String] = [:], continuing unfinished: inout Unfinished?, isLast: Bool
+        refused: [Int32: String] = [:], suspicion: RestoreSuspicion? = nil,
+        continuing unfinished: inout Unfinished?, isLast: Bool
     ) throws -> Outcome {
         var applier = BatchApplier(
             layout: layout, batch: batch, advances: advances, loadedAt_us: loadedAt_us, probeAll: probeAll,
             refused: refused)
+        applier.suspicion = suspicion
         return try applier.run(transaction, &unfinished, isLast: isLast)
     }
 
-    private init(
+    init(
         layout: WarehouseLayout, batch: ChangeBatch, advances: [CheckpointAdvance], loadedAt_us: Int64,
-        probeAll: Bool, refused: [Int32: String]
+        probeAll: Bool, refused: [Int32: String], isReplay: Bool = false
     ) {
         self.layout = layout
         self.batch = batch
@@ -75,7 +84,10 @@ package struct BatchApplier {
         self.loadedAt_us = loadedAt_us
         self.probeAll = probeAll
         self.refused = refused
+        self.isReplay = isReplay
     }
+
+    var writesRaw: Bool { layout.hasRaw && !isReplay }
 
     private mutating func run(
         _ transaction: some WarehouseTransaction, _ unfinished: inout Unfinished?, isLast: Bool
@@ -87,6 +99,7 @@ package struct BatchApplier {
             var states = try transaction.lock(tables.sorted(), exclusive: byTable.hasTruncate)
             if let changed = unfinished?.record.states { states.merge(changed) { $1 } }
             let marks = try unfinished?.marks ?? Marks(transaction.assertOwned(advances), advances)
+            if layout.suspectsRestore, !layout.hasRaw { try refuseRestored(marks) }
 
             var entries = [LedgerEntry]()
             for table in byTable.indices {
@@ -104,6 +117,7 @@ package struct BatchApplier {
             record.loadedAt_us = loadedAt_us
             record.copied = batch.copied
             advanceMarks()
+            try suspect(marks, states)
             outcome.control = batch.control
             if let before = unfinished {
                 record.continue(before.record)
@@ -140,6 +154,32 @@ package struct BatchApplier {
             entry.duplicate += duplicates.count
             fresh = fresh.filter { !duplicates.contains($0) }
         }
+        if !stored.holds.isEmpty, layout.hasRaw, layout.hasCurrent, definition.hasShape {
+            try putOff(table, fresh, &entry, transaction)
+            return entry
+        }
+        try place(table, fresh, stored, marks, &entry, &state, transaction)
+        if state != stored { record.states[definition.source] = state }
+        return entry
+    }
+
+    /// As `apply`, of events that are in raw: what was deferred.
+    mutating func replay(
+        _ table: Int, _ events: [Int32], _ stored: TableState, _ transaction: some WarehouseTransaction
+    ) throws -> LedgerEntry {
+        var entry = LedgerEntry(table: batch.tables[table].source)
+        var state = stored
+        try place(table, events, stored, .everything, &entry, &state, transaction)
+        if state != stored { record.states[batch.tables[table].source] = state }
+        return entry
+    }
+
+    /// Brings events that are no duplicates to where they belong.
+    private mutating func place(
+        _ table: Int, _ fresh: [Int32], _ stored: TableState, _ marks: Marks, _ entry: inout LedgerEntry,
+        _ state: inout TableState, _ transaction: some WarehouseTransaction
+    ) throws {
+        let definition = batch.tables[table]
         var rowEvents: [Int32] = []
         rowEvents.reserveCapacity(fresh.count)
         var truncates: [Int32] = []
@@ -160,7 +200,7 @@ package struct BatchApplier {
             for index in rowEvents {
                 quarantine(index, "a row of a table without columns can't be told from another", &entry)
             }
-            if layout.hasRaw { try transaction.appendRaw(definition, batch, truncates) }
+            if writesRaw { try transaction.appendRaw(definition, batch, truncates) }
             leaveFloor(truncates, &entry, &state)
         } else if definition.isKeyless {
             try applyKeyless(definition, rowEvents, truncates, &entry, &state, transaction)
@@ -168,8 +208,6 @@ package struct BatchApplier {
         } else {
             try applyKeyed(table, definition, rowEvents, truncates, marks, &entry, &state, transaction)
         }
-        if state != stored { record.states[definition.source] = state }
-        return entry
     }
 
     private func duplicates(
@@ -200,7 +238,7 @@ package struct BatchApplier {
         entry.compacted += coalesced.compacted
         entry.filtered += coalesced.filtered
 
-        if layout.hasRaw { try transaction.appendRaw(definition, batch, rowEvents + truncates) }
+        if writesRaw { try transaction.appendRaw(definition, batch, rowEvents + truncates) }
         guard layout.hasCurrent else {
             noteLate(definition, rowEvents, coalesced.staged, [], marks, &entry)
             entry.applied += coalesced.staged.rows.count { $0.counts } + truncates.count
@@ -220,6 +258,7 @@ package struct BatchApplier {
         _ = try write(&coalesced.carried, floors, &entry, &state, transaction)
         let newer = written.newer.sorted { $0.key < $1.key }.map { (row: $0.key, by: $0.value) }
         noteLate(definition, rowEvents, coalesced.staged, newer, marks, &entry)
+        if suspicion != nil { noteSigns(coalesced.staged, rowEvents, newer) }
         if var shared { try settle(&shared, coalesced, written, floors, &entry, &state, transaction) }
         try truncate(definition, truncates, &entry, &state, transaction)
     }

@@ -16,6 +16,7 @@ package struct BatchWriter {
     /// Events of a source transaction in parts that the engine refused, with reasons: put aside when it comes again.
     private var refused: [EventID: String] = [:]
     private var probesAll = false
+    private var suspicion = RestoreSuspicion()
 
     package init() {}
 
@@ -35,9 +36,7 @@ package struct BatchWriter {
             }
         }
         if part == .whole, refused.isEmpty {
-            return try BatchApplier.applyWithRemedies(
-                batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
-                probeAll: probesAll)
+            return try applyWhole(batch, advances, layout, transaction, loadedAt_us, probesAll)
         }
         do {
             let outcome = try BatchApplier.apply(
@@ -67,6 +66,88 @@ package struct BatchWriter {
         guard unfinished != nil else { return }
         unfinished = nil
         transaction.rollback()
+    }
+
+    private mutating func applyWhole(
+        _ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ layout: WarehouseLayout,
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ probesAll: Bool
+    ) throws -> BatchApplier.Outcome {
+        func apply(_ suspicion: RestoreSuspicion?) throws -> BatchApplier.Outcome {
+            try BatchApplier.applyWithRemedies(
+                batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
+                probeAll: probesAll, suspicion: suspicion)
+        }
+        guard layout.suspectsRestore, layout.hasRaw, layout.hasCurrent else { return try apply(nil) }
+        do {
+            let outcome = try apply(suspicion)
+            suspicion = outcome.suspicion ?? suspicion
+            return outcome
+        } catch is RestoreSuspected {
+            suspicion = RestoreSuspicion()
+            try holdAll(.restored, RestoreSuspicion.reason, since_us: loadedAt_us, in: transaction)
+            return try apply(nil)
+        }
+    }
+
+    package mutating func beginEpoch(
+        _ tables: [TableDefinition], layout: WarehouseLayout, in transaction: some WarehouseTransaction,
+        loadedAt_us: Int64
+    ) throws {
+        abandon(transaction)
+        suspicion = RestoreSuspicion()
+        try EpochChange.run(tables, layout: layout, in: transaction, loadedAt_us: loadedAt_us)
+    }
+
+    package mutating func acceptOlder(since_us: Int64, in transaction: some WarehouseTransaction) throws {
+        abandon(transaction)
+        suspicion = RestoreSuspicion()
+        try transaction.begin()
+        do {
+            try transaction.acceptOlder(since_us: since_us)
+            try transaction.commit()
+        } catch {
+            transaction.rollback()
+            throw error
+        }
+    }
+
+    private func holdAll(
+        _ kind: TableHold.Kind, _ reason: String, since_us: Int64, in transaction: some WarehouseTransaction
+    ) throws {
+        try transaction.begin()
+        do {
+            let tables = try transaction.allTables().sorted()
+            _ = try transaction.lock(tables, exclusive: true)
+            try transaction.hold(
+                tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: since_us) })
+            try transaction.commit()
+        } catch {
+            transaction.rollback()
+            throw error
+        }
+    }
+
+    /// Takes one step in releasing a table; parts of a source transaction that have come have to come again.
+    package mutating func release(
+        _ table: TableDefinition, _ kind: TableHold.Kind, layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, limit: Int = BatchApplier.release_max
+    ) throws -> ReleaseStep {
+        abandon(transaction)
+        return try BatchApplier.release(
+            table, kind, layout: layout, in: transaction, loadedAt_us: loadedAt_us, limit: limit)
+    }
+
+    package mutating func hold(_ holds: [TableHold], in transaction: some WarehouseTransaction) throws {
+        abandon(transaction)
+        try transaction.begin()
+        do {
+            _ = try transaction.lock(holds.map(\.table).sorted(), exclusive: true)
+            try transaction.hold(holds)
+            try transaction.commit()
+        } catch {
+            transaction.rollback()
+            throw error
+        }
     }
 
     private func known(in batch: ChangeBatch) -> [Int32: String] {

@@ -23,6 +23,15 @@ struct Marks {
     private var unmarkedSpans: Set<Int32> = []
     /// By span: the newest source time of the partition's earlier batches.
     private var watermarks: [Int32: Int64] = [:]
+    private var isEverything = false
+    private var own: [TopicPartition: [TableID: Version]] = [:]
+
+    /// Raw may have any event: the events come from there.
+    static var everything: Marks {
+        var marks = Marks([], [])
+        marks.isEverything = true
+        return marks
+    }
 
     init(_ checkpoints: [Checkpoint], _ advances: [CheckpointAdvance]) {
         for checkpoint in checkpoints {
@@ -40,14 +49,21 @@ struct Marks {
             }
             for span in advance.spans { watermarks[Int32(span)] = time }
         }
+        for advance in advances {
+            own[advance.partition] = checkpoints.first { $0.partition == advance.partition }?.marks
+        }
         // On the very first batch nothing is in raw, whatever the partition.
         if highest.isEmpty { unmarkedSpans = [] }
     }
+
+    /// The highest version of the table that came out of the partition itself.
+    func highest(of table: TableID, from partition: TopicPartition) -> Version? { own[partition]?[table] }
 
     /// Nil: nothing came of the span's partition before.
     func watermark(of span: Int32) -> Int64? { watermarks[span] }
 
     func suspects(_ event: ChangeEvent, _ table: TableID) -> Bool {
+        if isEverything { return true }
         if event.flags.contains(.fresh) { return false }
         guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
         return event.version <= high || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)
@@ -55,6 +71,7 @@ struct Marks {
 
     /// Whether earlier events of the event's source transaction may be in the warehouse.
     func mayHaveBegun(_ event: ChangeEvent, _ table: TableID) -> Bool {
+        if isEverything { return true }
         guard let high = highest[table] else { return unmarkedSpans.contains(event.span) }
         return (event.version.epoch, event.version.commit) <= (high.epoch, high.commit)
             || event.flags.contains(.alwaysProbe) || unmarkedSpans.contains(event.span)

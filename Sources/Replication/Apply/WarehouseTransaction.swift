@@ -68,6 +68,32 @@ package protocol WarehouseTransaction: AnyObject {
     /// Puts records aside. Of a source transaction that comes in parts, each part's own.
     func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws
 
+    /// Names events that raw has as deferred.
+    func putOff(_ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32], hasImmediateKey: Bool) throws
+    /// The oldest deferred events of the table, by version, at most `limit`.
+    func deferredEvents(_ table: TableDefinition, limit: Int) throws -> [DeferredEvent]
+    func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws
+    /// All tables of the pipeline.
+    func allTables() throws -> [TableID]
+    /// Holds tables, or goes on doing so: the first reason stays. Their locks are held exclusively.
+    func hold(_ holds: [TableHold]) throws
+    func endHold(_ table: TableID, _ kind: TableHold.Kind) throws
+
+    /// Where the source's epochs begin.
+    func epochs() throws -> SourceEpochs
+    /// The event of the highest version that raw has of the table, by partition.
+    func highest(_ table: TableDefinition) throws -> [TopicPartition: EpochSearch.Highest]
+    /// The first of the table's events in raw behind an offset, and the least source time of those, by partition.
+    func first(
+        _ table: TableDefinition, behind offsets: [TopicPartition: Int64]
+    ) throws -> [TopicPartition: (offset: Int64, time_us: Int64?)]
+    /// Gives raw's events of the epoch its number, and defers them all. Snapshot reads are of it by their offset only.
+    func renumber(_ table: TableDefinition, _ beginning: SourceEpochs.Beginning) throws -> EpochChange.Renumbered
+    /// Stores where the epoch begins, writes the highest versions, and fences all agents.
+    func store(_ beginning: SourceEpochs.Beginning, marks: [TopicPartition: [TableID: Version]]) throws
+    /// Events older than what is there are expected from now on.
+    func acceptOlder(since_us: Int64) throws
+
     /// Writes checkpoints (with the marks given by partition), ledger and table states.
     func record(_ commit: CommitRecord) throws
 
@@ -87,6 +113,10 @@ package struct TableState: Sendable, Equatable {
     package var hasMoves = false
     /// Its columns are known and current is there. Read, never written: `ensure` sees to it.
     package var isMade = false
+    /// Why its current stands still. Read, never written with the state.
+    package var holds: Set<TableHold.Kind> = []
+    /// Events older than what is there are expected for now (`Warehouse.acceptRedelivery`). As `holds`.
+    package var acceptsOlder = false
 
     package init() {}
 }
@@ -158,6 +188,12 @@ package struct RawEvent: Sendable {
 }
 
 extension RawEvent {
+    /// What can be told of the event's flags.
+    package var flags: ChangeEvent.Flags {
+        guard otherKey != nil else { return [] }
+        return operation == .delete ? .moveDelete : .moveCreate
+    }
+
     /// The event as raw will show it.
     package init(_ event: ChangeEvent, _ definition: TableDefinition, in batch: ChangeBatch) {
         func object(_ image: Int32) -> String? {

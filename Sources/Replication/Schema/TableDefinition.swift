@@ -101,6 +101,8 @@ package struct WarehouseLayout: Hashable, Sendable {
     /// By source table, as `schema.table`: how far behind its partition an event may be, in µs, before it is called too
     /// late. Tables without one: however far.
     package var allowedLateness_us: [String: Int64] = [:]
+    /// The source is a log that can't tell by itself whether the database behind it was restored (`RestoreSuspicion`).
+    package var suspectsRestore = false
 
     package init(
         pipeline: String, current: String? = nil, raw: String? = nil, live: String? = nil, history: String? = nil,

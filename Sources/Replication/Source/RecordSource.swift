@@ -83,6 +83,9 @@ package protocol RecordDecoder: AnyObject {
     @discardableResult
     func restore(_ states: [TopicPartition: String?]) -> [TopicPartition]
 
+    /// Where the source's epochs begin; none until it is told.
+    func take(_ epochs: SourceEpochs)
+
     /// Decodes all records, in order. A record that can't be decoded goes to the batch's quarantine and is counted.
     func decode(_ records: RecordBatch) -> ChangeBatch
 }

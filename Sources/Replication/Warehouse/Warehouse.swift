@@ -63,6 +63,21 @@ package protocol Warehouse: Sendable {
     /// Marks entries as replayed or discarded; they stay on record.
     func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws
 
+    /// Tables whose current stands still, in order of their names.
+    func holds() async throws -> [TableHold]
+    /// Lets current of these tables stand still. Each must be known, and raw be on.
+    func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws
+    /// Takes one step in releasing a table: the oldest of its deferred events are applied, at most `limit`, and the
+    /// hold ends with the last. A table that isn't held so is done at once.
+    func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep
+    /// The suspicion that the source was restored was wrong: it isn't raised again for a day.
+    func acceptRedelivery() async throws
+    /// The suspicion was right: what came since the source's step back, in raw too, and all that comes belongs to a new
+    /// epoch, newer than all before. Fences the agents; the tables stay held, with all of that deferred.
+    func beginEpoch() async throws
+    /// Where the source's epochs begin.
+    func epochs() async throws -> SourceEpochs
+
     /// Runs one read-only statement. More rows than `rows_max` is an error that says so.
     func query(_ sql: String, rows_max: Int) async throws -> QueryResult
 
@@ -77,6 +92,10 @@ package protocol Warehouse: Sendable {
 }
 
 extension Warehouse {
+    package func release(_ table: TableDefinition, _ kind: TableHold.Kind) async throws -> ReleaseStep {
+        try await release(table, kind, limit: BatchApplier.release_max)
+    }
+
     package func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]
     ) async throws -> BatchApplier.Outcome {

@@ -113,8 +113,9 @@ enum DebeziumRecord {
     /// - Parameters:
     ///   - op: `c`, `u` or `d`.
     ///   - lsn: of the change, and of its transaction.
+    ///   - time_ms: the source's, since 1970.
     static func change(
-        _ topic: String, table: String, op: String, key: Int, columns: [Column], lsn: Int
+        _ topic: String, table: String, op: String, key: Int, columns: [Column], lsn: Int, time_ms: Int? = nil
     ) -> OutgoingRecord {
         let all: [Column] = [("id", "int32", "\(key)")] + columns
         func field(_ column: Column) -> String {
@@ -131,7 +132,7 @@ enum DebeziumRecord {
         let value = """
             {"schema":{"type":"struct","fields":[\(image("before")),\(image("after"))],"optional":false,"name":"Envelope"},\
             "payload":{"before":\(op == "d" ? row : "null"),"after":\(op == "d" ? "null" : row),"source":{"version":"3",\
-            "connector":"postgresql","name":"shop","ts_ms":\(1_700_000_000_000 + lsn),"snapshot":"false","db":"shop",\
+            "connector":"postgresql","name":"shop","ts_ms":\(time_ms ?? 1_700_000_000_000 + lsn),"snapshot":"false","db":"shop",\
             "sequence":"[\\"\(lsn)\\",\\"\(lsn)\\"]","schema":"public","table":"\(table)","txId":\(lsn),"lsn":\(lsn)},\
             "op":"\(op)","ts_ms":1}}
             """

@@ -1,0 +1,71 @@
+import JSON
+import Replication
+
+/// `millrace pause`, `resume` and `release`.
+package struct HoldCommand: Sendable {
+    package enum Action: Sendable, Equatable {
+        case pause(TableSelection)
+        case resume(TableSelection)
+        case release(RestoreVerdict)
+    }
+
+    package var action: Action
+
+    package init(_ action: Action) { self.action = action }
+
+    /// Returns the exit code.
+    package func run(_ context: CommandContext) async throws -> Int32 {
+        let setup = try context.loadSetup()
+        return try await context.withControl(setup, readOnly: false) { try await run(context, $0) }
+    }
+
+    package func run(_ context: CommandContext, _ control: any AgentControl) async throws -> Int32 {
+        switch action {
+        case .pause(let selection): show(paused: try await control.pause(selection), context)
+        case .resume(let selection): show(try await release(.paused, selection, control, context), context)
+        case .release(let verdict):
+            try await control.decide(verdict)
+            show(try await release(.restored, .all, control, context), context)
+        }
+        return ExitStatus.ok
+    }
+
+    private func release(
+        _ kind: TableHold.Kind, _ selection: TableSelection, _ control: any AgentControl, _ context: CommandContext
+    ) async throws -> ReleaseProgress {
+        var all = ReleaseProgress()
+        repeat {
+            all.add(try await control.release(kind, selection))
+            context.console.progress("\(all.tables.reduce(0) { $0 + $1.events }) events applied")
+        } while !all.isDone
+        context.console.progress("")
+        return all
+    }
+
+    private func show(paused tables: [String], _ context: CommandContext) {
+        if context.json {
+            let entries = tables.map { table -> JSONValue in
+                .object([("source", .string(table)), ("state", .string("paused"))])
+            }
+            context.console.result(JSONValue.array(entries).serialized)
+        } else if tables.isEmpty {
+            context.console.result("no table is known yet")
+        } else {
+            let lines = tables.map { "\(Console.printable($0)) is paused: what comes is kept in raw" }
+            context.console.result(lines.joined(separator: "\n"))
+        }
+    }
+
+    private func show(_ progress: ReleaseProgress, _ context: CommandContext) {
+        if context.json {
+            context.console.result(progress.json["tables"]?.serialized ?? "[]")
+        } else if progress.tables.isEmpty {
+            context.console.result("nothing was held")
+        } else {
+            let lines = progress.tables.map {
+                "\(Console.printable($0.source)) goes on: \($0.events) events were applied"
+            }
+            context.console.result(lines.joined(separator: "\n"))
+        }
+    }
+}

@@ -1,0 +1,197 @@
+import JSON
+import Replication
+
+/// Which tables a command is about.
+package enum TableSelection: Sendable, Equatable {
+    case all
+    /// Source or target names, with or without their schema.
+    case named([String])
+}
+
+/// What a part of a release did.
+package struct ReleaseProgress: Sendable, Equatable {
+    package struct Table: Sendable, Equatable {
+        package var source: String
+        /// Deferred events that were applied.
+        package var events: Int
+
+        package init(source: String, events: Int) {
+            self.source = source
+            self.events = events
+        }
+    }
+
+    package var tables: [Table] = []
+    /// False: ask again for the rest.
+    package var isDone = true
+
+    package init() {}
+
+    package mutating func add(_ more: ReleaseProgress) {
+        for table in more.tables {
+            if let at = tables.firstIndex(where: { $0.source == table.source }) {
+                tables[at].events += table.events
+            } else {
+                tables.append(table)
+            }
+        }
+        isDone = more.isDone
+    }
+}
+
+/// What a suspicion that the source was restored turned out to be.
+package enum RestoreVerdict: String, Sendable, CaseIterable {
+    /// The same events once more, or late ones: they are older than what is there, and rightly so.
+    case redelivery
+    /// The source was restored from a backup: what it says since is newer than all before.
+    case newEpoch = "new-epoch"
+}
+
+extension WarehouseControl {
+    /// How long one call of `release` works.
+    private static var release_s: Double { 2 }
+
+    package func holds() async throws -> [TableHold] { try await atWork().holds() }
+
+    package func pause(_ selection: TableSelection) async throws -> [String] {
+        let warehouse = try atWork()
+        guard layout.hasRaw, layout.hasCurrent else {
+            throw CommandFailure(
+                ExitStatus.usage, "a table can't be paused without its raw layer, which keeps what comes meanwhile",
+                try: "set layers: [raw, current] in the pipeline file, or stop the agent")
+        }
+        let tables = try await chosen(selection).map(\.source)
+        if !tables.isEmpty { try await warehouse.hold(tables, .paused, reason: "paused by hand") }
+        await noteHolds()
+        return tables.map(\.description)
+    }
+
+    package func release(_ kind: TableHold.Kind, _ selection: TableSelection) async throws -> ReleaseProgress {
+        let warehouse = try atWork()
+        let held = Set(try await warehouse.holds().filter { $0.kind == kind }.map(\.table))
+        let started = ContinuousClock.now
+        var progress = ReleaseProgress()
+        for table in try await chosen(selection) where held.contains(table.source) {
+            var events = 0
+            var isDone = false
+            while !isDone, ContinuousClock.now - started < .seconds(Self.release_s) || events == 0 && progress.isDone {
+                let step = try await warehouse.release(table, kind)
+                events += step.count
+                isDone = step.isDone
+            }
+            progress.tables.append(.init(source: table.source.description, events: events))
+            if !isDone {
+                progress.isDone = false
+                break
+            }
+        }
+        await noteHolds()
+        return progress
+    }
+
+    package func decide(_ verdict: RestoreVerdict) async throws {
+        let warehouse = try atWork()
+        guard try await warehouse.holds().contains(where: { $0.kind == .restored }) else {
+            throw CommandFailure(
+                ExitStatus.usage, "no table is held by a suspicion that the source was restored", try: "millrace status"
+            )
+        }
+        switch verdict {
+        case .redelivery: try await warehouse.acceptRedelivery()
+        case .newEpoch:
+            guard let running else { return try await warehouse.beginEpoch() }
+            try await running.rejoin { try await warehouse.beginEpoch() }
+        }
+    }
+
+    /// What the page and the metrics show; the runner looks by itself each second.
+    private func noteHolds() async {
+        guard let status = running?.status, let holds = try? await warehouse.holds() else { return }
+        status.update { $0.holds = holds }
+    }
+
+    /// In order of their names.
+    private func chosen(_ selection: TableSelection) async throws -> [TableDefinition] {
+        let known = try await warehouse.knownTables().sorted { $0.source < $1.source }
+        guard case .named(let names) = selection else { return known }
+        var chosen: [TableDefinition] = []
+        for name in names {
+            let found = known.filter { table in
+                [
+                    table.source.description, table.source.table, table.target, "\(layout.current).\(table.target)",
+                    "\(layout.live).\(table.target)",
+                ].contains(name)
+            }
+            guard let table = found.first else {
+                throw CommandFailure(
+                    ExitStatus.usage, "no table \(Console.printable(name)) is known", try: "millrace status")
+            }
+            guard found.count == 1 else {
+                throw CommandFailure(
+                    ExitStatus.usage, "\(Console.printable(name)) means \(found.count) tables",
+                    try: "name it with its schema: \(found.map(\.source.description).joined(separator: " or "))")
+            }
+            if !chosen.contains(where: { $0.source == table.source }) { chosen.append(table) }
+        }
+        return chosen
+    }
+}
+
+// MARK: Forms
+
+extension TableSelection {
+    var json: JSONValue {
+        switch self {
+        case .all: .object([("all", .bool(true))])
+        case .named(let names): .object([("tables", .array(names.map(JSONValue.string)))])
+        }
+    }
+
+    init?(json: JSONValue) {
+        if json["all"]?.bool == true {
+            self = .all
+            return
+        }
+        guard let names = json["tables"]?.array, !names.isEmpty else { return nil }
+        let texts = names.compactMap(\.string)
+        guard texts.count == names.count else { return nil }
+        self = .named(texts)
+    }
+}
+
+extension ReleaseProgress {
+    var json: JSONValue {
+        let tables = tables.map { table -> JSONValue in
+            .object([("source", .string(table.source)), ("events", .integer(table.events))])
+        }
+        return .object([("tables", .array(tables)), ("done", .bool(isDone))])
+    }
+
+    init?(json: JSONValue) {
+        guard let list = json["tables"]?.array, let isDone = json["done"]?.bool else { return nil }
+        self.init()
+        self.isDone = isDone
+        for entry in list {
+            guard let source = entry["source"]?.string, let events = entry["events"]?.int64 else { return nil }
+            tables.append(.init(source: source, events: Int(events)))
+        }
+    }
+}
+
+extension TableHold {
+    package var json: JSONValue {
+        .object([
+            ("schema_name", .string(table.schema)), ("table_name", .string(table.table)),
+            ("kind", .string(kind.rawValue)),
+            ("reason", .string(reason)), ("since", .moment(since_us)), ("since_us", .integer(since_us)),
+        ])
+    }
+
+    package init?(json: JSONValue) {
+        guard let schema = json["schema_name"]?.string, let name = json["table_name"]?.string,
+            let kind = json["kind"]?.string.flatMap(Kind.init(rawValue:)), let reason = json["reason"]?.string,
+            let since_us = json["since_us"]?.int64
+        else { return nil }
+        self.init(table: TableID(schema: schema, table: name), kind: kind, reason: reason, since_us: since_us)
+    }
+}

@@ -1,0 +1,164 @@
+import Replication
+
+/// Tables whose current stands still, and what is deferred meanwhile.
+extension DuckDBTransaction {
+    private static var holds: String { MetaTables.name("holds") }
+    private static var deferred: String { MetaTables.name("deferred") }
+    private static let isOfTable = "pipeline = ? AND source_schema = ? AND source_table = ?"
+
+    private func name(_ table: TableID) -> [Parameter] {
+        [.text(layout.pipeline), .text(table.schema), .text(table.table)]
+    }
+
+    func readHolds(into states: inout [TableID: TableState]) throws {
+        var acceptsOlder = false
+        defer { if acceptsOlder { for table in states.keys { states[table]?.acceptsOlder = true } } }
+        try staging.statements.forEachChunk(
+            """
+            SELECT source_schema, source_table, kind, epoch_us(since) FROM \(Self.holds) WHERE pipeline = ?
+            """, [.text(layout.pipeline)], purpose: "reading the holds"
+        ) { chunk in
+            for row in 0..<chunk.rowCount {
+                guard let table = chunk.table(0, row) else { continue }
+                if let kind = TableHold.Kind(rawValue: chunk.string(2, row)) {
+                    states[table, default: .init()].holds.insert(kind)
+                } else if chunk.string(2, row) == TableHold.redelivery,
+                    DuckDBClock.now_us - chunk.int64(3, row) < TableHold.redelivery_us
+                {
+                    acceptsOlder = true
+                }
+            }
+        }
+    }
+
+    func putOff(
+        _ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32], hasImmediateKey: Bool
+    ) throws {
+        guard !events.isEmpty else { return }
+        try ReplicationError.translating(table.source) {
+            let appender = try Appender(
+                session, into: AppenderTarget(schema: WarehouseSchema.metaSchema, table: "deferred"),
+                [
+                    .init("pipeline", .varchar), .init("source_schema", .varchar), .init("source_table", .varchar),
+                    .init("event_id", .uuid), .init(MetadataNames.epoch, .int64), .init(MetadataNames.commit, .int64),
+                    .init(MetadataNames.seq, .int64), .init("marks", .int32),
+                ], purpose: "deferring events of \(table.source)")
+            for index in events {
+                let event = batch.events[Int(index)]
+                try appender.set(0, string: layout.pipeline)
+                try appender.set(1, string: table.source.schema)
+                try appender.set(2, string: table.source.table)
+                appender.set(3, uuidHigh: event.id.high, low: event.id.low)
+                appender.set(4, int64: event.version.epoch)
+                appender.set(5, int64: event.version.commit)
+                appender.set(6, int64: event.version.seq)
+                appender.set(7, int32: Int32(DeferredEvent.marks(of: event, hasImmediateKey: hasImmediateKey)))
+                try appender.endRow()
+            }
+            try appender.close()
+        }
+    }
+
+    func deferredEvents(_ table: TableDefinition, limit: Int) throws -> [DeferredEvent] {
+        try ReplicationError.translating(table.source) {
+            let sql = try staging.sql(table, layout, session)
+            let version = "\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)"
+            var events: [DeferredEvent] = []
+            try session.forEachChunk(
+                """
+                SELECT \(Self.rawColumns("r.")), r.position, d.marks FROM (SELECT event_id, \(version), marks FROM \
+                \(Self.deferred) WHERE \(Self.isOfTable) ORDER BY \(version), event_id LIMIT \(limit)) d \
+                JOIN \(sql.raw) r ON r.event_id = d.event_id AND r.\(TableSQL.seq) = d.\(TableSQL.seq) \
+                ORDER BY d.\(TableSQL.epoch), d.\(TableSQL.commit), d.\(TableSQL.seq), d.event_id
+                """, name(table.source), purpose: "reading what is deferred of \(table.source)"
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    let event = try Self.rawEvent(chunk, row)
+                    guard let place = DeferredEvent.place(chunk.string(12, row)) else {
+                        throw ReplicationError(.permanent, "raw holds a position that millrace didn't write")
+                    }
+                    let marks = chunk.integer(13, row).map { DeferredEvent.read(marks: Int16(truncatingIfNeeded: $0)) }
+                    events.append(
+                        DeferredEvent(
+                            event: event, partition: place.partition, offset: place.offset,
+                            flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false))
+                }
+            }
+            return events
+        }
+    }
+
+    func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws {
+        guard !events.isEmpty else { return }
+        try ReplicationError.translating(table.source) {
+            let purpose = "noting what is released of \(table.source)"
+            try fillProbes(events.enumerated().map { (Int32($0.offset), $0.element, nil) }, purpose)
+            try session.execute(
+                """
+                DELETE FROM \(Self.deferred) WHERE \(Self.isOfTable) \
+                AND event_id IN (SELECT id FROM \(StagingTables.probes))
+                """, name(table.source), purpose: purpose)
+            try session.execute("DELETE FROM \(StagingTables.probes)", purpose: purpose)
+        }
+    }
+
+    func hold(_ holds: [TableHold]) throws {
+        try ReplicationError.translating {
+            for hold in holds {
+                try session.execute(
+                    """
+                    INSERT INTO \(Self.holds) SELECT $1, $2, $3, $4, $5, make_timestamptz($6::BIGINT) WHERE NOT EXISTS \
+                    (SELECT 1 FROM \(Self.holds) WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3 \
+                    AND kind = $4)
+                    """,
+                    name(hold.table) + [.text(hold.kind.rawValue), .text(hold.reason), .int64(hold.since_us)],
+                    purpose: "holding tables")
+            }
+        }
+    }
+
+    func endHold(_ table: TableID, _ kind: TableHold.Kind) throws {
+        _ = try ReplicationError.translating {
+            try session.execute(
+                "DELETE FROM \(Self.holds) WHERE \(Self.isOfTable) AND kind = ?",
+                name(table) + [.text(kind.rawValue)], purpose: "ending a hold")
+        }
+    }
+}
+
+extension DuckDBWarehouse {
+    package func holds() async throws -> [TableHold] {
+        try withSession { session in
+            var holds: [TableHold] = []
+            guard try hasMeta(session), try MetaTables.version(session) ?? 0 >= 4 else { return holds }
+            try session.forEachChunk(
+                """
+                SELECT source_schema, source_table, kind, reason, since FROM \(MetaTables.name("holds")) \
+                WHERE pipeline = ? ORDER BY source_schema, source_table, kind
+                """, [.text(layout.pipeline)], purpose: "reading the holds"
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    guard let table = chunk.table(0, row), let kind = TableHold.Kind(rawValue: chunk.string(2, row))
+                    else { continue }
+                    holds.append(
+                        TableHold(
+                            table: table, kind: kind, reason: chunk.string(3, row),
+                            since_us: chunk.integer(4, row) ?? 0))
+                }
+            }
+            return holds
+        }
+    }
+
+    package func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
+        let since_us = DuckDBClock.now_us
+        let holds = tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: since_us) }
+        try withTransaction { try writer.hold(holds, in: $0) }
+    }
+
+    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
+        try withTransaction {
+            try writer.release(table, kind, layout: layout, in: $0, loadedAt_us: DuckDBClock.next_us(), limit: limit)
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import Replication
+
+/// Tables whose current stands still, and what is deferred meanwhile.
+extension PostgresTransaction {
+    private static var holds: String { MetaTables.name("holds") }
+    private static var deferred: String { MetaTables.name("deferred") }
+
+    private func isOf(_ table: TableID) throws -> String {
+        """
+        pipeline = \(try quoteLiteral(layout.pipeline)) AND source_schema = \(try quoteLiteral(table.schema)) \
+        AND source_table = \(try quoteLiteral(table.table))
+        """
+    }
+
+    func putOff(
+        _ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32], hasImmediateKey: Bool
+    ) throws {
+        guard !events.isEmpty else { return }
+        _ = try translating {
+            try session.copyIn(
+                """
+                COPY \(Self.deferred) (pipeline, source_schema, source_table, event_id, _version_epoch, \
+                _version_commit, _version_seq, marks) FROM STDIN
+                """, for: "defer events"
+            ) { writer in
+                for index in events {
+                    let event = batch.events[Int(index)]
+                    for text in [layout.pipeline, table.source.schema, table.source.table, event.id.text] {
+                        writer.field(text)
+                    }
+                    for number in [event.version.epoch, event.version.commit, event.version.seq] {
+                        writer.field(number)
+                    }
+                    writer.field(Int64(DeferredEvent.marks(of: event, hasImmediateKey: hasImmediateKey)))
+                    try writer.endLine()
+                }
+            }
+        }
+    }
+
+    func deferredEvents(_ table: TableDefinition, limit: Int) throws -> [DeferredEvent] {
+        try translating {
+            let sql = try TableSQL(table, layout)
+            let order = "_version_epoch, _version_commit, _version_seq, event_id"
+            let rows = try session.query(
+                """
+                SELECT \(Self.rawColumns), r.position, d.marks FROM (SELECT * FROM \(Self.deferred) \
+                WHERE \(try isOf(table.source)) ORDER BY \(order) LIMIT \(limit)) d \
+                JOIN \(sql.raw) r ON r.\(TableSQL.seq) = d._version_seq AND r.event_id = d.event_id \
+                ORDER BY d._version_epoch, d._version_commit, d._version_seq, d.event_id
+                """, for: "read what is deferred")
+            return try (0..<rows.count).map { row in
+                let event = try rawEvent(rows, row, table)
+                guard let place = DeferredEvent.place(rows.text(row, 12)) else {
+                    throw ReplicationError(
+                        .invariant, "\(layout.raw).\(table.target) has a position that millrace didn't write",
+                        table: table.source)
+                }
+                let marks = rows.integer(row, 13).map { DeferredEvent.read(marks: Int16(truncatingIfNeeded: $0)) }
+                return DeferredEvent(
+                    event: event, partition: place.partition, offset: place.offset,
+                    flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false)
+            }
+        }
+    }
+
+    func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws {
+        guard !events.isEmpty else { return }
+        try translating {
+            _ = try session.query(
+                "DELETE FROM \(Self.deferred) WHERE \(try isOf(table.source)) AND event_id = ANY ($1::uuid[])",
+                [try arrayText(events.map(\.text))], for: "note what is released")
+        }
+    }
+
+    func hold(_ holds: [TableHold]) throws {
+        try translating {
+            for hold in holds {
+                _ = try session.query(
+                    """
+                    INSERT INTO \(Self.holds) (pipeline, source_schema, source_table, kind, reason, since) \
+                    VALUES ($1, $2, $3, $4, $5, $6::timestamptz) ON CONFLICT DO NOTHING
+                    """,
+                    [
+                        layout.pipeline, hold.table.schema, hold.table.table, hold.kind.rawValue, hold.reason,
+                        SQLText.timestamp(hold.since_us),
+                    ], for: "hold tables")
+            }
+        }
+    }
+
+    func endHold(_ table: TableID, _ kind: TableHold.Kind) throws {
+        try translating {
+            _ = try session.query(
+                "DELETE FROM \(Self.holds) WHERE \(try isOf(table)) AND kind = $1", [kind.rawValue], for: "end a hold")
+        }
+    }
+}
+
+extension PostgresWarehouse {
+    package func holds() async throws -> [TableHold] {
+        try read(orNothing: []) { session in
+            guard try MetaTables.version(session) ?? 0 >= 4 else { return [] }
+            let rows = try session.query(
+                """
+                SELECT source_schema, source_table, kind, reason, \(SQLText.microseconds("since")) \
+                FROM \(MetaTables.name("holds")) WHERE pipeline = $1 ORDER BY source_schema, source_table, kind
+                """, [layout.pipeline], for: "read the holds")
+            return (0..<rows.count).compactMap { row in
+                guard let kind = TableHold.Kind(rawValue: rows.text(row, 2)) else { return nil }
+                return TableHold(
+                    table: TableID(schema: rows.text(row, 0), table: rows.text(row, 1)), kind: kind,
+                    reason: rows.text(row, 3), since_us: rows.integer(row, 4) ?? 0)
+            }
+        }
+    }
+
+    package func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
+        let transaction = try connected()
+        transaction.loadedAt_us = nextLoadedAt_us()
+        let since_us = transaction.loadedAt_us
+        try writer.hold(
+            tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: since_us) }, in: transaction)
+    }
+
+    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
+        let transaction = try connected()
+        transaction.loadedAt_us = nextLoadedAt_us()
+        return try writer.release(
+            table, kind, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us,
+            limit: limit)
+    }
+}

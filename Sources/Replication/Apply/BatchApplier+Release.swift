@@ -1,0 +1,216 @@
+import JSON
+
+/// A held table's events: deferred into raw, and applied from there when it is released.
+extension BatchApplier {
+    /// Events that one step of a release applies at most, in one transaction.
+    package static let release_max = 5_000
+
+    /// What a held table gets: raw, and the names of what is to be applied later.
+    mutating func putOff(
+        _ table: Int, _ events: [Int32], _ entry: inout LedgerEntry, _ transaction: some WarehouseTransaction
+    ) throws {
+        let definition = batch.tables[table]
+        try transaction.appendRaw(definition, batch, events)
+        // What a copy holds already is never applied.
+        let deferred = events.filter { !batch.events[Int($0)].flags.contains(.contained) }
+        try transaction.putOff(
+            definition, batch, deferred, hasImmediateKey: batch.immediateKeys.contains(table))
+        entry.superseded += events.count - deferred.count
+        entry.deferred += deferred.count
+    }
+
+    /// Applies the oldest of what is deferred of a table, at most `limit` events, and takes the hold away with the last
+    /// of them. A table that other holds keep gives up this one only.
+    package static func release(
+        _ definition: TableDefinition, _ kind: TableHold.Kind, layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, limit: Int = release_max
+    ) throws -> ReleaseStep {
+        var refused: [EventID: String] = [:]
+        while true {
+            do {
+                return try release(
+                    definition, kind, layout, transaction, loadedAt_us: loadedAt_us, limit: limit, refused: &refused)
+            } catch let error as RefusedRows {
+                guard !error.reasons.isEmpty else { throw error.cause }
+                refused.merge(error.reasons) { $1 }
+            }
+        }
+    }
+
+    /// The engine refuses rows of these events.
+    private struct RefusedRows: Error {
+        var reasons: [EventID: String]
+        var cause: ReplicationError
+    }
+
+    private static func release(
+        _ definition: TableDefinition, _ kind: TableHold.Kind, _ layout: WarehouseLayout,
+        _ transaction: some WarehouseTransaction, loadedAt_us: Int64, limit: Int, refused: inout [EventID: String]
+    ) throws -> ReleaseStep {
+        try transaction.begin()
+        var tried: (batch: ChangeBatch, refused: [Int32: String])?
+        do {
+            let state = try transaction.lock([definition.source], exclusive: true)[definition.source] ?? .init()
+            let others = state.holds.subtracting([kind])
+            guard state.holds.contains(kind), others.isEmpty else {
+                try transaction.endHold(definition.source, kind)
+                try transaction.commit()
+                return ReleaseStep(outcome: .init(), count: 0, isDone: true)
+            }
+            let events = try transaction.deferredEvents(definition, limit: limit)
+            let rebuilt = RawBatch.make(definition, events)
+            var misfits = rebuilt.misfits
+            for (index, event) in rebuilt.batch.events.enumerated() {
+                if let reason = refused[event.id] { misfits[Int32(index)] = reason }
+            }
+            tried = (rebuilt.batch, misfits)
+            var applier = BatchApplier(
+                layout: layout, batch: rebuilt.batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false,
+                refused: misfits, isReplay: true)
+            let outcome = try applier.replay(state, transaction)
+            try transaction.forgetDeferred(definition, events.map(\.event.id))
+            let isDone = events.count < limit
+            if isDone { try transaction.endHold(definition.source, kind) }
+            try transaction.commit()
+            return ReleaseStep(outcome: outcome, count: events.count, isDone: isDone)
+        } catch let error as ReplicationError where error.kind == .data {
+            transaction.rollback()
+            guard let tried, error.table == definition.source else { throw error }
+            let found = try refusals(
+                tried.batch, error, tried.refused, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
+                isReplay: true)
+            var reasons: [EventID: String] = [:]
+            for (index, reason) in found { reasons[tried.batch.events[Int(index)].id] = reason }
+            throw RefusedRows(reasons: reasons, cause: error)
+        } catch {
+            transaction.rollback()
+            throw error
+        }
+    }
+
+    /// Applies the whole batch, whose events raw has, and moves them on in the ledger. The transaction is open.
+    private mutating func replay(_ state: TableState, _ transaction: some WarehouseTransaction) throws -> Outcome {
+        let count = batch.events.count
+        guard count > 0 else { return outcome }
+        let events = EventsByTable(batch, leavingOut: refused).events[0]
+        var entries = [
+            events.isEmpty
+                ? LedgerEntry(table: batch.tables[0].source)
+                : try replay(0, events, state, transaction)
+        ]
+        quarantine(&entries)
+        entries[0].deferred -= count
+        try settle(entries)
+        try transaction.quarantine(putAside, loadedAt_us: loadedAt_us)
+        record.loadedAt_us = loadedAt_us
+        try transaction.record(record)
+        return outcome
+    }
+}
+
+/// Events of raw as a batch again.
+enum RawBatch {
+    /// The batch has one table; its events are in the order given. `misfits`: events (indices) of which raw holds
+    /// something that doesn't fit the table's columns as they are now, with reasons.
+    static func make(
+        _ definition: TableDefinition, _ events: [DeferredEvent]
+    ) -> (batch: ChangeBatch, misfits: [Int32: String]) {
+        let batch = ChangeBatch()
+        batch.tables = [definition]
+        batch.read = [0]
+        if events.allSatisfy(\.hasImmediateKey) { batch.immediateKeys = [0] }
+        var spans: [TopicPartition: Int32] = [:]
+        var misfits: [Int32: String] = [:]
+        for deferred in events {
+            let span = spans[deferred.partition] ?? Int32(spans.count)
+            if spans[deferred.partition] == nil {
+                spans[deferred.partition] = span
+                batch.spans.append(.init(partition: deferred.partition, start: deferred.offset, end: deferred.offset))
+            }
+            let index = Int32(batch.events.count)
+            do throws(Misfit) {
+                try append(deferred, definition, span, to: batch)
+            } catch {
+                misfits[index] = error.reason
+                var event = bare(deferred, span)
+                event.width = 0
+                batch.events.append(event)
+            }
+        }
+        return (batch, misfits)
+    }
+
+    private struct Misfit: Error { var reason: String }
+
+    private static func bare(_ deferred: DeferredEvent, _ span: Int32) -> ChangeEvent {
+        let raw = deferred.event
+        var event = ChangeEvent(
+            operation: raw.operation, table: 0, version: raw.version, id: raw.id, offset: deferred.offset,
+            sourceTime_us: raw.sourceTime_us)
+        event.flags = deferred.flags
+        event.span = span
+        event.transaction = raw.transaction
+        return event
+    }
+
+    private static func append(
+        _ deferred: DeferredEvent, _ definition: TableDefinition, _ span: Int32, to batch: ChangeBatch
+    ) throws(Misfit) {
+        let raw = deferred.event
+        var event = bare(deferred, span)
+        let width = Int32(definition.columns.count)
+        event.width = width
+        event.before = try image(raw.before, [], definition, batch)
+        event.after = try image(raw.after, Set(raw.unchanged), definition, batch)
+        if let key = raw.key { event.key = batch.arena.append(key) }
+        if let other = raw.otherKey { event.otherKey = batch.arena.append(other) }
+        if event.after >= 0, (0..<Int(width)).contains(where: { !batch.field(event.after, $0, width: width).isKnown }) {
+            event.flags.insert(.partial)
+        }
+        func field(_ image: Int32) -> (Int) -> Field { { batch.field(image, $0, width: width) } }
+        if definition.isKeyless {
+            let template = ImageTemplate(columns: definition.columns)
+            func hash(_ image: Int32) -> EventID {
+                template.hash(width: Int(width), in: batch.arena, scratch: ByteArena(), field: field(image))
+            }
+            if event.before >= 0 { event.imageBefore = hash(event.before) }
+            if event.after >= 0 { event.imageAfter = hash(event.after) }
+        } else if raw.operation != .truncate {
+            let keyed = raw.operation == .delete ? event.before : event.after
+            guard keyed >= 0 else { throw Misfit(reason: "raw holds no image of the event's row") }
+            event.group = KeyTemplate(definition).appendGroup(
+                from: batch.arena, to: batch.arena, field: field(keyed))
+        }
+        batch.events.append(event)
+    }
+
+    /// Index of the image's first field; -1 without an image.
+    private static func image(
+        _ text: String?, _ unchanged: Set<String>, _ definition: TableDefinition, _ batch: ChangeBatch
+    ) throws(Misfit) -> Int32 {
+        guard let text else { return -1 }
+        var fields: [Field] = []
+        var reason: String?
+        let isRead: Bool? = try? JSONParser.withTape(of: Array(text.utf8)) { tape in
+            guard tape.kind(tape.root) == .object else { return false }
+            var members: [String: Int] = [:]
+            for member in tape.children(tape.root) { if let name = tape.key(member) { members[name] = member } }
+            for column in definition.columns {
+                guard let at = members[column.name] else {
+                    fields.append(unchanged.contains(column.name) ? .unchanged : .absent)
+                    continue
+                }
+                guard let field = FieldJSONDecode.field(tape, at, column.type, to: batch.arena) else {
+                    reason = "raw holds a value of column \(column.name) that doesn't fit its type"
+                    return false
+                }
+                fields.append(field)
+            }
+            return true
+        }
+        guard isRead == true else { throw Misfit(reason: reason ?? "raw holds an image that isn't JSON") }
+        let start = Int32(batch.fields.count)
+        batch.fields.append(contentsOf: fields)
+        return start
+    }
+}

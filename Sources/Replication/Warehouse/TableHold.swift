@@ -1,0 +1,95 @@
+/// Why current of a table stands still while its raw goes on: what comes is deferred, and applied when it is released.
+package struct TableHold: Sendable, Equatable {
+    /// A table may be held for several reasons at a time, once each.
+    package enum Kind: String, Sendable, CaseIterable {
+        /// By a person.
+        case paused
+        /// By the suspicion that the source was restored from a backup: its new events would all be too old.
+        case restored
+    }
+
+    package var table: TableID
+    package var kind: Kind
+    package var reason: String
+    /// µs since 1970.
+    package var since_us: Int64
+
+    /// Beside the kinds of holds in `_millrace.holds`, of no table: events older than what is there are expected, for
+    /// this long.
+    package static let redelivery = "redelivery"
+    package static let redelivery_us: Int64 = 86_400_000_000
+
+    package var remedy: String {
+        switch kind {
+        case .paused: "millrace resume \(table)"
+        case .restored:
+            """
+            millrace release --as new-epoch if the source was restored from a backup or replaced, else \
+            millrace release --as redelivery
+            """
+        }
+    }
+
+    package init(table: TableID, kind: Kind, reason: String, since_us: Int64) {
+        self.table = table
+        self.kind = kind
+        self.reason = reason
+        self.since_us = since_us
+    }
+}
+
+/// An event that raw has and current hasn't.
+package struct DeferredEvent: Sendable {
+    package var event: RawEvent
+    package var partition: TopicPartition
+    package var offset: Int64
+    package var flags: ChangeEvent.Flags
+    /// The source checks the table's key at each change (`ChangeBatch.immediateKeys`).
+    package var hasImmediateKey: Bool
+
+    package init(
+        event: RawEvent, partition: TopicPartition, offset: Int64, flags: ChangeEvent.Flags, hasImmediateKey: Bool
+    ) {
+        self.event = event
+        self.partition = partition
+        self.offset = offset
+        self.flags = flags
+        self.hasImmediateKey = hasImmediateKey
+    }
+
+    /// How flags and key are stored beside the event's name.
+    package var marks: Int16 { Int16(flags.rawValue) | (hasImmediateKey ? Self.immediate : 0) }
+    private static let immediate: Int16 = 256
+
+    package static func marks(of event: ChangeEvent, hasImmediateKey: Bool) -> Int16 {
+        Int16(event.flags.rawValue) | (hasImmediateKey ? immediate : 0)
+    }
+
+    package static func read(marks: Int16) -> (flags: ChangeEvent.Flags, hasImmediateKey: Bool) {
+        (ChangeEvent.Flags(rawValue: UInt8(truncatingIfNeeded: marks & 255)), marks & immediate != 0)
+    }
+
+    /// Raw's `position`: `topic:partition:offset`.
+    package static func place(_ text: String) -> (partition: TopicPartition, offset: Int64)? {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count >= 3, let offset = Int64(parts[parts.count - 1]), let number = Int32(parts[parts.count - 2])
+        else { return nil }
+        let topic = parts.dropLast(2).joined(separator: ":")
+        return (TopicPartition(topic: topic, partition: number), offset)
+    }
+}
+
+/// What one step of a release did.
+package struct ReleaseStep: Sendable {
+    package var outcome: BatchApplier.Outcome
+    /// Events taken from what was deferred.
+    package var count: Int
+    /// The hold is gone, and with the last hold everything that was deferred.
+    package var isDone: Bool
+
+    package init(outcome: BatchApplier.Outcome, count: Int, isDone: Bool) {
+        self.outcome = outcome
+        self.count = count
+        self.isDone = isDone
+    }
+}
