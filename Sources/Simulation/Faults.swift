@@ -17,6 +17,10 @@ package struct FaultRates: Sendable {
     /// In 1000 readings of a consumer group: partitions change hands; an agent freezes.
     package var rebalance = 60
     package var freeze = 25
+    /// In 1000 readings of a slot: it is gone, and all that it held.
+    package var slotLoss = 2
+    /// In 1000 batches: the agent's clock is set forth or back by up to two days.
+    package var clockJump = 20
     /// In 1000 batches: a person holds a table, or takes a step in releasing one.
     package var hold = 40
     package var release = 150
@@ -32,6 +36,8 @@ package struct FaultRates: Sendable {
         rates.sourceCrash = 0
         rates.rebalance = 0
         rates.freeze = 0
+        rates.slotLoss = 0
+        rates.clockJump = 0
         rates.hold = 0
         rates.release = 0
         return rates
@@ -44,6 +50,7 @@ final class FaultScript: Sendable {
         var random: SeededRandom
         var left = 40
         var told: [String] = []
+        var slotIsLost = false
     }
 
     private let state: Mutex<State>
@@ -58,6 +65,10 @@ final class FaultScript: Sendable {
             return true
         }
     }
+
+    /// Once gone it stays gone, whatever agent comes.
+    var slotIsLost: Bool { state.withLock { $0.slotIsLost } }
+    func loseSlot() { state.withLock { $0.slotIsLost = true } }
 
     func below(_ bound: Int) -> Int { state.withLock { $0.random.below(bound) } }
     var told: [String] { state.withLock { $0.told } }

@@ -31,6 +31,7 @@ struct SimulatedLog: Sendable {
     private(set) var partitions: [TopicPartition: [LogRecord]] = [:]
 
     static let partitionsPerTopic: Int32 = 3
+    private var late: [(RowChange, ModelTransaction)] = []
 
     init(_ model: SourceModel, seed: UInt64) {
         var random = SeededRandom(seed: seed)
@@ -44,6 +45,7 @@ struct SimulatedLog: Sendable {
         var restarts = 3
         while at < model.transactions.count {
             write(model.transactions[at], &random)
+            writeLate(&random, all: at + 1 == model.transactions.count)
             at += 1
             if restarts > 0, random.chance(12) {
                 restarts -= 1
@@ -52,17 +54,36 @@ struct SimulatedLog: Sendable {
         }
     }
 
+    /// Changes that come long after what was written after them, as from a connector's task that hung.
+    private mutating func writeLate(_ random: inout SeededRandom, all: Bool) {
+        while !late.isEmpty, all || random.chance(12) {
+            let (change, transaction) = late.removeFirst()
+            write(change, of: transaction, &random)
+        }
+    }
+
     private mutating func write(_ transaction: ModelTransaction, _ random: inout SeededRandom) {
         for change in transaction.changes {
-            let table = ModelTable.all[change.table]
-            for record in DebeziumText.records(change, of: transaction) {
-                // A key is always in the same partition; what has none is anywhere.
-                let count = table.isKeyless ? 1 : Self.partitionsPerTopic
-                let partition =
-                    record.key.map { Int32($0.utf8.reduce(7) { ($0 &* 31 &+ Int($1)) & 0xFFFF } % Int(count)) }
-                    ?? Int32(random.below(Int(count)))
-                partitions[TopicPartition(topic: "sim.\(table.id)", partition: partition), default: []].append(record)
+            // Of rows without a key the order is all that there is.
+            if !ModelTable.all[change.table].isKeyless, random.chance(6) {
+                late.append((change, transaction))
+            } else {
+                write(change, of: transaction, &random)
             }
+        }
+    }
+
+    private mutating func write(
+        _ change: RowChange, of transaction: ModelTransaction, _ random: inout SeededRandom
+    ) {
+        let table = ModelTable.all[change.table]
+        for record in DebeziumText.records(change, of: transaction) {
+            // A key is always in the same partition; what has none is anywhere.
+            let count = table.isKeyless ? 1 : Self.partitionsPerTopic
+            let partition =
+                record.key.map { Int32($0.utf8.reduce(7) { ($0 &* 31 &+ Int($1)) & 0xFFFF } % Int(count)) }
+                ?? Int32(random.below(Int(count)))
+            partitions[TopicPartition(topic: "sim.\(table.id)", partition: partition), default: []].append(record)
         }
     }
 }

@@ -69,6 +69,10 @@ actor SimulatedStream: RecordSource {
             firstPosition = nil
             return .records(advance(to: position))
         }
+        if faults.strikes(rates.slotLoss, "the slot is lost") {
+            faults.loseSlot()
+            return .lost(lost)
+        }
         if !rest.isEmpty { return .records(part()) }
         if !wholeRest.isEmpty { return .records(wholePiece()) }
         if let table = wholes.first, !isInside {
@@ -88,8 +92,13 @@ actor SimulatedStream: RecordSource {
         return .end
     }
 
+    private var lost: LostPartition {
+        LostPartition(partition: Self.slot, reason: "the slot is gone", remedy: "copy anew")
+    }
+
     func begin(_ claims: [Checkpoint]) async throws -> [LostPartition] {
         guard let claim = claims.first else { return [] }
+        if faults.slotIsLost { return [lost] }
         if let position = claim.position {
             handed = model.count(upTo: position)
             handedPosition = position

@@ -19,6 +19,8 @@ actor SimulatedWarehouse: Warehouse {
     /// Told after each commit: what is durable.
     private let onCommit: @Sendable (MemoryTables) -> Void
     private let onTrace: (@Sendable (String) -> Void)?
+    /// How far the agent's clock is before the true one.
+    private var ahead_us: Int64 = 0
 
     init(
         _ store: MemoryStore, _ layout: WarehouseLayout, _ loop: SimulationLoop, _ faults: FaultScript,
@@ -58,7 +60,7 @@ actor SimulatedWarehouse: Warehouse {
         defer { if store.commits != before { onCommit(store.tables) } }
         do {
             let outcome = try writer.apply(
-                batch, advancing: advances, part: part, layout: layout, in: transaction, loadedAt_us: store.tick(),
+                batch, advancing: advances, part: part, layout: layout, in: transaction, loadedAt_us: now_us(),
                 probesAll: probesAll)
             onTrace?(Self.trace(batch, advances, "durable"))
             if part.isLast { try operate() }
@@ -67,6 +69,14 @@ actor SimulatedWarehouse: Warehouse {
             onTrace?(Self.trace(batch, advances, "\(error)"))
             throw error
         }
+    }
+
+    /// The agent's clock.
+    private func now_us() -> Int64 {
+        if faults.strikes(rates.clockJump, "the clock jumps") {
+            ahead_us += Int64(faults.below(4 * 86_400) - 2 * 86_400) * 1_000_000
+        }
+        return store.tick() + ahead_us
     }
 
     /// What a person does to one table meanwhile.

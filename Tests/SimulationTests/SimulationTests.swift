@@ -35,8 +35,10 @@ import Testing
             starts += outcome.starts
         }
         #expect(starts > 150)
-        for kind in ["crash in merge", "cut in", "the answer to a commit is lost", "crash", "a table is held"]
-            + (source == .group ? ["rebalance", "freezes"] : ["the source is cut"])
+        for kind in [
+            "crash in merge", "cut in", "the answer to a commit is lost", "crash", "a table is held", "the clock jumps",
+        ]
+            + (source == .group ? ["rebalance", "freezes"] : ["the source is cut", "the slot is lost"])
         {
             #expect(faults.contains { $0.contains(kind) }, "\(kind)")
         }
