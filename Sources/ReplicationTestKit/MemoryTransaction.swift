@@ -311,7 +311,8 @@ package final class MemoryTransaction: WarehouseTransaction {
             working.deferred[table.source, default: []].append(
                 DeferredEvent(
                     event: raw, partition: batch.spans[Int(event.span)].partition, offset: event.offset,
-                    flags: event.flags, hasImmediateKey: hasImmediateKey))
+                    flags: event.flags, hasImmediateKey: hasImmediateKey,
+                    jsonNulls: DeferredEvent.jsonNulls(of: event, DeferredEvent.jsonColumns(table), in: batch)))
         }
     }
 

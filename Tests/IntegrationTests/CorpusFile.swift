@@ -319,6 +319,11 @@ private enum PlainFold {
 
 extension CorpusFile {
     /// Each file with each engine, or with one of them by turns.
+    /// All but the large ones, which have no value that the others haven't.
+    static var held: [CorpusFile] {
+        (all + everyType + documented).filter { !["throughput", "throughput_noschema"].contains($0.name) }
+    }
+
     static func withEngines(_ files: [CorpusFile], isWhole: Bool) -> [(CorpusFile, Engine)] {
         files.enumerated().flatMap { index, file in
             (isWhole ? Engine.allCases : [Engine.allCases[index % 2]]).map { (file, $0) }

@@ -38,6 +38,35 @@ import Testing
         }
     }
 
+    /// Every value goes through raw and back: all is deferred, then released in steps.
+    @Test(arguments: CorpusFile.withEngines(CorpusFile.held, isWhole: isLong))
+    func heldFromTheFirstEventOn(file: CorpusFile, engine: Engine) async throws {
+        try await Turns.shared.one {
+            let folder = try TestFolder()
+            let path = Corpus.path(file.name + ".jsonl")
+            let plain = try await file.run("n_\(file.slug)", engine, path: path, folder: folder).untilEnd()
+            let run = try await file.run("h_\(file.slug)", engine, path: path, folder: folder)
+            try await run.writing { warehouse, _ in
+                try await warehouse.hold(Array(plain.tables.keys), .paused, reason: "a test's")
+            }
+            let first = try await run.untilEnd()
+            #expect(first.tables.values.reduce(0) { $0 + $1.ledger.applied } == 0, "\(file.name)")
+            try await run.writing { warehouse, _ in
+                for table in try await warehouse.knownTables() {
+                    while try await !warehouse.release(table, .paused, limit: 101).isDone {}
+                }
+                let ledger = try await warehouse.ledger().tables
+                #expect(ledger.allSatisfy { $0.addsUp && $0.deferred == 0 }, "\(file.name)")
+                let accounted = ledger.reduce(0) { $0 + $1.accounted }
+                #expect(accounted == first.events, "\(file.name)")
+                let aside = try await warehouse.quarantine()
+                #expect(aside.count == plain.quarantined, "\(file.name): \(aside.map(\.entry.reason))")
+            }
+            try await file.expectEqual(run, "held and released")
+            try await file.expectRawOnce(run, "held and released")
+        }
+    }
+
     private func replayAFile(_ file: CorpusFile, _ engine: Engine) async throws {
         let run = try await file.run(
             "f_\(file.slug)", engine, path: Corpus.path(file.name + ".jsonl"), folder: TestFolder())

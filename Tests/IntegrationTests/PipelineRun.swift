@@ -190,9 +190,19 @@ struct PipelineRun: Sendable {
 
     /// Opens the warehouse for a look.
     func looking<R: Sendable>(_ body: (any Warehouse, WarehouseLayout) async throws -> R) async throws -> R {
+        try await opened(readOnly: true, body)
+    }
+
+    func writing<R: Sendable>(_ body: (any Warehouse, WarehouseLayout) async throws -> R) async throws -> R {
+        try await opened(readOnly: false, body)
+    }
+
+    private func opened<R: Sendable>(
+        readOnly: Bool, _ body: (any Warehouse, WarehouseLayout) async throws -> R
+    ) async throws -> R {
         let setup = try setup
         let warehouse = setup.makeWarehouse()
-        try await warehouse.open(readOnly: true)
+        try await warehouse.open(readOnly: readOnly)
         do {
             let result = try await body(warehouse, setup.layout)
             await warehouse.close()

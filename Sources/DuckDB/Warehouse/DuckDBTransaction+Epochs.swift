@@ -133,7 +133,7 @@ extension DuckDBTransaction {
             try session.execute(
                 """
                 INSERT INTO \(deferred) SELECT $1, $2, $3, r.event_id, r.\(TableSQL.epoch), r.\(TableSQL.commit), \
-                r.\(TableSQL.seq), NULL FROM \(sql.raw) r JOIN millrace_epoch e ON e.id = r.event_id \
+                r.\(TableSQL.seq), NULL, NULL FROM \(sql.raw) r JOIN millrace_epoch e ON e.id = r.event_id \
                 WHERE e.id NOT IN (SELECT event_id FROM \(deferred) WHERE pipeline = $1 AND source_schema = $2 \
                 AND source_table = $3)
                 """, name, purpose: purpose)

@@ -42,7 +42,9 @@ extension DuckDBTransaction {
                     .init("pipeline", .varchar), .init("source_schema", .varchar), .init("source_table", .varchar),
                     .init("event_id", .uuid), .init(MetadataNames.epoch, .int64), .init(MetadataNames.commit, .int64),
                     .init(MetadataNames.seq, .int64), .init("marks", .int32),
+                    .init("json_nulls", .varchar),
                 ], purpose: "deferring events of \(table.source)")
+            let columns = DeferredEvent.jsonColumns(table)
             for index in events {
                 let event = batch.events[Int(index)]
                 try appender.set(0, string: layout.pipeline)
@@ -53,6 +55,9 @@ extension DuckDBTransaction {
                 appender.set(5, int64: event.version.commit)
                 appender.set(6, int64: event.version.seq)
                 appender.set(7, int32: Int32(DeferredEvent.marks(of: event, hasImmediateKey: hasImmediateKey)))
+                if let nulls = DeferredEvent.jsonNulls(of: event, columns, in: batch) {
+                    try appender.set(8, string: nulls)
+                }
                 try appender.endRow()
             }
             try appender.close()
@@ -66,7 +71,7 @@ extension DuckDBTransaction {
             var events: [DeferredEvent] = []
             try session.forEachChunk(
                 """
-                SELECT \(Self.rawColumns("r.")), r.position, d.marks FROM (SELECT event_id, \(version), marks FROM \
+                SELECT \(Self.rawColumns("r.")), r.position, d.marks, d.json_nulls FROM (SELECT event_id, \(version), marks, json_nulls FROM \
                 \(Self.deferred) WHERE \(Self.isOfTable) ORDER BY \(version), event_id LIMIT \(limit)) d \
                 JOIN \(sql.raw) r ON r.event_id = d.event_id AND r.\(TableSQL.seq) = d.\(TableSQL.seq) \
                 ORDER BY d.\(TableSQL.epoch), d.\(TableSQL.commit), d.\(TableSQL.seq), d.event_id
@@ -81,7 +86,8 @@ extension DuckDBTransaction {
                     events.append(
                         DeferredEvent(
                             event: event, partition: place.partition, offset: place.offset,
-                            flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false))
+                            flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false,
+                            jsonNulls: chunk.text(14, row)))
                 }
             }
             return events

@@ -90,7 +90,7 @@ enum MetaTables {
             since TIMESTAMP WITH TIME ZONE);
         CREATE TABLE IF NOT EXISTS \(name("deferred")) (
             pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, event_id UUID, _version_epoch BIGINT,
-            _version_commit BIGINT, _version_seq BIGINT, marks INTEGER);
+            _version_commit BIGINT, _version_seq BIGINT, marks INTEGER, json_nulls VARCHAR);
         CREATE TABLE IF NOT EXISTS \(name("epochs")) (
             pipeline VARCHAR, epoch BIGINT, topic VARCHAR, partition INTEGER, first_offset BIGINT,
             from_time TIMESTAMP WITH TIME ZONE, decided_at TIMESTAMP WITH TIME ZONE);

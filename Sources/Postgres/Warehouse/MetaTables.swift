@@ -91,7 +91,7 @@ enum MetaTables {
         CREATE TABLE \(name("deferred")) (
             pipeline text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, event_id uuid NOT NULL,
             _version_epoch bigint NOT NULL, _version_commit bigint NOT NULL, _version_seq bigint NOT NULL,
-            marks integer);
+            marks integer, json_nulls text);
         CREATE INDEX ON \(name("deferred")) (pipeline, source_schema, source_table, _version_epoch, _version_commit,
             _version_seq, event_id);
         CREATE TABLE \(name("epochs")) (

@@ -20,9 +20,10 @@ extension PostgresTransaction {
             try session.copyIn(
                 """
                 COPY \(Self.deferred) (pipeline, source_schema, source_table, event_id, _version_epoch, \
-                _version_commit, _version_seq, marks) FROM STDIN
+                _version_commit, _version_seq, marks, json_nulls) FROM STDIN
                 """, for: "defer events"
             ) { writer in
+                let columns = DeferredEvent.jsonColumns(table)
                 for index in events {
                     let event = batch.events[Int(index)]
                     for text in [layout.pipeline, table.source.schema, table.source.table, event.id.text] {
@@ -32,6 +33,11 @@ extension PostgresTransaction {
                         writer.field(number)
                     }
                     writer.field(Int64(DeferredEvent.marks(of: event, hasImmediateKey: hasImmediateKey)))
+                    if let nulls = DeferredEvent.jsonNulls(of: event, columns, in: batch) {
+                        writer.field(nulls)
+                    } else {
+                        writer.null()
+                    }
                     try writer.endLine()
                 }
             }
@@ -44,7 +50,7 @@ extension PostgresTransaction {
             let order = "_version_epoch, _version_commit, _version_seq, event_id"
             let rows = try session.query(
                 """
-                SELECT \(Self.rawColumns), r.position, d.marks FROM (SELECT * FROM \(Self.deferred) \
+                SELECT \(Self.rawColumns), r.position, d.marks, d.json_nulls FROM (SELECT * FROM \(Self.deferred) \
                 WHERE \(try isOf(table.source)) ORDER BY \(order) LIMIT \(limit)) d \
                 JOIN \(sql.raw) r ON r.\(TableSQL.seq) = d._version_seq AND r.event_id = d.event_id \
                 ORDER BY d._version_epoch, d._version_commit, d._version_seq, d.event_id
@@ -59,7 +65,8 @@ extension PostgresTransaction {
                 let marks = rows.integer(row, 13).map { DeferredEvent.read(marks: Int16(truncatingIfNeeded: $0)) }
                 return DeferredEvent(
                     event: event, partition: place.partition, offset: place.offset,
-                    flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false)
+                    flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false,
+                    jsonNulls: rows.string(row, 14))
             }
         }
     }

@@ -160,8 +160,9 @@ enum RawBatch {
         var event = bare(deferred, span)
         let width = Int32(definition.columns.count)
         event.width = width
-        event.before = try image(raw.before, [], definition, batch)
-        event.after = try image(raw.after, Set(raw.unchanged), definition, batch)
+        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), definition, batch)
+        event.after = try image(
+            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), definition, batch)
         if let key = raw.key { event.key = batch.arena.append(key) }
         if let other = raw.otherKey { event.otherKey = batch.arena.append(other) }
         if event.after >= 0, (0..<Int(width)).contains(where: { !batch.field(event.after, $0, width: width).isKnown }) {
@@ -186,7 +187,8 @@ enum RawBatch {
 
     /// Index of the image's first field; -1 without an image.
     private static func image(
-        _ text: String?, _ unchanged: Set<String>, _ definition: TableDefinition, _ batch: ChangeBatch
+        _ text: String?, _ unchanged: Set<String>, _ jsonNulls: Set<String>, _ definition: TableDefinition,
+        _ batch: ChangeBatch
     ) throws(Misfit) -> Int32 {
         guard let text else { return -1 }
         var fields: [Field] = []
@@ -198,6 +200,10 @@ enum RawBatch {
             for column in definition.columns {
                 guard let at = members[column.name] else {
                     fields.append(unchanged.contains(column.name) ? .unchanged : .absent)
+                    continue
+                }
+                if jsonNulls.contains(column.name) {
+                    fields.append(.stretch(.json, batch.arena.append("null")))
                     continue
                 }
                 guard let field = FieldJSONDecode.field(tape, at, column.type, to: batch.arena) else {

@@ -1,3 +1,5 @@
+import JSON
+
 /// Why current of a table stands still while its raw goes on: what comes is deferred, and applied when it is released.
 package struct TableHold: Sendable, Equatable {
     /// A table may be held for several reasons at a time, once each.
@@ -46,15 +48,52 @@ package struct DeferredEvent: Sendable {
     package var flags: ChangeEvent.Flags
     /// The source checks the table's key at each change (`ChangeBatch.immediateKeys`).
     package var hasImmediateKey: Bool
+    /// See `jsonNulls(of:)`.
+    package var jsonNulls: String?
 
     package init(
-        event: RawEvent, partition: TopicPartition, offset: Int64, flags: ChangeEvent.Flags, hasImmediateKey: Bool
+        event: RawEvent, partition: TopicPartition, offset: Int64, flags: ChangeEvent.Flags, hasImmediateKey: Bool,
+        jsonNulls: String? = nil
     ) {
         self.event = event
         self.partition = partition
         self.offset = offset
         self.flags = flags
         self.hasImmediateKey = hasImmediateKey
+        self.jsonNulls = jsonNulls
+    }
+
+    /// Columns whose value is the JSON `null` and not NULL, which raw shows alike: `[[before…],[after…]]`, names. Nil:
+    /// there are none.
+    package static func jsonNulls(
+        of event: ChangeEvent, _ columns: [(index: Int, name: String)], in batch: ChangeBatch
+    ) -> String? {
+        func names(_ image: Int32) -> [JSONValue] {
+            guard image >= 0 else { return [] }
+            return columns.compactMap { column in
+                let field = batch.field(image, column.index, width: event.width)
+                guard field.kind == .json, batch.bytes(field).elementsEqual("null".utf8) else { return nil }
+                return .string(column.name)
+            }
+        }
+        guard !columns.isEmpty else { return nil }
+        let (before, after) = (names(event.before), names(event.after))
+        return before.isEmpty && after.isEmpty ? nil : JSONValue.array([.array(before), .array(after)]).serialized
+    }
+
+    /// Columns that can hold it.
+    package static func jsonColumns(_ table: TableDefinition) -> [(index: Int, name: String)] {
+        table.columns.enumerated().compactMap { index, column in
+            switch column.type {
+            case .json, .jsonb, .unknown: (index, column.name)
+            default: nil
+            }
+        }
+    }
+
+    func jsonNulls(isAfter: Bool) -> Set<String> {
+        guard let jsonNulls, let lists = (try? JSONValue(parsing: jsonNulls))?.array, lists.count == 2 else { return [] }
+        return Set(lists[isAfter ? 1 : 0].array?.compactMap(\.string) ?? [])
     }
 
     /// How flags and key are stored beside the event's name.
