@@ -41,12 +41,10 @@ extension DebeziumDecoder {
             of: records.spans[Int(record.span)].partition, at: record.offset, time_us: time_us)
     }
 
-    /// What was read in an earlier epoch says nothing of this one's positions.
-    private func lastReadLSN(before c: EventContext) -> Int64? {
-        let start =
-            epochs.isEmpty
-            ? nil : epochs.start(of: records.spans[Int(c.record.span)].partition, at: c.record.offset)
-        return c.memory.lastReadLSN(from: start ?? .min, before: c.record.offset)
+    /// The record's epoch begins there. What stood in an earlier one says nothing of this one's positions.
+    private func start(of c: EventContext) -> Int64 {
+        if epochs.isEmpty { return .min }
+        return epochs.start(of: records.spans[Int(c.record.span)].partition, at: c.record.offset) ?? .min
     }
 
     // MARK: - Id
@@ -60,13 +58,13 @@ extension DebeziumDecoder {
             if c.showsPlace {
                 position = try SourcePosition(
                     c.origin, c.source, c.connector, isRead: c.operation == .read, offset: c.record.offset,
-                    lastReadLSN: lastReadLSN(before: c),
+                    lastReadLSN: c.memory.lastReadLSN(from: start(of: c), before: c.record.offset),
                     totalOrder: c.envelope.totalOrder(c.origin), hash: &place)
             } else {
                 let time_us = c.source.time_us(c.origin)
                 position = try SourcePosition(
                     time_us: time_us == .min ? nil : time_us, offset: c.record.offset, isRead: c.operation == .read,
-                    last: c.memory.lastPlace(before: c.record.offset))
+                    last: c.memory.lastPlace(from: start(of: c), before: c.record.offset))
             }
         } catch {
             throw Trouble(error.rawValue)

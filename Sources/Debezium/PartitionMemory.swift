@@ -67,9 +67,9 @@ final class PartitionMemory {
         hasChanged = true
     }
 
-    /// The last place shown before the record at `offset`.
-    func lastPlace(before offset: Int64) -> (offset: Int64, commit: Int64, seq: Int64)? {
-        place.offset < offset && place.offset != .min ? place : nil
+    /// The last place shown before the record at `offset`, and not before `start`.
+    func lastPlace(from start: Int64, before offset: Int64) -> (offset: Int64, commit: Int64, seq: Int64)? {
+        place.offset < offset && place.offset != .min && place.offset >= start ? place : nil
     }
 
     /// The record is another than a delete that a tombstone may follow.

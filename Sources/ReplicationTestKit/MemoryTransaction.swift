@@ -322,9 +322,9 @@ package final class MemoryTransaction: WarehouseTransaction {
         return Array(all.prefix(limit))
     }
 
-    package func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws {
+    package func forgetDeferred(_ table: TableDefinition, _ events: [DeferredEvent]) throws {
         try step("forgetDeferred")
-        let gone = Set(events)
+        let gone = Set(events.map(\.event.id))
         working.deferred[table.source]?.removeAll { gone.contains($0.event.id) }
     }
 
@@ -332,35 +332,33 @@ package final class MemoryTransaction: WarehouseTransaction {
 
     package func epochs() throws -> SourceEpochs { working.epochs }
 
-    package func highest(_ table: TableDefinition) throws -> [TopicPartition: EpochSearch.Highest] {
+    package func holds(_ kind: TableHold.Kind) throws -> [TableHold] { working.holds.filter { $0.kind == kind } }
+
+    package func firstLate(after time_us: Int64) throws -> Int64? {
+        working.late.filter(\.isSuperseded).map(\.sourceTime_us).filter { $0 > time_us }.min()
+    }
+
+    package func highest(
+        _ table: TableDefinition, before time_us: Int64?
+    ) throws -> [TopicPartition: EpochSearch.Highest] {
         var found: [TopicPartition: EpochSearch.Highest] = [:]
-        for event in working.raw[table.source] ?? [] {
+        for event in working.raw[table.source] ?? [] where time_us.map({ event.sourceTime_us < $0 }) ?? true {
             guard let place = working.places[event.id] else { continue }
-            if let known = found[place.partition], known.version >= event.version { continue }
-            found[place.partition] = .init(version: event.version, offset: place.offset, time_us: nil)
-        }
-        for event in working.raw[table.source] ?? [] where event.sourceTime_us != .min {
-            guard let place = working.places[event.id], var known = found[place.partition], place.offset <= known.offset
-            else { continue }
-            known.time_us = max(known.time_us ?? .min, event.sourceTime_us)
-            found[place.partition] = known
+            if let known = found[place.partition], known.version > event.version { continue }
+            found[place.partition] = .init(
+                version: event.version, time_us: event.sourceTime_us == .min ? nil : event.sourceTime_us)
         }
         return found
     }
 
     package func first(
-        _ table: TableDefinition, behind offsets: [TopicPartition: Int64]
-    ) throws -> [TopicPartition: (offset: Int64, time_us: Int64?)] {
-        var found: [TopicPartition: (offset: Int64, time_us: Int64?)] = [:]
-        for event in working.raw[table.source] ?? [] {
-            guard let place = working.places[event.id], let last = offsets[place.partition], place.offset > last else {
-                continue
-            }
-            let time_us = event.sourceTime_us == .min ? nil : event.sourceTime_us
-            let known = found[place.partition] ?? (place.offset, time_us)
-            found[place.partition] = (
-                min(known.offset, place.offset), [known.time_us, time_us].compactMap { $0 }.min()
-            )
+        _ table: TableDefinition, from time_us: Int64, below versions: [TopicPartition: Version]
+    ) throws -> [TopicPartition: Int64] {
+        var found: [TopicPartition: Int64] = [:]
+        for event in working.raw[table.source] ?? [] where event.operation != .read && event.sourceTime_us >= time_us {
+            guard let place = working.places[event.id], let highest = versions[place.partition], event.version < highest
+            else { continue }
+            found[place.partition] = min(found[place.partition] ?? .max, place.offset)
         }
         return found
     }
@@ -370,8 +368,9 @@ package final class MemoryTransaction: WarehouseTransaction {
     ) throws -> EpochChange.Renumbered {
         try step("renumber")
         let epochs = SourceEpochs([beginning])
-        var found = EpochChange.Renumbered(superseded: 0, others: 0)
-        let late = Set(working.late.filter(\.isSuperseded).map(\.id))
+        var found = EpochChange.Renumbered(superseded: 0, compacted: 0, others: 0)
+        let late = working.late.filter { $0.isSuperseded && $0.table == table.source }
+        let (ids, keys) = (Set(late.map(\.id)), Set(late.compactMap(\.key)))
         for index in (working.raw[table.source] ?? []).indices {
             guard var event = working.raw[table.source]?[index], let place = working.places[event.id] else { continue }
             let byTime = event.operation == .read ? .min : event.sourceTime_us
@@ -383,10 +382,16 @@ package final class MemoryTransaction: WarehouseTransaction {
             if let at = working.deferred[table.source]?.firstIndex(where: { $0.event.id == event.id }) {
                 working.deferred[table.source]?[at].event = event
             } else {
-                if late.contains(event.id) { found.superseded += 1 } else { found.others += 1 }
+                if ids.contains(event.id) {
+                    found.superseded += 1
+                } else if let key = event.key, keys.contains(key) {
+                    found.compacted += 1
+                } else {
+                    found.others += 1
+                }
                 working.deferred[table.source, default: []].append(
                     DeferredEvent(
-                        event: event, partition: place.partition, offset: place.offset, flags: event.flags,
+                        event: event, partition: place.partition, offset: place.offset, flags: nil,
                         hasImmediateKey: false))
             }
         }
@@ -396,6 +401,9 @@ package final class MemoryTransaction: WarehouseTransaction {
     package func store(_ beginning: SourceEpochs.Beginning, marks: [TopicPartition: [TableID: Version]]) throws {
         try step("storeEpoch")
         working.epochs = SourceEpochs(working.epochs.beginnings + [beginning])
+        for index in working.holds.indices where working.holds[index].kind == .restored {
+            working.holds[index].epoch = beginning.epoch
+        }
         for (partition, versions) in marks { working.checkpoints[partition]?.marks.merge(versions) { max($0, $1) } }
         for partition in working.checkpoints.keys { working.checkpoints[partition]?.token += 1 }
     }

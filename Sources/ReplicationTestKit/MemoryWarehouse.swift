@@ -118,9 +118,11 @@ package actor MemoryWarehouse: Warehouse {
         try writer.hold(holds, in: transaction)
     }
 
-    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
+    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions) async throws
+        -> ReleaseStep
+    {
         clock_us += 1
-        return try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: clock_us, limit: limit)
+        return try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: clock_us, options)
     }
 
     package func acceptRedelivery() async throws {

@@ -95,7 +95,7 @@ actor SimulatedWarehouse: Warehouse {
         {
             let step = try writer.release(
                 table, hold.kind, layout: layout, in: transaction, loadedAt_us: store.tick(),
-                limit: 1 + faults.below(12))
+                ReleaseOptions(limit: 1 + faults.below(12)))
             onTrace?("\(step.count) events of \(hold.table) are released\(step.isDone ? ", all" : "")")
         }
     }
@@ -157,8 +157,10 @@ actor SimulatedWarehouse: Warehouse {
         try writer.hold(holds, in: transaction)
     }
 
-    func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
-        try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: store.tick(), limit: limit)
+    func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions) async throws
+        -> ReleaseStep
+    {
+        try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: store.tick(), options)
     }
 
     func acceptRedelivery() async throws {

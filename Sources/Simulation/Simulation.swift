@@ -210,7 +210,8 @@ private actor History {
             guard let table = store.tables.definitions[hold.table] else { continue }
             do {
                 while try !writer.release(
-                    table, hold.kind, layout: layout, in: transaction, loadedAt_us: store.tick(), limit: 5
+                    table, hold.kind, layout: layout, in: transaction, loadedAt_us: store.tick(),
+                    ReleaseOptions(limit: 5)
                 ).isDone {}
             } catch {
                 fail("\(hold.table) can't be released: \(error)")

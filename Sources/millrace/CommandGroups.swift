@@ -133,9 +133,13 @@ struct Release: AsyncParsableCommand {
             """)
     @OptionGroup var global: GlobalOptions
     @Option(name: .customLong("as"), help: ArgumentHelp("What it was.", valueName: "redelivery|new-epoch"))
-    var verdict: String
+    var verdict: String?
+    @Argument(help: "(not yet)") var tables: [String] = []
+    @Flag(help: "(not yet)") var quarantineFailing = false
 
     func run() async throws {
+        guard tables.isEmpty, !quarantineFailing else { throw LaterCommand.failure("release TABLE") }
+        guard let verdict else { throw ValidationError("--as wants redelivery or new-epoch") }
         guard let verdict = RestoreVerdict(rawValue: verdict) else {
             throw ValidationError("--as wants redelivery or new-epoch")
         }

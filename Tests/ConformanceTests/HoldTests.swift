@@ -147,6 +147,64 @@ import Testing
         }
     }
 
+    /// Keys that one engine calls equal and another doesn't, and the two nulls of JSON, in the forms of both decoders.
+    @Test(arguments: Engine.allCases) func keysAndNullsAreAsTheyWere(engine: Engine) async throws {
+        let table = TableID(schema: "public", table: "heldkeys")
+        let definition = TableDefinition(
+            source: table, target: "heldkeys",
+            columns: [
+                Column(name: "id", type: .numeric(precision: nil, scale: 0), isKey: true),
+                Column(name: "j", type: .json),
+                Column(name: "k", type: .jsonb),
+            ], key: [0])
+        func version(_ commit: Int64) -> Version { .change(epoch: 0, commit: commit, place: 1) }
+        let moved = version(20)
+        let events = [
+            EventSpec(.create, table, version(10), after: [.text("1.0"), .json("null"), .null]),
+            EventSpec(.create, table, version(11), after: [.text("2"), .null, .text(" null ")]),
+            EventSpec(
+                .delete, table, moved, before: [.text("1.0"), .absent, .absent],
+                otherKey: [.text("1.00"), .null, .null]),
+            EventSpec(
+                .create, table, .change(epoch: 0, commit: 20, place: 1, createsMovedKey: true),
+                after: [.text("1.00"), .json("null"), .null], otherKey: [.text("1.0"), .null, .null]),
+        ]
+        var reference: [[String: String]]?
+        for isHeld in [false, true] {
+            let subject = try await engine.warehouse("heldkeys\(isHeld)".lowercased())
+            try await subject.warehouse.open(readOnly: false)
+            try await subject.warehouse.ensure([definition])
+            if isHeld { try await subject.warehouse.hold([table], .paused, reason: "a test's") }
+            var sum = try await suite.replicate([events], definition, into: subject)
+            if isHeld {
+                let step = try await subject.warehouse.release(definition, .paused)
+                for entry in step.outcome.ledger { sum += entry }
+            }
+            #expect(sum.addsUp && sum.deferred == 0 && sum.quarantined == 0, "\(engine): \(sum)")
+            let live: [[String: String]]
+            if engine == .memory {
+                live = try await subject.live(definition, order: "id").map { row in
+                    row.mapValues { $0.filter { $0 != " " } }
+                }
+            } else {
+                let rows = try await subject.warehouse.query(
+                    """
+                    select id::text, case when j is null then 'NULL' else trim(j::text) end, \
+                    case when k is null then 'NULL' else trim(k::text) end \
+                    from "\(subject.layout.live)"."heldkeys" order by 1
+                    """, rows_max: 10
+                ).rows
+                live = rows.map { ["id": $0[0] ?? "", "j": $0[1] ?? "", "k": $0[2] ?? ""] }
+                #expect(
+                    live.map { $0["j"] } == ["null", "NULL"] && live.map { $0["k"] } == ["NULL", "null"], "\(live)")
+            }
+            #expect(live.count == 2, "\(engine): \(live)")
+            #expect(live == reference ?? live, "\(engine)")
+            reference = reference ?? live
+            await subject.close()
+        }
+    }
+
     /// What the engine refuses at the release is put aside, and stands in nobody's way.
     @Test(arguments: Engine.allCases) func aRefusedValueDoesNotStopARelease(engine: Engine) async throws {
         let subject = try await engine.warehouse("heldrefused")

@@ -352,9 +352,10 @@ import Testing
         let state = try #require(memory.takeState())
         let again = try #require(PartitionMemory(state: state))
         #expect(again.connector == .postgres && again.hasFlattened && again.hasJustDeleted(nil))
-        #expect(again.flattenedTable == TableID(schema: "s", table: "t") && again.lastPlace(before: 13) == nil)
+        #expect(
+            again.flattenedTable == TableID(schema: "s", table: "t") && again.lastPlace(from: .min, before: 13) == nil)
         // Without the mark of a key change's create.
-        let place = try #require(again.lastPlace(before: 14))
+        let place = try #require(again.lastPlace(from: .min, before: 14))
         #expect(place == (13, 7, 8))
         again.noteFlattened(TableID(schema: "s", table: "u"))
         again.noteNoDelete()

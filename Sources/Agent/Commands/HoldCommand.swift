@@ -62,8 +62,10 @@ package struct HoldCommand: Sendable {
         } else if progress.tables.isEmpty {
             context.console.result("nothing was held")
         } else {
-            let lines = progress.tables.map {
-                "\(Console.printable($0.source)) goes on: \($0.events) events were applied"
+            let lines = progress.tables.map { table in
+                let aside =
+                    table.quarantined > 0 ? ", \(table.quarantined) of them put aside: millrace quarantine list" : ""
+                return "\(Console.printable(table.source)) goes on: \(table.events) events were applied\(aside)"
             }
             context.console.result(lines.joined(separator: "\n"))
         }

@@ -36,8 +36,10 @@ struct QuarantineReplay {
 
     private static func obstacle(_ record: QuarantinedRecord) -> String? {
         if record.entry.value == nil {
-            return "its bytes weren't kept, since columns are excluded or hashed: "
-                + "read it again from \(record.entry.partition)@\(record.entry.offset) with millrace checkpoint set"
+            return
+                "its bytes weren't kept, since columns are excluded or hashed, or the event was deferred: read it again "
+                + "from \(record.entry.partition)@\(record.entry.offset) with millrace checkpoint set if raw hasn't got it; "
+                + "else mend the row at the source"
         }
         // A line of an event file that is no record holds no key and value to decode.
         if record.entry.partition.topic.hasPrefix("file:") { return record.entry.reason }

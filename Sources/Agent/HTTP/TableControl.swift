@@ -12,12 +12,14 @@ package enum TableSelection: Sendable, Equatable {
 package struct ReleaseProgress: Sendable, Equatable {
     package struct Table: Sendable, Equatable {
         package var source: String
-        /// Deferred events that were applied.
+        /// Deferred events that were taken up, and those of them that were put into quarantine.
         package var events: Int
+        package var quarantined: Int
 
-        package init(source: String, events: Int) {
+        package init(source: String, events: Int, quarantined: Int = 0) {
             self.source = source
             self.events = events
+            self.quarantined = quarantined
         }
     }
 
@@ -31,6 +33,7 @@ package struct ReleaseProgress: Sendable, Equatable {
         for table in more.tables {
             if let at = tables.firstIndex(where: { $0.source == table.source }) {
                 tables[at].events += table.events
+                tables[at].quarantined += table.quarantined
             } else {
                 tables.append(table)
             }
@@ -50,6 +53,15 @@ package enum RestoreVerdict: String, Sendable, CaseIterable {
 extension WarehouseControl {
     /// How long one call of `release` works.
     private static var release_s: Double { 2 }
+    /// What a step shall take in memory at most, and the most events.
+    private static var step_bytes: Int { 32 << 20 }
+    private static var step_max: Int { 50_000 }
+
+    /// The more the better, while the stream goes on to defer.
+    private static func limit(after step: ReleaseStep) -> Int {
+        guard step.count > 0 else { return BatchApplier.release_max }
+        return min(step_max, max(500, step_bytes / max(1, step.bytes / step.count)))
+    }
 
     package func holds() async throws -> [TableHold] { try await atWork().holds() }
 
@@ -72,14 +84,18 @@ extension WarehouseControl {
         let started = ContinuousClock.now
         var progress = ReleaseProgress()
         for table in try await chosen(selection) where held.contains(table.source) {
-            var events = 0
+            var found = ReleaseProgress.Table(source: table.source.description, events: 0)
+            var options = ReleaseOptions(limit: BatchApplier.release_max, filter: filter(table.source))
             var isDone = false
-            while !isDone, ContinuousClock.now - started < .seconds(Self.release_s) || events == 0 && progress.isDone {
-                let step = try await warehouse.release(table, kind)
-                events += step.count
+            while !isDone, ContinuousClock.now - started < .seconds(Self.release_s) || found.events == 0 {
+                let step = try await warehouse.release(table, kind, options)
+                found.events += step.count
+                found.quarantined += step.outcome.quarantined
                 isDone = step.isDone
+                running?.status.released(step.outcome)
+                options.limit = Self.limit(after: step)
             }
-            progress.tables.append(.init(source: table.source.description, events: events))
+            progress.tables.append(found)
             if !isDone {
                 progress.isDone = false
                 break
@@ -91,10 +107,20 @@ extension WarehouseControl {
 
     package func decide(_ verdict: RestoreVerdict) async throws {
         let warehouse = try atWork()
-        guard try await warehouse.holds().contains(where: { $0.kind == .restored }) else {
+        let holds = try await warehouse.holds().filter { $0.kind == .restored }
+        guard !holds.isEmpty else {
             throw CommandFailure(
                 ExitStatus.usage, "no table is held by a suspicion that the source was restored", try: "millrace status"
             )
+        }
+        // Begun by a call that didn't come to its end.
+        if holds.contains(where: { $0.epoch != nil }) {
+            guard verdict == .newEpoch else {
+                throw CommandFailure(
+                    ExitStatus.usage, "a new epoch was begun already, and what is left of it is to be released",
+                    try: "millrace release --as new-epoch")
+            }
+            return
         }
         switch verdict {
         case .redelivery: try await warehouse.acceptRedelivery()
@@ -162,7 +188,10 @@ extension TableSelection {
 extension ReleaseProgress {
     var json: JSONValue {
         let tables = tables.map { table -> JSONValue in
-            .object([("source", .string(table.source)), ("events", .integer(table.events))])
+            .object([
+                ("source", .string(table.source)), ("events", .integer(table.events)),
+                ("quarantined", .integer(table.quarantined)),
+            ])
         }
         return .object([("tables", .array(tables)), ("done", .bool(isDone))])
     }
@@ -173,7 +202,8 @@ extension ReleaseProgress {
         self.isDone = isDone
         for entry in list {
             guard let source = entry["source"]?.string, let events = entry["events"]?.int64 else { return nil }
-            tables.append(.init(source: source, events: Int(events)))
+            tables.append(
+                .init(source: source, events: Int(events), quarantined: Int(entry["quarantined"]?.int64 ?? 0)))
         }
     }
 }

@@ -179,6 +179,8 @@ package struct PipelineSetup: Sendable {
         return TableID(schema: String(source[..<dot]), table: String(source[source.index(after: dot)...]))
     }
 
+    func filter(of table: TableID) -> (any RowFilter)? { Self.choice(table, in: pipeline)?.filter }
+
     private static func choice(_ table: TableID, in pipeline: Pipeline) -> TableChoice? {
         let name = table.description
         guard pipeline.source.tables.chooses(name) else { return nil }

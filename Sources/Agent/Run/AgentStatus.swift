@@ -53,6 +53,13 @@ package final class AgentStatus: Sendable {
     package var current: Snapshot { snapshot.withLock { $0 } }
     package func update(_ change: (inout Snapshot) -> Void) { snapshot.withLock { change(&$0) } }
 
+    /// Counts what a release moved on in the ledger.
+    package func released(_ outcome: BatchApplier.Outcome) {
+        snapshot.withLock { all in
+            for entry in outcome.ledger { if let table = entry.table { all.tables[table]?.ledger += entry } }
+        }
+    }
+
     /// Counts a batch that is durable now.
     package func committed(
         _ outcome: BatchApplier.Outcome, _ tables: [TableDefinition], positions: [TopicPartition: Int64],

@@ -88,7 +88,6 @@ package actor Replicator {
             }
         }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
-        decoder?.take(try await warehouse.epochs())
         if settings.untilEnd, let ends = try await source.endPositions() {
             // A checkpoint behind an end says that it was reached only if it is a checkpoint of this very log.
             let stored = try await warehouse.checkpoints().filter { ends[$0.partition] != nil }
@@ -185,6 +184,9 @@ package actor Replicator {
         let checkpoints = try await retrying("claiming partitions") { [warehouse, settings] in
             try await warehouse.claim(partitions, owner: settings.owner)
         }
+        // Whoever begins an epoch later on fences this claim.
+        let epochs = try await retrying("reading the epochs") { [warehouse] in try await warehouse.epochs() }
+        decoder?.take(epochs)
         for checkpoint in checkpoints {
             claims[checkpoint.partition] = checkpoint.token
             positions[checkpoint.partition] = .some(checkpoint.position)

@@ -41,22 +41,41 @@ extension DuckDBTransaction {
         try ReplicationError.translating { try MetaTables.epochs(session, layout.pipeline) }
     }
 
-    func highest(_ table: TableDefinition) throws -> [TopicPartition: EpochSearch.Highest] {
+    func holds(_ kind: TableHold.Kind) throws -> [TableHold] {
+        try ReplicationError.translating { try MetaTables.holds(session, layout.pipeline).filter { $0.kind == kind } }
+    }
+
+    func firstLate(after time_us: Int64) throws -> Int64? {
+        try ReplicationError.translating {
+            var found: Int64?
+            try session.forEachChunk(
+                """
+                SELECT min(source_ts) FROM \(MetaTables.name("late_events")) WHERE pipeline = ? AND superseded \
+                AND source_ts > make_timestamptz(?::BIGINT)
+                """, [.text(layout.pipeline), .int64(time_us)], purpose: "looking for the first late event"
+            ) { chunk in if chunk.rowCount == 1 { found = chunk.integer(0, 0) } }
+            return found
+        }
+    }
+
+    func highest(
+        _ table: TableDefinition, before time_us: Int64?
+    ) throws -> [TopicPartition: EpochSearch.Highest] {
         try ReplicationError.translating(table.source) {
             let sql = try staging.sql(table, layout, session)
-            let version = "{e: \(TableSQL.epoch), c: \(TableSQL.commit), s: \(TableSQL.seq)}"
+            let condition =
+                time_us.map { "WHERE source_ts IS NULL OR source_ts < make_timestamptz(\($0))" } ?? ""
             var found: [TopicPartition: EpochSearch.Highest] = [:]
             try session.forEachChunk(
                 """
-                SELECT h.p_topic, h.p_partition, h.v.e, h.v.c, h.v.s, h.o, max(r.source_ts) FROM (SELECT p_topic, \
-                p_partition, max(\(version)) AS v, arg_max(p_offset, \(version)) AS o FROM \(placed(sql.raw)) \
-                GROUP BY p_topic, p_partition) h JOIN \(placed(sql.raw)) r ON r.p_topic = h.p_topic \
-                AND r.p_partition = h.p_partition AND r.p_offset <= h.o GROUP BY ALL
+                SELECT p_topic, p_partition, v.e, v.c, v.s, v.t FROM (SELECT p_topic, p_partition, \
+                max({e: \(TableSQL.epoch), c: \(TableSQL.commit), s: \(TableSQL.seq), t: source_ts}) AS v \
+                FROM \(placed(sql.raw)) \(condition) GROUP BY p_topic, p_partition)
                 """, purpose: "looking for the highest positions of \(table.source)"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
                     found[TopicPartition(topic: chunk.string(0, row), partition: chunk.int32(1, row))] = .init(
-                        version: chunk.version(2, row), offset: chunk.int64(5, row), time_us: chunk.integer(6, row))
+                        version: chunk.version(2, row), time_us: chunk.integer(5, row))
                 }
             }
             return found
@@ -64,22 +83,30 @@ extension DuckDBTransaction {
     }
 
     func first(
-        _ table: TableDefinition, behind offsets: [TopicPartition: Int64]
-    ) throws -> [TopicPartition: (offset: Int64, time_us: Int64?)] {
-        try ReplicationError.translating(table.source) {
+        _ table: TableDefinition, from time_us: Int64, below versions: [TopicPartition: Version]
+    ) throws -> [TopicPartition: Int64] {
+        guard !versions.isEmpty else { return [:] }
+        return try ReplicationError.translating(table.source) {
             let sql = try staging.sql(table, layout, session)
-            var found: [TopicPartition: (offset: Int64, time_us: Int64?)] = [:]
+            let rows = versions.sorted { $0.key < $1.key }.map {
+                """
+                (\(SQLName.literal($0.key.topic)), \($0.key.partition)::INTEGER, \($0.value.epoch)::BIGINT, \
+                \($0.value.commit)::BIGINT, \($0.value.seq)::BIGINT)
+                """
+            }
+            var found: [TopicPartition: Int64] = [:]
             try session.forEachChunk(
                 """
-                SELECT r.p_topic, r.p_partition, min(r.p_offset), min(r.source_ts) FROM \(placed(sql.raw)) r \
-                JOIN \(Self.values(offsets)) v ON v.topic = r.p_topic AND v.partition = r.p_partition \
-                WHERE r.p_offset > v.first GROUP BY r.p_topic, r.p_partition
+                SELECT r.p_topic, r.p_partition, min(r.p_offset) FROM \(placed(sql.raw)) r JOIN (SELECT * FROM (VALUES \
+                \(rows.joined(separator: ", "))) AS v(topic, partition, e, c, s)) v ON v.topic = r.p_topic \
+                AND v.partition = r.p_partition WHERE r.op <> 'r' AND r.source_ts >= make_timestamptz(\(time_us)) \
+                AND (r.\(TableSQL.epoch), r.\(TableSQL.commit), r.\(TableSQL.seq)) < (v.e, v.c, v.s) \
+                GROUP BY r.p_topic, r.p_partition
                 """, purpose: "looking for a step back of \(table.source)"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
-                    found[TopicPartition(topic: chunk.string(0, row), partition: chunk.int32(1, row))] = (
-                        chunk.int64(2, row), chunk.integer(3, row)
-                    )
+                    found[TopicPartition(topic: chunk.string(0, row), partition: chunk.int32(1, row))] = chunk.int64(
+                        2, row)
                 }
             }
             return found
@@ -117,18 +144,23 @@ extension DuckDBTransaction {
                 UPDATE \(deferred) SET \(TableSQL.epoch) = \(beginning.epoch) WHERE \(isOfTable) \
                 AND event_id IN (SELECT id FROM millrace_epoch)
                 """, name, purpose: purpose)
-            var found = EpochChange.Renumbered(superseded: 0, others: 0)
+            var found = EpochChange.Renumbered(superseded: 0, compacted: 0, others: 0)
+            let late = """
+                SELECT * FROM \(MetaTables.name("late_events")) WHERE pipeline = $1 AND source_schema = $2 \
+                AND source_table = $3 AND superseded
+                """
             try session.forEachChunk(
                 """
-                SELECT count(*) FILTER (WHERE l.event_id IS NOT NULL), count(*) FILTER (WHERE l.event_id IS NULL) \
-                FROM millrace_epoch e LEFT JOIN (SELECT DISTINCT event_id FROM \(MetaTables.name("late_events")) \
-                WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3 AND superseded) l ON l.event_id = e.id \
-                WHERE e.id NOT IN (SELECT event_id FROM \(deferred) WHERE pipeline = $1 AND source_schema = $2 \
-                AND source_table = $3)
+                SELECT count(*) FILTER (WHERE is_late), count(*) FILTER (WHERE NOT is_late AND is_beside), count(*) \
+                FROM (SELECT e.id IN (SELECT event_id FROM (\(late))) AS is_late, coalesce(CAST(r.key AS VARCHAR) IN \
+                (SELECT CAST(key AS VARCHAR) FROM (\(late)) WHERE key IS NOT NULL), false) AS is_beside \
+                FROM millrace_epoch e JOIN \(sql.raw) r ON r.event_id = e.id WHERE e.id NOT IN (SELECT event_id \
+                FROM \(deferred) WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3))
                 """, name, purpose: purpose
             ) { chunk in
                 found.superseded = chunk.count(0, 0)
-                found.others = chunk.count(1, 0)
+                found.compacted = chunk.count(1, 0)
+                found.others = chunk.count(2, 0) - found.superseded - found.compacted
             }
             try session.execute(
                 """
@@ -155,6 +187,9 @@ extension DuckDBTransaction {
                     "INSERT INTO \(Self.table) SELECT ?, \(beginning.epoch), \(row), now()", [.text(layout.pipeline)],
                     purpose: purpose)
             }
+            try session.execute(
+                "UPDATE \(MetaTables.name("holds")) SET epoch = \(beginning.epoch) WHERE pipeline = ? AND kind = ?",
+                [.text(layout.pipeline), .text(TableHold.Kind.restored.rawValue)], purpose: purpose)
             var checkpoints = try MetaTables.checkpoints(session, layout.pipeline)
             for index in checkpoints.indices {
                 checkpoints[index].token += 1
@@ -171,7 +206,7 @@ extension DuckDBTransaction {
                 "DELETE FROM \(MetaTables.name("holds")) WHERE pipeline = ? AND kind = ?",
                 [.text(layout.pipeline), .text(TableHold.redelivery)], purpose: purpose)
             try session.execute(
-                "INSERT INTO \(MetaTables.name("holds")) SELECT ?, '', '', ?, '', make_timestamptz(?::BIGINT)",
+                "INSERT INTO \(MetaTables.name("holds")) SELECT ?, '', '', ?, '', make_timestamptz(?::BIGINT), NULL, NULL",
                 [.text(layout.pipeline), .text(TableHold.redelivery), .int64(since_us)], purpose: purpose)
         }
     }

@@ -69,11 +69,24 @@ extension DuckDBTransaction {
             let sql = try staging.sql(table, layout, session)
             let version = "\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)"
             var events: [DeferredEvent] = []
+            let oldest = """
+                SELECT event_id, \(version), marks, json_nulls FROM \(Self.deferred) WHERE \(Self.isOfTable) \
+                ORDER BY \(version), event_id LIMIT \(limit)
+                """
+            // Between these commits: raw is written about in their order, so that most of it isn't read.
+            var range = ""
+            try session.forEachChunk(
+                "SELECT min(\(TableSQL.commit)), max(\(TableSQL.commit)) FROM (\(oldest))", name(table.source),
+                purpose: "reading what is deferred of \(table.source)"
+            ) { chunk in
+                guard chunk.rowCount == 1, let low = chunk.integer(0, 0), let high = chunk.integer(1, 0) else { return }
+                range = "AND r.\(TableSQL.commit) BETWEEN \(low) AND \(high)"
+            }
+            guard !range.isEmpty else { return [] }
             try session.forEachChunk(
                 """
-                SELECT \(Self.rawColumns("r.")), r.position, d.marks, d.json_nulls FROM (SELECT event_id, \(version), marks, json_nulls FROM \
-                \(Self.deferred) WHERE \(Self.isOfTable) ORDER BY \(version), event_id LIMIT \(limit)) d \
-                JOIN \(sql.raw) r ON r.event_id = d.event_id AND r.\(TableSQL.seq) = d.\(TableSQL.seq) \
+                SELECT \(Self.rawColumns("r.")), r.position, d.marks, d.json_nulls FROM (\(oldest)) d \
+                JOIN \(sql.raw) r ON r.event_id = d.event_id AND r.\(TableSQL.seq) = d.\(TableSQL.seq) \(range) \
                 ORDER BY d.\(TableSQL.epoch), d.\(TableSQL.commit), d.\(TableSQL.seq), d.event_id
                 """, name(table.source), purpose: "reading what is deferred of \(table.source)"
             ) { chunk in
@@ -86,7 +99,7 @@ extension DuckDBTransaction {
                     events.append(
                         DeferredEvent(
                             event: event, partition: place.partition, offset: place.offset,
-                            flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false,
+                            flags: marks?.flags, hasImmediateKey: marks?.hasImmediateKey ?? false,
                             jsonNulls: chunk.text(14, row)))
                 }
             }
@@ -94,11 +107,11 @@ extension DuckDBTransaction {
         }
     }
 
-    func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws {
+    func forgetDeferred(_ table: TableDefinition, _ events: [DeferredEvent]) throws {
         guard !events.isEmpty else { return }
         try ReplicationError.translating(table.source) {
             let purpose = "noting what is released of \(table.source)"
-            try fillProbes(events.enumerated().map { (Int32($0.offset), $0.element, nil) }, purpose)
+            try fillProbes(events.enumerated().map { (Int32($0.offset), $0.element.event.id, nil) }, purpose)
             try session.execute(
                 """
                 DELETE FROM \(Self.deferred) WHERE \(Self.isOfTable) \
@@ -113,7 +126,8 @@ extension DuckDBTransaction {
             for hold in holds {
                 try session.execute(
                     """
-                    INSERT INTO \(Self.holds) SELECT $1, $2, $3, $4, $5, make_timestamptz($6::BIGINT) WHERE NOT EXISTS \
+                    INSERT INTO \(Self.holds) SELECT $1, $2, $3, $4, $5, make_timestamptz($6::BIGINT), \
+                    \(hold.from_us.map { "make_timestamptz(\($0))" } ?? "NULL"), NULL WHERE NOT EXISTS \
                     (SELECT 1 FROM \(Self.holds) WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3 \
                     AND kind = $4)
                     """,
@@ -135,24 +149,8 @@ extension DuckDBTransaction {
 extension DuckDBWarehouse {
     package func holds() async throws -> [TableHold] {
         try withSession { session in
-            var holds: [TableHold] = []
-            guard try hasMeta(session), try MetaTables.version(session) ?? 0 >= 4 else { return holds }
-            try session.forEachChunk(
-                """
-                SELECT source_schema, source_table, kind, reason, since FROM \(MetaTables.name("holds")) \
-                WHERE pipeline = ? ORDER BY source_schema, source_table, kind
-                """, [.text(layout.pipeline)], purpose: "reading the holds"
-            ) { chunk in
-                for row in 0..<chunk.rowCount {
-                    guard let table = chunk.table(0, row), let kind = TableHold.Kind(rawValue: chunk.string(2, row))
-                    else { continue }
-                    holds.append(
-                        TableHold(
-                            table: table, kind: kind, reason: chunk.string(3, row),
-                            since_us: chunk.integer(4, row) ?? 0))
-                }
-            }
-            return holds
+            guard try hasMeta(session), try MetaTables.version(session) ?? 0 >= 4 else { return [] }
+            return try MetaTables.holds(session, layout.pipeline)
         }
     }
 
@@ -162,9 +160,34 @@ extension DuckDBWarehouse {
         try withTransaction { try writer.hold(holds, in: $0) }
     }
 
-    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
+    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions)
+        async throws -> ReleaseStep
+    {
         try withTransaction {
-            try writer.release(table, kind, layout: layout, in: $0, loadedAt_us: DuckDBClock.next_us(), limit: limit)
+            try writer.release(
+                table, kind, layout: layout, in: $0, loadedAt_us: DuckDBClock.next_us(), options, equality: .duckdb)
         }
+    }
+}
+
+extension MetaTables {
+    static func holds(_ session: Session, _ pipeline: String) throws -> [TableHold] {
+        var holds: [TableHold] = []
+        try session.forEachChunk(
+            """
+            SELECT source_schema, source_table, kind, reason, since, from_time, epoch FROM \(name("holds")) \
+            WHERE pipeline = ? ORDER BY source_schema, source_table, kind
+            """, [.text(pipeline)], purpose: "reading the holds"
+        ) { chunk in
+            for row in 0..<chunk.rowCount {
+                guard let table = chunk.table(0, row), let kind = TableHold.Kind(rawValue: chunk.string(2, row))
+                else { continue }
+                holds.append(
+                    TableHold(
+                        table: table, kind: kind, reason: chunk.string(3, row), since_us: chunk.integer(4, row) ?? 0,
+                        from_us: chunk.integer(5, row), epoch: chunk.integer(6, row)))
+            }
+        }
+        return holds
     }
 }

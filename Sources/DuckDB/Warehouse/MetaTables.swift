@@ -87,7 +87,7 @@ enum MetaTables {
             committed_at TIMESTAMP WITH TIME ZONE);
         CREATE TABLE IF NOT EXISTS \(name("holds")) (
             pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, kind VARCHAR, reason VARCHAR,
-            since TIMESTAMP WITH TIME ZONE);
+            since TIMESTAMP WITH TIME ZONE, from_time TIMESTAMP WITH TIME ZONE, epoch BIGINT);
         CREATE TABLE IF NOT EXISTS \(name("deferred")) (
             pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, event_id UUID, _version_epoch BIGINT,
             _version_commit BIGINT, _version_seq BIGINT, marks INTEGER, json_nulls VARCHAR);

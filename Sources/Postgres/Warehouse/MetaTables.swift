@@ -87,7 +87,8 @@ enum MetaTables {
         """
         CREATE TABLE \(name("holds")) (
             pipeline text, source_schema text, source_table text, kind text, reason text NOT NULL,
-            since timestamptz NOT NULL, PRIMARY KEY (pipeline, source_schema, source_table, kind));
+            since timestamptz NOT NULL, from_time timestamptz, epoch bigint,
+            PRIMARY KEY (pipeline, source_schema, source_table, kind));
         CREATE TABLE \(name("deferred")) (
             pipeline text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, event_id uuid NOT NULL,
             _version_epoch bigint NOT NULL, _version_commit bigint NOT NULL, _version_seq bigint NOT NULL,

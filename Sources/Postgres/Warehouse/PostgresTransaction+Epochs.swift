@@ -43,22 +43,37 @@ extension PostgresTransaction {
         }
     }
 
-    func highest(_ table: TableDefinition) throws -> [TopicPartition: EpochSearch.Highest] {
-        try joining(table) { sql in
-            let version = "r._version_epoch, r._version_commit, r._version_seq"
+    func holds(_ kind: TableHold.Kind) throws -> [TableHold] {
+        try translating { try MetaTables.holds(session, layout.pipeline).filter { $0.kind == kind } }
+    }
+
+    func firstLate(after time_us: Int64) throws -> Int64? {
+        try translating {
             let rows = try session.query(
                 """
-                SELECT h.p_topic, h.p_partition, h._version_epoch, h._version_commit, h._version_seq, h.p_offset, \
-                \(SQLText.microseconds("max(r.source_ts)")) FROM (SELECT DISTINCT ON (p_topic, p_partition) p_topic, \
-                p_partition, p_offset, \(version) FROM \(Self.placed(sql.raw)) r ORDER BY p_topic, p_partition, \
-                r._version_epoch DESC, r._version_commit DESC, r._version_seq DESC) h \
-                JOIN \(Self.placed(sql.raw)) r ON r.p_topic = h.p_topic AND r.p_partition = h.p_partition \
-                AND r.p_offset <= h.p_offset GROUP BY 1, 2, 3, 4, 5, 6
+                SELECT \(SQLText.microseconds("min(source_ts)")) FROM \(MetaTables.name("late_events")) \
+                WHERE pipeline = $1 AND superseded AND source_ts > $2::timestamptz
+                """, [layout.pipeline, SQLText.timestamp(time_us)], for: "look for the first late event")
+            return rows.integer(0, 0)
+        }
+    }
+
+    func highest(
+        _ table: TableDefinition, before time_us: Int64?
+    ) throws -> [TopicPartition: EpochSearch.Highest] {
+        try joining(table) { sql in
+            let condition = try time_us.map {
+                "WHERE r.source_ts IS NULL OR r.source_ts < \(try SQLText.moment($0))"
+            }
+            let rows = try session.query(
+                """
+                SELECT p_topic, p_partition, v[1], v[2], v[3], v[4] FROM (SELECT p_topic, p_partition, \
+                max(ARRAY[r._version_epoch, r._version_commit, r._version_seq, \
+                \(SQLText.microseconds("r.source_ts"))]) AS v FROM \(Self.placed(sql.raw)) r \(condition ?? "") GROUP BY 1, 2) h
                 """, for: "look for the highest positions")
             var found: [TopicPartition: EpochSearch.Highest] = [:]
             for row in 0..<rows.count {
-                found[partition(rows, row)] = .init(
-                    version: rows.version(row, 2), offset: rows.integer(row, 5) ?? 0, time_us: rows.integer(row, 6))
+                found[partition(rows, row)] = .init(version: rows.version(row, 2), time_us: rows.integer(row, 5))
             }
             return found
         }
@@ -69,19 +84,25 @@ extension PostgresTransaction {
     }
 
     func first(
-        _ table: TableDefinition, behind offsets: [TopicPartition: Int64]
-    ) throws -> [TopicPartition: (offset: Int64, time_us: Int64?)] {
-        try joining(table) { sql in
+        _ table: TableDefinition, from time_us: Int64, below versions: [TopicPartition: Version]
+    ) throws -> [TopicPartition: Int64] {
+        guard !versions.isEmpty else { return [:] }
+        return try joining(table) { sql in
+            let parts = try versions.sorted { $0.key < $1.key }.map {
+                """
+                (\(try quoteLiteral($0.key.topic)), \($0.key.partition), \($0.value.epoch)::bigint, \
+                \($0.value.commit)::bigint, \($0.value.seq)::bigint)
+                """
+            }
             let rows = try session.query(
                 """
-                SELECT r.p_topic, r.p_partition, min(r.p_offset), \(SQLText.microseconds("min(r.source_ts)")) \
-                FROM \(Self.placed(sql.raw)) r JOIN \(try Self.values(offsets)) ON v.topic = r.p_topic \
-                AND v.partition = r.p_partition WHERE r.p_offset > v.first GROUP BY 1, 2
+                SELECT r.p_topic, r.p_partition, min(r.p_offset) FROM \(Self.placed(sql.raw)) r \
+                JOIN (VALUES \(parts.joined(separator: ", "))) AS v(topic, partition, e, c, s) ON v.topic = r.p_topic \
+                AND v.partition = r.p_partition WHERE r.op <> 'r' AND r.source_ts >= \(try SQLText.moment(time_us)) \
+                AND (r._version_epoch, r._version_commit, r._version_seq) < (v.e, v.c, v.s) GROUP BY 1, 2
                 """, for: "look for a step back")
-            var found: [TopicPartition: (offset: Int64, time_us: Int64?)] = [:]
-            for row in 0..<rows.count {
-                found[partition(rows, row)] = (rows.integer(row, 2) ?? 0, rows.integer(row, 3))
-            }
+            var found: [TopicPartition: Int64] = [:]
+            for row in 0..<rows.count { found[partition(rows, row)] = rows.integer(row, 2) ?? 0 }
             return found
         }
     }
@@ -114,11 +135,15 @@ extension PostgresTransaction {
                 WHERE \(try isOf("d")) AND d.event_id = e.id;
                 DELETE FROM millrace_epoch e USING \(deferred) d WHERE \(try isOf("d")) AND d.event_id = e.id;
                 """, for: purpose)
+            let late = """
+                SELECT l.* FROM \(MetaTables.name("late_events")) l WHERE \(try isOf("l")) AND l.superseded
+                """
             let counts = try session.query(
                 """
-                SELECT count(l.event_id), count(*) - count(l.event_id) FROM millrace_epoch e LEFT JOIN (SELECT DISTINCT \
-                l.event_id FROM \(MetaTables.name("late_events")) l WHERE \(try isOf("l")) AND l.superseded) l \
-                ON l.event_id = e.id
+                SELECT count(*) FILTER (WHERE is_late), count(*) FILTER (WHERE NOT is_late AND is_beside), count(*) \
+                FROM (SELECT e.id IN (SELECT event_id FROM (\(late)) l) AS is_late, coalesce(r.key::text IN (SELECT \
+                key::text FROM (\(late)) l WHERE key IS NOT NULL), false) AS is_beside FROM millrace_epoch e \
+                JOIN \(sql.raw) r ON r._version_seq = e.seq AND r.event_id = e.id) x
                 """, for: purpose)
             try session.execute(
                 """
@@ -129,8 +154,9 @@ extension PostgresTransaction {
                 JOIN millrace_epoch e ON r._version_seq = e.seq AND r.event_id = e.id;
                 DROP TABLE millrace_epoch
                 """, for: purpose)
+            func count(_ column: Int) -> Int { Int(counts.integer(0, column) ?? 0) }
             return EpochChange.Renumbered(
-                superseded: Int(counts.integer(0, 0) ?? 0), others: Int(counts.integer(0, 1) ?? 0))
+                superseded: count(0), compacted: count(1), others: count(2) - count(0) - count(1))
         }
     }
 
@@ -147,6 +173,11 @@ extension PostgresTransaction {
                 """
                 INSERT INTO \(MetaTables.name("epochs")) (pipeline, epoch, topic, partition, first_offset, from_time) \
                 VALUES \(rows.joined(separator: ", "))
+                """, for: purpose)
+            try session.execute(
+                """
+                UPDATE \(MetaTables.name("holds")) SET epoch = \(beginning.epoch) \
+                WHERE pipeline = \(try quoteLiteral(layout.pipeline)) AND kind = '\(TableHold.Kind.restored.rawValue)'
                 """, for: purpose)
             let stored = try Checkpoints.read(session.query(try Checkpoints.selectAll(layout.pipeline), for: purpose))
             for var checkpoint in stored {

@@ -65,18 +65,22 @@ extension PostgresTransaction {
                 let marks = rows.integer(row, 13).map { DeferredEvent.read(marks: Int16(truncatingIfNeeded: $0)) }
                 return DeferredEvent(
                     event: event, partition: place.partition, offset: place.offset,
-                    flags: marks?.flags ?? event.flags, hasImmediateKey: marks?.hasImmediateKey ?? false,
+                    flags: marks?.flags, hasImmediateKey: marks?.hasImmediateKey ?? false,
                     jsonNulls: rows.string(row, 14))
             }
         }
     }
 
-    func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws {
-        guard !events.isEmpty else { return }
+    func forgetDeferred(_ table: TableDefinition, _ events: [DeferredEvent]) throws {
+        // In the order of versions.
+        guard let first = events.first?.event.version, let last = events.last?.event.version else { return }
+        let version = "(_version_epoch, _version_commit, _version_seq)"
         try translating {
             _ = try session.query(
-                "DELETE FROM \(Self.deferred) WHERE \(try isOf(table.source)) AND event_id = ANY ($1::uuid[])",
-                [try arrayText(events.map(\.text))], for: "note what is released")
+                """
+                DELETE FROM \(Self.deferred) WHERE \(try isOf(table.source)) AND \(version) >= \(SQLText.version(first)) \
+                AND \(version) <= \(SQLText.version(last)) AND event_id = ANY ($1::uuid[])
+                """, [try arrayText(events.map(\.event.id.text))], for: "note what is released")
         }
     }
 
@@ -85,12 +89,12 @@ extension PostgresTransaction {
             for hold in holds {
                 _ = try session.query(
                     """
-                    INSERT INTO \(Self.holds) (pipeline, source_schema, source_table, kind, reason, since) \
-                    VALUES ($1, $2, $3, $4, $5, $6::timestamptz) ON CONFLICT DO NOTHING
+                    INSERT INTO \(Self.holds) (pipeline, source_schema, source_table, kind, reason, since, from_time) \
+                    VALUES ($1, $2, $3, $4, $5, $6::timestamptz, $7::timestamptz) ON CONFLICT DO NOTHING
                     """,
                     [
                         layout.pipeline, hold.table.schema, hold.table.table, hold.kind.rawValue, hold.reason,
-                        SQLText.timestamp(hold.since_us),
+                        SQLText.timestamp(hold.since_us), hold.from_us.map(SQLText.timestamp),
                     ], for: "hold tables")
             }
         }
@@ -108,17 +112,7 @@ extension PostgresWarehouse {
     package func holds() async throws -> [TableHold] {
         try read(orNothing: []) { session in
             guard try MetaTables.version(session) ?? 0 >= 4 else { return [] }
-            let rows = try session.query(
-                """
-                SELECT source_schema, source_table, kind, reason, \(SQLText.microseconds("since")) \
-                FROM \(MetaTables.name("holds")) WHERE pipeline = $1 ORDER BY source_schema, source_table, kind
-                """, [layout.pipeline], for: "read the holds")
-            return (0..<rows.count).compactMap { row in
-                guard let kind = TableHold.Kind(rawValue: rows.text(row, 2)) else { return nil }
-                return TableHold(
-                    table: TableID(schema: rows.text(row, 0), table: rows.text(row, 1)), kind: kind,
-                    reason: rows.text(row, 3), since_us: rows.integer(row, 4) ?? 0)
-            }
+            return try MetaTables.holds(session, layout.pipeline)
         }
     }
 
@@ -130,11 +124,31 @@ extension PostgresWarehouse {
             tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: since_us) }, in: transaction)
     }
 
-    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep {
+    package func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions)
+        async throws -> ReleaseStep
+    {
         let transaction = try connected()
         transaction.loadedAt_us = nextLoadedAt_us()
         return try writer.release(
             table, kind, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us,
-            limit: limit)
+            options)
+    }
+}
+
+extension MetaTables {
+    static func holds(_ session: Session, _ pipeline: String) throws -> [TableHold] {
+        let rows = try session.query(
+            """
+            SELECT source_schema, source_table, kind, reason, \(SQLText.microseconds("since")), \
+            \(SQLText.microseconds("from_time")), epoch FROM \(name("holds")) WHERE pipeline = $1 \
+            ORDER BY source_schema, source_table, kind
+            """, [pipeline], for: "read the holds")
+        return (0..<rows.count).compactMap { row in
+            guard let kind = TableHold.Kind(rawValue: rows.text(row, 2)) else { return nil }
+            return TableHold(
+                table: TableID(schema: rows.text(row, 0), table: rows.text(row, 1)), kind: kind,
+                reason: rows.text(row, 3), since_us: rows.integer(row, 4) ?? 0, from_us: rows.integer(row, 5),
+                epoch: rows.integer(row, 6))
+        }
     }
 }

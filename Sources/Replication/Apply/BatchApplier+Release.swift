@@ -19,17 +19,19 @@ extension BatchApplier {
         entry.deferred += deferred.count
     }
 
-    /// Applies the oldest of what is deferred of a table, at most `limit` events, and takes the hold away with the last
+    /// Applies the oldest of what is deferred of a table, at most `options.limit` events, and takes the hold away with the last
     /// of them. A table that other holds keep gives up this one only.
     package static func release(
         _ definition: TableDefinition, _ kind: TableHold.Kind, layout: WarehouseLayout,
-        in transaction: some WarehouseTransaction, loadedAt_us: Int64, limit: Int = release_max
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, _ options: ReleaseOptions,
+        equality: KeyEquality
     ) throws -> ReleaseStep {
         var refused: [EventID: String] = [:]
         while true {
             do {
                 return try release(
-                    definition, kind, layout, transaction, loadedAt_us: loadedAt_us, limit: limit, refused: &refused)
+                    definition, kind, layout, transaction, loadedAt_us, RawBatch(definition, options.filter, equality),
+                    limit: options.limit, refused)
             } catch let error as RefusedRows {
                 guard !error.reasons.isEmpty else { throw error.cause }
                 refused.merge(error.reasons) { $1 }
@@ -45,7 +47,8 @@ extension BatchApplier {
 
     private static func release(
         _ definition: TableDefinition, _ kind: TableHold.Kind, _ layout: WarehouseLayout,
-        _ transaction: some WarehouseTransaction, loadedAt_us: Int64, limit: Int, refused: inout [EventID: String]
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ raw: RawBatch, limit: Int,
+        _ refused: [EventID: String]
     ) throws -> ReleaseStep {
         try transaction.begin()
         var tried: (batch: ChangeBatch, refused: [Int32: String])?
@@ -58,21 +61,23 @@ extension BatchApplier {
                 return ReleaseStep(outcome: .init(), count: 0, isDone: true)
             }
             let events = try transaction.deferredEvents(definition, limit: limit)
-            let rebuilt = RawBatch.make(definition, events)
-            var misfits = rebuilt.misfits
-            for (index, event) in rebuilt.batch.events.enumerated() {
+            let (batch, found) = raw.make(events)
+            var misfits = found
+            for (index, event) in batch.events.enumerated() {
                 if let reason = refused[event.id] { misfits[Int32(index)] = reason }
             }
-            tried = (rebuilt.batch, misfits)
+            tried = (batch, misfits)
             var applier = BatchApplier(
-                layout: layout, batch: rebuilt.batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false,
+                layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false,
                 refused: misfits, isReplay: true)
             let outcome = try applier.replay(state, transaction)
-            try transaction.forgetDeferred(definition, events.map(\.event.id))
+            try transaction.forgetDeferred(definition, events)
             let isDone = events.count < limit
             if isDone { try transaction.endHold(definition.source, kind) }
             try transaction.commit()
-            return ReleaseStep(outcome: outcome, count: events.count, isDone: isDone)
+            var step = ReleaseStep(outcome: outcome, count: events.count, isDone: isDone)
+            step.bytes = batch.arena.count + batch.fields.count * MemoryLayout<Field>.stride
+            return step
         } catch let error as ReplicationError where error.kind == .data {
             transaction.rollback()
             guard let tried, error.table == definition.source else { throw error }
@@ -109,12 +114,25 @@ extension BatchApplier {
 }
 
 /// Events of raw as a batch again.
-enum RawBatch {
+struct RawBatch {
+    private let definition: TableDefinition
+    private let filter: (any RowFilter)?
+    /// By the filter's columns, where the table has each; -1: it hasn't.
+    private let filterColumns: [Int]
+    private let judge = RowJudge()
+    private let template: KeyTemplate?
+
+    init(_ definition: TableDefinition, _ filter: (any RowFilter)?, _ equality: KeyEquality) {
+        self.definition = definition
+        self.filter = filter
+        filterColumns =
+            filter?.columns.map { name in definition.columns.firstIndex { $0.name == name } ?? -1 } ?? []
+        template = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
+    }
+
     /// The batch has one table; its events are in the order given. `misfits`: events (indices) of which raw holds
     /// something that doesn't fit the table's columns as they are now, with reasons.
-    static func make(
-        _ definition: TableDefinition, _ events: [DeferredEvent]
-    ) -> (batch: ChangeBatch, misfits: [Int32: String]) {
+    func make(_ events: [DeferredEvent]) -> (batch: ChangeBatch, misfits: [Int32: String]) {
         let batch = ChangeBatch()
         batch.tables = [definition]
         batch.read = [0]
@@ -129,7 +147,7 @@ enum RawBatch {
             }
             let index = Int32(batch.events.count)
             do throws(Misfit) {
-                try append(deferred, definition, span, to: batch)
+                try append(deferred, span, to: batch)
             } catch {
                 misfits[index] = error.reason
                 var event = bare(deferred, span)
@@ -142,27 +160,25 @@ enum RawBatch {
 
     private struct Misfit: Error { var reason: String }
 
-    private static func bare(_ deferred: DeferredEvent, _ span: Int32) -> ChangeEvent {
+    private func bare(_ deferred: DeferredEvent, _ span: Int32) -> ChangeEvent {
         let raw = deferred.event
         var event = ChangeEvent(
             operation: raw.operation, table: 0, version: raw.version, id: raw.id, offset: deferred.offset,
             sourceTime_us: raw.sourceTime_us)
-        event.flags = deferred.flags
+        event.flags = deferred.flags ?? raw.flags
         event.span = span
         event.transaction = raw.transaction
         return event
     }
 
-    private static func append(
-        _ deferred: DeferredEvent, _ definition: TableDefinition, _ span: Int32, to batch: ChangeBatch
-    ) throws(Misfit) {
+    private func append(_ deferred: DeferredEvent, _ span: Int32, to batch: ChangeBatch) throws(Misfit) {
         let raw = deferred.event
         var event = bare(deferred, span)
         let width = Int32(definition.columns.count)
         event.width = width
-        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), definition, batch)
+        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), batch)
         event.after = try image(
-            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), definition, batch)
+            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), batch)
         if let key = raw.key { event.key = batch.arena.append(key) }
         if let other = raw.otherKey { event.otherKey = batch.arena.append(other) }
         if event.after >= 0, (0..<Int(width)).contains(where: { !batch.field(event.after, $0, width: width).isKnown }) {
@@ -179,16 +195,20 @@ enum RawBatch {
         } else if raw.operation != .truncate {
             let keyed = raw.operation == .delete ? event.before : event.after
             guard keyed >= 0 else { throw Misfit(reason: "raw holds no image of the event's row") }
-            event.group = KeyTemplate(definition).appendGroup(
-                from: batch.arena, to: batch.arena, field: field(keyed))
+            if let template {
+                event.group = template.appendGroup(from: batch.arena, to: batch.arena, field: field(keyed))
+            }
+        }
+        if let filter, deferred.flags == nil, event.after >= 0 {
+            let verdict = judge.verdict(filter, filterColumns, definition, in: batch.arena, field: field(event.after))
+            event.flags.formUnion(verdict.flags)
         }
         batch.events.append(event)
     }
 
     /// Index of the image's first field; -1 without an image.
-    private static func image(
-        _ text: String?, _ unchanged: Set<String>, _ jsonNulls: Set<String>, _ definition: TableDefinition,
-        _ batch: ChangeBatch
+    private func image(
+        _ text: String?, _ unchanged: Set<String>, _ jsonNulls: Set<String>, _ batch: ChangeBatch
     ) throws(Misfit) -> Int32 {
         guard let text else { return -1 }
         var fields: [Field] = []

@@ -258,7 +258,7 @@ package struct BatchApplier {
         _ = try write(&coalesced.carried, floors, &entry, &state, transaction)
         let newer = written.newer.sorted { $0.key < $1.key }.map { (row: $0.key, by: $0.value) }
         noteLate(definition, rowEvents, coalesced.staged, newer, marks, &entry)
-        if suspicion != nil { noteSigns(coalesced.staged, rowEvents, newer) }
+        if suspicion != nil { noteSigns(coalesced.staged, rowEvents, newer, marks) }
         if var shared { try settle(&shared, coalesced, written, floors, &entry, &state, transaction) }
         try truncate(definition, truncates, &entry, &state, transaction)
     }

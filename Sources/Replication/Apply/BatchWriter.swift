@@ -77,14 +77,15 @@ package struct BatchWriter {
                 batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
                 probeAll: probesAll, suspicion: suspicion)
         }
-        guard layout.suspectsRestore, layout.hasRaw, layout.hasCurrent else { return try apply(nil) }
+        // What comes beside the log, a replay of quarantined records, tells nothing of it.
+        guard layout.suspectsRestore, layout.hasRaw, layout.hasCurrent, !advances.isEmpty else { return try apply(nil) }
         do {
             let outcome = try apply(suspicion)
             suspicion = outcome.suspicion ?? suspicion
             return outcome
-        } catch is RestoreSuspected {
+        } catch let error as RestoreSuspected {
             suspicion = RestoreSuspicion()
-            try holdAll(.restored, RestoreSuspicion.reason, since_us: loadedAt_us, in: transaction)
+            try holdAll(since_us: loadedAt_us, from_us: error.from_us, in: transaction)
             return try apply(nil)
         }
     }
@@ -111,15 +112,17 @@ package struct BatchWriter {
         }
     }
 
-    private func holdAll(
-        _ kind: TableHold.Kind, _ reason: String, since_us: Int64, in transaction: some WarehouseTransaction
-    ) throws {
+    private func holdAll(since_us: Int64, from_us: Int64?, in transaction: some WarehouseTransaction) throws {
         try transaction.begin()
         do {
             let tables = try transaction.allTables().sorted()
             _ = try transaction.lock(tables, exclusive: true)
             try transaction.hold(
-                tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: since_us) })
+                tables.map {
+                    TableHold(
+                        table: $0, kind: .restored, reason: RestoreSuspicion.reason, since_us: since_us,
+                        from_us: from_us)
+                })
             try transaction.commit()
         } catch {
             transaction.rollback()
@@ -130,11 +133,12 @@ package struct BatchWriter {
     /// Takes one step in releasing a table; parts of a source transaction that have come have to come again.
     package mutating func release(
         _ table: TableDefinition, _ kind: TableHold.Kind, layout: WarehouseLayout,
-        in transaction: some WarehouseTransaction, loadedAt_us: Int64, limit: Int = BatchApplier.release_max
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, _ options: ReleaseOptions,
+        equality: KeyEquality = .postgres
     ) throws -> ReleaseStep {
         abandon(transaction)
         return try BatchApplier.release(
-            table, kind, layout: layout, in: transaction, loadedAt_us: loadedAt_us, limit: limit)
+            table, kind, layout: layout, in: transaction, loadedAt_us: loadedAt_us, options, equality: equality)
     }
 
     package mutating func hold(_ holds: [TableHold], in transaction: some WarehouseTransaction) throws {

@@ -14,11 +14,14 @@ package struct RestoreSuspicion: Sendable {
         var keys: Set<UInt64> = []
         /// Something newer than all before came.
         var movesOn = false
+        /// The least source time of those that were written later than all that was known before.
+        var from_us: Int64?
     }
 
     private struct Streak {
         var events = 0
         var keys: Set<UInt64> = []
+        var from_us: Int64?
     }
 
     private var streaks: [TopicPartition: Streak] = [:]
@@ -30,11 +33,12 @@ package struct RestoreSuspicion: Sendable {
             if signs.movesOn {
                 streaks[partition] = nil
             } else if signs.events > 0 {
-                streaks[partition, default: Streak()].events += signs.events
+                var streak = streaks[partition] ?? Streak()
+                streak.events += signs.events
+                streak.from_us = [streak.from_us, signs.from_us].compactMap { $0 }.min()
                 // More than enough of them tell nothing more.
-                if streaks[partition, default: Streak()].keys.count < Self.keys_min {
-                    streaks[partition]?.keys.formUnion(signs.keys.prefix(Self.keys_min))
-                }
+                if streak.keys.count < Self.keys_min { streak.keys.formUnion(signs.keys.prefix(Self.keys_min)) }
+                streaks[partition] = streak
             }
         }
     }
@@ -45,6 +49,9 @@ package struct RestoreSuspicion: Sendable {
         return events >= Self.events_min && keys.count >= Self.keys_min
     }
 
+    /// Since when the source seems to be another, by its own clock; nil: its events don't tell.
+    var from_us: Int64? { streaks.values.compactMap(\.from_us).min() }
+
     static let reason = """
         at least \(events_min) events that were never seen before are older than what the warehouse has: was the source \
         restored from a backup, or replaced?
@@ -52,11 +59,13 @@ package struct RestoreSuspicion: Sendable {
 }
 
 /// The batch wasn't written: it raises the suspicion.
-struct RestoreSuspected: Error {}
+struct RestoreSuspected: Error { var from_us: Int64? }
 
 extension BatchApplier {
     /// Events of a keyed table that newer changes superseded, and those that were coalesced into them.
-    mutating func noteSigns(_ staged: StagedTable, _ events: [Int32], _ superseded: [(row: Int, by: NewerRow)]) {
+    mutating func noteSigns(
+        _ staged: StagedTable, _ events: [Int32], _ superseded: [(row: Int, by: NewerRow)], _ marks: Marks
+    ) {
         func name(_ event: ChangeEvent) -> UInt64 {
             var hash = Hash128()
             hash.add(staged.definition.source.description)
@@ -75,8 +84,13 @@ extension BatchApplier {
             let key = name(event)
             guard keys.contains(key) else { continue }
             let partition = batch.spans[Int(event.span)].partition
-            signs[partition, default: .init()].events += 1
-            signs[partition, default: .init()].keys.insert(key)
+            var found = signs[partition] ?? .init()
+            found.events += 1
+            found.keys.insert(key)
+            if event.sourceTime_us != .min, event.sourceTime_us > marks.watermark(of: event.span) ?? .min {
+                found.from_us = min(found.from_us ?? .max, event.sourceTime_us)
+            }
+            signs[partition] = found
         }
     }
 
@@ -94,7 +108,7 @@ extension BatchApplier {
             if movesOn { signs[partition, default: .init()].movesOn = true }
         }
         suspicion.add(signs)
-        guard !suspicion.isRaised else { throw RestoreSuspected() }
+        guard !suspicion.isRaised else { throw RestoreSuspected(from_us: suspicion.from_us) }
         outcome.suspicion = suspicion
     }
 

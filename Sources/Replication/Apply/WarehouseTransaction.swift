@@ -72,7 +72,7 @@ package protocol WarehouseTransaction: AnyObject {
     func putOff(_ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32], hasImmediateKey: Bool) throws
     /// The oldest deferred events of the table, by version, at most `limit`.
     func deferredEvents(_ table: TableDefinition, limit: Int) throws -> [DeferredEvent]
-    func forgetDeferred(_ table: TableDefinition, _ events: [EventID]) throws
+    func forgetDeferred(_ table: TableDefinition, _ events: [DeferredEvent]) throws
     /// All tables of the pipeline.
     func allTables() throws -> [TableID]
     /// Holds tables, or goes on doing so: the first reason stays. Their locks are held exclusively.
@@ -81,12 +81,18 @@ package protocol WarehouseTransaction: AnyObject {
 
     /// Where the source's epochs begin.
     func epochs() throws -> SourceEpochs
-    /// The event of the highest version that raw has of the table, by partition.
-    func highest(_ table: TableDefinition) throws -> [TopicPartition: EpochSearch.Highest]
-    /// The first of the table's events in raw behind an offset, and the least source time of those, by partition.
+    /// All holds of a kind.
+    func holds(_ kind: TableHold.Kind) throws -> [TableHold]
+    /// The least source time of superseded late events that were written after `time_us` (µs since 1970).
+    func firstLate(after time_us: Int64) throws -> Int64?
+    /// The event of the highest version of those that raw has of the table and that were written before a time (nil: of
+    /// all), by partition.
+    func highest(_ table: TableDefinition, before time_us: Int64?) throws -> [TopicPartition: EpochSearch.Highest]
+    /// The offset of the first of the table's events in raw that were written at that time or later and are older than
+    /// `versions` says, by partition; snapshot reads are left out.
     func first(
-        _ table: TableDefinition, behind offsets: [TopicPartition: Int64]
-    ) throws -> [TopicPartition: (offset: Int64, time_us: Int64?)]
+        _ table: TableDefinition, from time_us: Int64, below versions: [TopicPartition: Version]
+    ) throws -> [TopicPartition: Int64]
     /// Gives raw's events of the epoch its number, and defers them all. Snapshot reads are of it by their offset only.
     func renumber(_ table: TableDefinition, _ beginning: SourceEpochs.Beginning) throws -> EpochChange.Renumbered
     /// Stores where the epoch begins, writes the highest versions, and fences all agents.

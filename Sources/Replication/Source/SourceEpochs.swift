@@ -41,62 +41,46 @@ extension SourceEpochs.Beginning {
     }
 }
 
-/// How a new epoch's beginning is found in raw.
+/// How a new epoch's beginning is found in raw, from a time at which the source had become another.
 package struct EpochSearch: Sendable {
-    /// The event of the highest version that a partition gave.
+    /// The event of the highest version that a partition had given before.
     package struct Highest: Sendable {
         package var version: Version
-        package var offset: Int64
-        /// The newest source time of the partition's events up to there.
+        /// Its source time.
         package var time_us: Int64?
 
-        package init(version: Version, offset: Int64, time_us: Int64?) {
+        package init(version: Version, time_us: Int64?) {
             self.version = version
-            self.offset = offset
             self.time_us = time_us
         }
     }
 
-    private var highest: [TopicPartition: Highest] = [:]
-    private var next: [TopicPartition: (offset: Int64, time_us: Int64?)] = [:]
+    package let from_us: Int64
+    private var before: [TopicPartition: Highest] = [:]
+    private var offsets: [TopicPartition: Int64] = [:]
 
-    package init() {}
+    package init(from_us: Int64) { self.from_us = from_us }
 
     /// Of each table what raw shows; of a partition with several tables the highest counts.
     package mutating func add(_ found: Highest, of partition: TopicPartition) {
-        guard let known = highest[partition] else {
-            highest[partition] = found
-            return
-        }
-        var higher = known.version < found.version ? found : known
-        higher.time_us = [known.time_us, found.time_us].compactMap { $0 }.max()
-        highest[partition] = higher
+        if let known = before[partition], known.version >= found.version { return }
+        before[partition] = found
     }
 
-    /// The last offsets before a step back.
-    package var lastOffsets: [TopicPartition: Int64] { highest.mapValues(\.offset) }
+    package var versions: [TopicPartition: Version] { before.mapValues(\.version) }
 
-    /// The first event of a table that stands behind the partition's highest, and its time or the least of those behind.
-    package mutating func addFirst(_ offset: Int64, time_us: Int64?, of partition: TopicPartition) {
-        guard let known = next[partition] else {
-            next[partition] = (offset, time_us)
-            return
-        }
-        next[partition] = (
-            min(known.offset, offset), [known.time_us, time_us].compactMap { $0 }.min()
-        )
+    /// The first event of a table that stands lower than what its partition had given.
+    package mutating func addFirst(_ offset: Int64, of partition: TopicPartition) {
+        offsets[partition] = min(offsets[partition] ?? .max, offset)
     }
 
-    /// Nil: no partition shows a step back.
-    package func beginning(after epochs: SourceEpochs) -> SourceEpochs.Beginning? {
-        guard !next.isEmpty else { return nil }
-        var beginning = SourceEpochs.Beginning(epoch: epochs.newest + 1, offsets: next.mapValues(\.offset))
-        if let from = next.values.compactMap(\.time_us).min() {
-            // Before it there was a time when the source stood still. An event that is read late is of before. A
-            // partition that shows no step back may have gone on meanwhile, and tells nothing of it.
-            let before = highest.filter { next[$0.key] != nil }.compactMap(\.value.time_us).filter { $0 < from }.max()
-            beginning.from_us = before.map { $0 + (from - $0) / 2 + 1 } ?? from
-        }
-        return beginning
+    package var showsStep: Bool { !offsets.isEmpty }
+
+    /// When the source was the old one for the last time. A partition that shows no step back may have gone on since
+    /// then, and tells nothing of it.
+    package var last_us: Int64? { before.filter { offsets[$0.key] != nil }.compactMap(\.value.time_us).max() }
+
+    package func beginning(after epochs: SourceEpochs) -> SourceEpochs.Beginning {
+        SourceEpochs.Beginning(epoch: epochs.newest + 1, offsets: offsets, from_us: from_us)
     }
 }

@@ -15,6 +15,10 @@ package struct TableHold: Sendable, Equatable {
     package var reason: String
     /// µs since 1970.
     package var since_us: Int64
+    /// Of a suspicion: since when the source seems to be another, µs since 1970 by its own clock.
+    package var from_us: Int64?
+    /// Of a suspicion: the epoch that was begun for it. What is left is to release the table.
+    package var epoch: Int64?
 
     /// Beside the kinds of holds in `_millrace.holds`, of no table: events older than what is there are expected, for
     /// this long.
@@ -32,11 +36,15 @@ package struct TableHold: Sendable, Equatable {
         }
     }
 
-    package init(table: TableID, kind: Kind, reason: String, since_us: Int64) {
+    package init(
+        table: TableID, kind: Kind, reason: String, since_us: Int64, from_us: Int64? = nil, epoch: Int64? = nil
+    ) {
         self.table = table
         self.kind = kind
         self.reason = reason
         self.since_us = since_us
+        self.from_us = from_us
+        self.epoch = epoch
     }
 }
 
@@ -45,14 +53,15 @@ package struct DeferredEvent: Sendable {
     package var event: RawEvent
     package var partition: TopicPartition
     package var offset: Int64
-    package var flags: ChangeEvent.Flags
+    /// Nil: they aren't stored.
+    package var flags: ChangeEvent.Flags?
     /// The source checks the table's key at each change (`ChangeBatch.immediateKeys`).
     package var hasImmediateKey: Bool
     /// See `jsonNulls(of:)`.
     package var jsonNulls: String?
 
     package init(
-        event: RawEvent, partition: TopicPartition, offset: Int64, flags: ChangeEvent.Flags, hasImmediateKey: Bool,
+        event: RawEvent, partition: TopicPartition, offset: Int64, flags: ChangeEvent.Flags?, hasImmediateKey: Bool,
         jsonNulls: String? = nil
     ) {
         self.event = event
@@ -72,13 +81,22 @@ package struct DeferredEvent: Sendable {
             guard image >= 0 else { return [] }
             return columns.compactMap { column in
                 let field = batch.field(image, column.index, width: event.width)
-                guard field.kind == .json, batch.bytes(field).elementsEqual("null".utf8) else { return nil }
+                // A direct source's values are texts.
+                guard field.kind == .json || field.kind == .text, isNull(batch.bytes(field)) else { return nil }
                 return .string(column.name)
             }
         }
         guard !columns.isEmpty else { return nil }
         let (before, after) = (names(event.before), names(event.after))
         return before.isEmpty && after.isEmpty ? nil : JSONValue.array([.array(before), .array(after)]).serialized
+    }
+
+    private static func isNull(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var rest = Slice(base: bytes, bounds: bytes.indices)
+        func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 }
+        while let first = rest.first, isSpace(first) { rest.removeFirst() }
+        while let last = rest.last, isSpace(last) { rest.removeLast() }
+        return rest.elementsEqual("null".utf8)
     }
 
     /// Columns that can hold it.
@@ -92,14 +110,15 @@ package struct DeferredEvent: Sendable {
     }
 
     func jsonNulls(isAfter: Bool) -> Set<String> {
-        guard let jsonNulls, let lists = (try? JSONValue(parsing: jsonNulls))?.array, lists.count == 2 else { return [] }
+        guard let jsonNulls, let lists = (try? JSONValue(parsing: jsonNulls))?.array, lists.count == 2 else {
+            return []
+        }
         return Set(lists[isAfter ? 1 : 0].array?.compactMap(\.string) ?? [])
     }
 
-    /// How flags and key are stored beside the event's name.
-    package var marks: Int16 { Int16(flags.rawValue) | (hasImmediateKey ? Self.immediate : 0) }
     private static let immediate: Int16 = 256
 
+    /// How flags and key are stored beside the event's name.
     package static func marks(of event: ChangeEvent, hasImmediateKey: Bool) -> Int16 {
         Int16(event.flags.rawValue) | (hasImmediateKey ? immediate : 0)
     }
@@ -118,11 +137,26 @@ package struct DeferredEvent: Sendable {
     }
 }
 
+/// How a step of a release is taken.
+package struct ReleaseOptions: Sendable {
+    /// Events at most, in one transaction.
+    package var limit: Int
+    /// The table's `where`, for events of which it isn't stored what it said.
+    package var filter: (any RowFilter)?
+
+    package init(limit: Int = BatchApplier.release_max, filter: (any RowFilter)? = nil) {
+        self.limit = limit
+        self.filter = filter
+    }
+}
+
 /// What one step of a release did.
 package struct ReleaseStep: Sendable {
     package var outcome: BatchApplier.Outcome
     /// Events taken from what was deferred.
     package var count: Int
+    /// What they took in memory, about.
+    package var bytes = 0
     /// The hold is gone, and with the last hold everything that was deferred.
     package var isDone: Bool
 

@@ -67,9 +67,10 @@ package protocol Warehouse: Sendable {
     func holds() async throws -> [TableHold]
     /// Lets current of these tables stand still. Each must be known, and raw be on.
     func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws
-    /// Takes one step in releasing a table: the oldest of its deferred events are applied, at most `limit`, and the
+    /// Takes one step in releasing a table: the oldest of its deferred events are applied, at most `options.limit`, and the
     /// hold ends with the last. A table that isn't held so is done at once.
-    func release(_ table: TableDefinition, _ kind: TableHold.Kind, limit: Int) async throws -> ReleaseStep
+    func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions) async throws
+        -> ReleaseStep
     /// The suspicion that the source was restored was wrong: it isn't raised again for a day.
     func acceptRedelivery() async throws
     /// The suspicion was right: what came since the source's step back, in raw too, and all that comes belongs to a new
@@ -92,8 +93,10 @@ package protocol Warehouse: Sendable {
 }
 
 extension Warehouse {
-    package func release(_ table: TableDefinition, _ kind: TableHold.Kind) async throws -> ReleaseStep {
-        try await release(table, kind, limit: BatchApplier.release_max)
+    package func release(
+        _ table: TableDefinition, _ kind: TableHold.Kind, limit: Int = BatchApplier.release_max
+    ) async throws -> ReleaseStep {
+        try await release(table, kind, ReleaseOptions(limit: limit))
     }
 
     package func apply(
