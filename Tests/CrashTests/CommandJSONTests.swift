@@ -93,6 +93,11 @@ import ThrowawayPostgres
         #expect(checkpoints[0]["topic"]?.string == Self.topic && checkpoints[0]["partition"]?.int64 == 0)
         #expect(checkpoints[0]["position"]?.int64 == 3)
 
+        let paused = try #require(try program.run(["pause", "items"]).array)
+        #expect(paused.first?["source"]?.string == "public.items" && paused.first?["state"]?.string == "paused")
+        #expect(try program.run(["status"])["tables"]?.array?.first?["state"]?.string == "paused")
+        let resumed = try #require(try program.run(["resume", "--all"]).array)
+        #expect(resumed.first?["source"]?.string == "public.items" && resumed.first?["events"]?.int64 == 0)
         let list = try #require(try program.run(["quarantine", "list"]).array)
         #expect(list.count == 1 && list[0]["state"]?.string == "waiting")
         let id = try #require(list[0]["id"]?.int64)
