@@ -1,3 +1,4 @@
+import Foundation
 import Replication
 import ReplicationTestKit
 import Testing
@@ -5,7 +6,9 @@ import Testing
 /// Any replay, reorder, duplication or re-batching of the same events ends in the same tables. Each history comes from a
 /// seed; a failure names it.
 @Suite struct ConvergenceTests {
-    static let histories: UInt64 = 150
+    /// `MILLRACE_HISTORIES` for the long form.
+    static let histories =
+        ProcessInfo.processInfo.environment["MILLRACE_HISTORIES"].flatMap { UInt64($0) } ?? 150
     /// Keys that are checked at each change, and keys that are checked at commit.
     static let shapes = [ModelHistory.Shape(), ModelHistory.Shape(keys: 5, steps: 40, deferrable: true)]
 
