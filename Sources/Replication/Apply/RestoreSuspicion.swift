@@ -115,11 +115,19 @@ extension BatchApplier {
     /// Without raw nobody can tell what was seen before. An event that stands lower in the source's log than what its
     /// partition gave, and was written later than all of that, is of another log.
     func refuseRestored(_ marks: Marks) throws {
+        // What the partition gave of the table, looked up once for events that stand together.
+        var known: (table: Int32, span: Int32, highest: Version?, watermark: Int64)?
         for event in batch.events where event.operation != .read && event.sourceTime_us != .min {
             let table = batch.tables[Int(event.table)].source
-            guard batch.spans.indices.contains(Int(event.span)), let watermark = marks.watermark(of: event.span),
-                let highest = marks.highest(of: table, from: batch.spans[Int(event.span)].partition),
-                event.version < highest, event.sourceTime_us > watermark
+            if known?.table != event.table || known?.span != event.span {
+                let partition =
+                    batch.spans.indices.contains(Int(event.span)) ? batch.spans[Int(event.span)].partition : nil
+                known = (
+                    event.table, event.span, partition.flatMap { marks.highest(of: table, from: $0) },
+                    marks.watermark(of: event.span) ?? .max
+                )
+            }
+            guard let known, let highest = known.highest, event.version < highest, event.sourceTime_us > known.watermark
             else { continue }
             throw ReplicationError(
                 .permanent,
