@@ -19,6 +19,10 @@ extension StatusReport {
         if !position.isEmpty { lines.append("position: \(Console.printable(position))") }
         if let waiting { lines.append("waiting: \(Console.printable(waiting))") }
         for lost in lost { lines.append("stopped: \(Console.printable(lost))") }
+        // All tables are often held for the same reason.
+        for hold in tables.flatMap(\.holds).filter({ $0.kind != .paused }).prefix(1) {
+            lines.append("held: \(Console.printable(hold.reason)) Try: \(hold.remedy)")
+        }
         if cutTransactions > 0 {
             lines.append("source transactions applied in parts: \(cutTransactions)")
         }

@@ -150,6 +150,8 @@ import ThrowawayPostgres
         try await shop.produce("items", 3000..<3600, keys: 97, time_ms: after_ms) { 2 * ($0 - 1000) + 10_001 }
         try await until("the tables are held", agents) { try await shop.table("items")?["state"]?.string == "held" }
         #expect(try await shop.table("notes")?["state"]?.string == "held", "all tables of the connector")
+        let status = try await shop.run("status").output
+        #expect(status.contains("held: at least") && status.contains("release --as new-epoch"), "\(status)")
         #expect(agents.contains { $0.said().contains("is held") && $0.said().contains("release --as new-epoch") })
         try await shop.produce("items", 3600..<4000, keys: 97, time_ms: after_ms) { 2 * ($0 - 1000) + 10_001 }
         // One partition that gives no sign of it.
