@@ -55,6 +55,22 @@ struct Subject: Sendable {
         if let folder { try? FileManager.default.removeItem(at: folder) }
     }
 
+    /// Changes what the engine holds behind the warehouse's back. Not in memory.
+    func execute(_ sql: String) async throws {
+        guard let folder else {
+            let settings = ConnectionSettings(url: try await SharedServer.shared.url())
+            let session = try Session(settings, interrupter: Postgres.Interrupter())
+            defer { session.close() }
+            try session.execute(sql, for: "change behind its back")
+            return
+        }
+        await warehouse.close()
+        let connection = try await Connection.open(path: folder.appending(path: "w.duckdb").path)
+        try await connection.run(sql, purpose: "changing behind its back")
+        await connection.close()
+        try await warehouse.open(readOnly: false)
+    }
+
     /// Live rows as `column: JSON`, ordered by `order`.
     func live(_ definition: TableDefinition, order: String) async throws -> [[String: String]] {
         if let memory = warehouse as? MemoryWarehouse { return await memory.tables.live(definition.source) }

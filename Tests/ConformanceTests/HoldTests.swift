@@ -103,6 +103,26 @@ import Testing
         await subject.close()
     }
 
+    /// To go on would lose it under a ledger that adds up.
+    @Test(arguments: [Engine.duckdb, .postgres]) func aReleaseStopsWhereRawLacksAnEvent(engine: Engine) async throws {
+        let subject = try await engine.warehouse("heldlacks")
+        try await subject.warehouse.open(readOnly: false)
+        try await subject.warehouse.ensure([model])
+        try await subject.warehouse.hold([model.source], .paused, reason: "a test's")
+        func row(_ id: Int64) -> EventSpec {
+            EventSpec(
+                .create, model.source, .change(epoch: 0, commit: id, place: 1), after: [.int(id), .int(1), .null])
+        }
+        _ = try await suite.replicate([[row(1), row(2)]], model, into: subject)
+        try await subject.execute("delete from \"\(subject.layout.raw)\".\"\(model.target)\" where _version_commit = 1")
+        await #expect { try await subject.warehouse.release(model, .paused) } throws: {
+            ($0 as? ReplicationError)?.message.contains("raw lacks an event") == true
+        }
+        #expect(try await subject.warehouse.holds().count == 1, "\(engine)")
+        #expect(try await subject.live(model, order: "id").isEmpty, "\(engine)")
+        await subject.close()
+    }
+
     /// Twins, ends that come before what they end, a truncate, and an end without a row.
     @Test(arguments: Engine.allCases) func keylessTablesAreHeldToo(engine: Engine) async throws {
         let table = TableID(schema: "public", table: "heldlog")

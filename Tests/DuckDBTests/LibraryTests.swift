@@ -14,14 +14,14 @@ import Testing
     private func candidates(configured: String? = nil, environment: String? = nil) -> [String] {
         DuckDBLibrary.Places(
             configured: configured, environment: environment, executable: "/nowhere/app/bin/millrace",
-            workingDirectory: "/nowhere/work"
+            workingDirectory: "/nowhere/here"
         ).candidates
     }
 
     @Test func setPathsAreTakenAtTheirWord() {
         #expect(candidates(configured: "/a/b.so", environment: "/c/d.so") == ["/a/b.so"])
         #expect(candidates(environment: "/c/d.so") == ["/c/d.so"])
-        #expect(candidates(configured: "lib/b.so") == ["/nowhere/work/lib/b.so"])
+        #expect(candidates(configured: "lib/b.so") == ["/nowhere/here/lib/b.so"])
         #expect(candidates(configured: "", environment: "").count > 1)
     }
 
@@ -37,7 +37,7 @@ import Testing
                 "/nowhere/app/bin/\(name)",
                 "/nowhere/app/bin/third-party/duckdb/\(name)", "/nowhere/app/third-party/duckdb/\(name)",
                 "/nowhere/third-party/duckdb/\(name)", "/third-party/duckdb/\(name)",
-                "/nowhere/work/third-party/duckdb/\(name)",
+                "/nowhere/here/third-party/duckdb/\(name)",
                 name,
             ]
         )

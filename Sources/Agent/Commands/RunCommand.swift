@@ -161,7 +161,7 @@ package struct RunCommand: Sendable {
                 "\(table) can't be copied\(others > 0 ? ", nor can \(others) others" : ""): \(reason)",
                 try: "see what the user of the source may read: millrace check; then run it again")
         }
-        if untilEnd, let hold = snapshot.holds.first(where: { $0.kind != .paused }) {
+        if untilEnd, let hold = snapshot.holds.first(where: { !$0.kind.isWanted }) {
             throw CommandFailure(ExitStatus.quality, "\(hold.table) is held: \(hold.reason)", try: hold.remedy)
         }
         return isStrict && report.quarantined > 0 ? ExitStatus.runtime : ExitStatus.ok

@@ -20,7 +20,7 @@ extension StatusReport {
         if let waiting { lines.append("waiting: \(Console.printable(waiting))") }
         for lost in lost { lines.append("stopped: \(Console.printable(lost))") }
         // All tables are often held for the same reason.
-        for hold in tables.flatMap(\.holds).filter({ $0.kind != .paused }).prefix(1) {
+        if let hold = tables.flatMap(\.holds).first(where: { !$0.kind.isWanted }) {
             lines.append("held: \(Console.printable(hold.reason)) Try: \(hold.remedy)")
         }
         if cutTransactions > 0 {

@@ -96,10 +96,10 @@ extension StatusReport {
         for index in tables.indices {
             tables[index].holds = holds.filter { $0.table.description == tables[index].source }
             guard !tables[index].holds.isEmpty, tables[index].state != "error" else { continue }
-            tables[index].state = tables[index].holds.allSatisfy { $0.kind == .paused } ? "paused" : "held"
+            tables[index].state = tables[index].holds.allSatisfy { $0.kind.isWanted } ? "paused" : "held"
         }
         if !holds.isEmpty { consistentSince = nil }
-        if state == .ok, holds.contains(where: { $0.kind != .paused }) { state = .degraded }
+        if state == .ok, holds.contains(where: { !$0.kind.isWanted }) { state = .degraded }
     }
 
     private static func state(of snapshot: AgentStatus.Snapshot, isRunning: Bool) -> State {

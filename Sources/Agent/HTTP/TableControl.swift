@@ -70,7 +70,7 @@ extension WarehouseControl {
         guard layout.hasRaw, layout.hasCurrent else {
             throw CommandFailure(
                 ExitStatus.usage, "a table can't be paused without its raw layer, which keeps what comes meanwhile",
-                try: "set layers: [raw, current] in the pipeline file, or stop the agent")
+                try: "set layers: { raw: true, current: true } in the pipeline file, or stop the agent")
         }
         let tables = try await chosen(selection).map(\.source)
         if !tables.isEmpty { try await warehouse.hold(tables, .paused, reason: "paused by hand") }

@@ -158,7 +158,7 @@ package actor Replicator {
         // Not worth a retry: it is asked again in a second.
         let holds = try? await warehouse.holds()
         lastTold = .now
-        for hold in holds ?? [] where hold.kind != .paused && !status.current.holds.contains(hold) {
+        for hold in holds ?? [] where !hold.kind.isWanted && !status.current.holds.contains(hold) {
             logger.error("\(hold.table) is held: \(hold.reason)", metadata: ["try": "\(hold.remedy)"])
         }
         status.update {

@@ -75,11 +75,14 @@ extension DuckDBTransaction {
                 """
             // Between these commits: raw is written about in their order, so that most of it isn't read.
             var range = ""
+            var count = 0
             try session.forEachChunk(
-                "SELECT min(\(TableSQL.commit)), max(\(TableSQL.commit)) FROM (\(oldest))", name(table.source),
+                "SELECT min(\(TableSQL.commit)), max(\(TableSQL.commit)), count(*) FROM (\(oldest))",
+                name(table.source),
                 purpose: "reading what is deferred of \(table.source)"
             ) { chunk in
                 guard chunk.rowCount == 1, let low = chunk.integer(0, 0), let high = chunk.integer(1, 0) else { return }
+                count = chunk.count(2, 0)
                 range = "AND r.\(TableSQL.commit) BETWEEN \(low) AND \(high)"
             }
             guard !range.isEmpty else { return [] }
@@ -103,6 +106,7 @@ extension DuckDBTransaction {
                             jsonNulls: chunk.text(14, row)))
                 }
             }
+            guard events.count == count else { throw DeferredEvent.missing(table.source) }
             return events
         }
     }

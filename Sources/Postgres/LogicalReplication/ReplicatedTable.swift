@@ -111,7 +111,7 @@ final class ReplicatedTable {
     func filterColumns(_ filter: any RowFilter) -> [Int] {
         if filterWidth != definition.columns.count {
             filterWidth = definition.columns.count
-            filterIndices = filter.columns.map { name in definition.columns.firstIndex { $0.name == name } ?? -1 }
+            filterIndices = filter.indices(in: definition)
         }
         return filterIndices
     }

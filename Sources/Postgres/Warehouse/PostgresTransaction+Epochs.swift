@@ -230,16 +230,14 @@ extension MetaTables {
 
 extension PostgresWarehouse {
     package func acceptRedelivery() async throws {
-        let transaction = try connected()
-        transaction.loadedAt_us = nextLoadedAt_us()
-        try writer.acceptOlder(since_us: transaction.loadedAt_us, in: transaction)
+        try withTransaction { try writer.acceptOlder(since_us: $0.loadedAt_us, in: $0) }
     }
 
     package func beginEpoch() async throws {
         let tables = try await knownTables()
-        let transaction = try connected()
-        transaction.loadedAt_us = nextLoadedAt_us()
-        try writer.beginEpoch(tables, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us)
+        try withTransaction {
+            try writer.beginEpoch(tables, layout: layout, in: $0, loadedAt_us: $0.loadedAt_us)
+        }
     }
 
     package func epochs() async throws -> SourceEpochs {

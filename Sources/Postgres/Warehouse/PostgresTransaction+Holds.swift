@@ -52,10 +52,11 @@ extension PostgresTransaction {
                 """
                 SELECT \(Self.rawColumns), r.position, d.marks, d.json_nulls FROM (SELECT * FROM \(Self.deferred) \
                 WHERE \(try isOf(table.source)) ORDER BY \(order) LIMIT \(limit)) d \
-                JOIN \(sql.raw) r ON r.\(TableSQL.seq) = d._version_seq AND r.event_id = d.event_id \
+                LEFT JOIN \(sql.raw) r ON r.\(TableSQL.seq) = d._version_seq AND r.event_id = d.event_id \
                 ORDER BY d._version_epoch, d._version_commit, d._version_seq, d.event_id
                 """, for: "read what is deferred")
             return try (0..<rows.count).map { row in
+                guard rows.string(row, 0) != nil else { throw DeferredEvent.missing(table.source) }
                 let event = try rawEvent(rows, row, table)
                 guard let place = DeferredEvent.place(rows.text(row, 12)) else {
                     throw ReplicationError(
@@ -117,21 +118,20 @@ extension PostgresWarehouse {
     }
 
     package func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
-        let transaction = try connected()
-        transaction.loadedAt_us = nextLoadedAt_us()
-        let since_us = transaction.loadedAt_us
-        try writer.hold(
-            tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: since_us) }, in: transaction)
+        try withTransaction { transaction in
+            let holds = tables.map {
+                TableHold(table: $0, kind: kind, reason: reason, since_us: transaction.loadedAt_us)
+            }
+            try writer.hold(holds, in: transaction)
+        }
     }
 
     package func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions)
         async throws -> ReleaseStep
     {
-        let transaction = try connected()
-        transaction.loadedAt_us = nextLoadedAt_us()
-        return try writer.release(
-            table, kind, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us,
-            options)
+        try withTransaction {
+            try writer.release(table, kind, layout: layout, in: $0, loadedAt_us: $0.loadedAt_us, options)
+        }
     }
 }
 

@@ -69,6 +69,13 @@ package actor PostgresWarehouse: Warehouse {
             loadedAt_us: transaction.loadedAt_us, probesAll: probesAll)
     }
 
+    /// What writes beside batches, at a time of its own.
+    func withTransaction<Value>(_ body: (PostgresTransaction) throws -> Value) throws -> Value {
+        let transaction = try connected()
+        transaction.loadedAt_us = nextLoadedAt_us()
+        return try body(transaction)
+    }
+
     package func abandon() async { abandonParts() }
 
     private func abandonParts() {
@@ -161,7 +168,7 @@ package actor PostgresWarehouse: Warehouse {
     var connectedAs: WarehouseUser? { connection?.who }
 
     /// The clock's µs, and each time another.
-    func nextLoadedAt_us() -> Int64 {
+    private func nextLoadedAt_us() -> Int64 {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         lastLoadedAt_us = max(lastLoadedAt_us + 1, Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)

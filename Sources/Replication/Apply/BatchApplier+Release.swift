@@ -19,8 +19,8 @@ extension BatchApplier {
         entry.deferred += deferred.count
     }
 
-    /// Applies the oldest of what is deferred of a table, at most `options.limit` events, and takes the hold away with the last
-    /// of them. A table that other holds keep gives up this one only.
+    /// Applies the oldest of what is deferred of a table, at most `options.limit` events, and takes the hold away with the
+    /// last of them. A table that other holds keep gives up this one only.
     package static func release(
         _ definition: TableDefinition, _ kind: TableHold.Kind, layout: WarehouseLayout,
         in transaction: some WarehouseTransaction, loadedAt_us: Int64, _ options: ReleaseOptions,
@@ -117,17 +117,19 @@ extension BatchApplier {
 struct RawBatch {
     private let definition: TableDefinition
     private let filter: (any RowFilter)?
-    /// By the filter's columns, where the table has each; -1: it hasn't.
     private let filterColumns: [Int]
     private let judge = RowJudge()
-    private let template: KeyTemplate?
+    /// Of a table with a key, and of one without.
+    private let keyTemplate: KeyTemplate?
+    private let imageTemplate: ImageTemplate?
+    private let scratch = ByteArena(capacity: 1 << 10)
 
     init(_ definition: TableDefinition, _ filter: (any RowFilter)?, _ equality: KeyEquality) {
         self.definition = definition
         self.filter = filter
-        filterColumns =
-            filter?.columns.map { name in definition.columns.firstIndex { $0.name == name } ?? -1 } ?? []
-        template = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
+        filterColumns = filter?.indices(in: definition) ?? []
+        keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
+        imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil
     }
 
     /// The batch has one table; its events are in the order given. `misfits`: events (indices) of which raw holds
@@ -150,9 +152,7 @@ struct RawBatch {
                 try append(deferred, span, to: batch)
             } catch {
                 misfits[index] = error.reason
-                var event = bare(deferred, span)
-                event.width = 0
-                batch.events.append(event)
+                batch.events.append(bare(deferred, span))
             }
         }
         return (batch, misfits)
@@ -185,19 +185,17 @@ struct RawBatch {
             event.flags.insert(.partial)
         }
         func field(_ image: Int32) -> (Int) -> Field { { batch.field(image, $0, width: width) } }
-        if definition.isKeyless {
-            let template = ImageTemplate(columns: definition.columns)
+        if let imageTemplate {
             func hash(_ image: Int32) -> EventID {
-                template.hash(width: Int(width), in: batch.arena, scratch: ByteArena(), field: field(image))
+                imageTemplate.hash(width: Int(width), in: batch.arena, scratch: scratch, field: field(image))
             }
             if event.before >= 0 { event.imageBefore = hash(event.before) }
             if event.after >= 0 { event.imageAfter = hash(event.after) }
-        } else if raw.operation != .truncate {
+        }
+        if let keyTemplate, raw.operation != .truncate {
             let keyed = raw.operation == .delete ? event.before : event.after
             guard keyed >= 0 else { throw Misfit(reason: "raw holds no image of the event's row") }
-            if let template {
-                event.group = template.appendGroup(from: batch.arena, to: batch.arena, field: field(keyed))
-            }
+            event.group = keyTemplate.appendGroup(from: batch.arena, to: batch.arena, field: field(keyed))
         }
         if let filter, deferred.flags == nil, event.after >= 0 {
             let verdict = judge.verdict(filter, filterColumns, definition, in: batch.arena, field: field(event.after))

@@ -85,7 +85,13 @@ package struct BatchWriter {
             return outcome
         } catch let error as RestoreSuspected {
             suspicion = RestoreSuspicion()
-            try holdAll(since_us: loadedAt_us, from_us: error.from_us, in: transaction)
+            try hold(in: transaction) {
+                try transaction.allTables().map {
+                    TableHold(
+                        table: $0, kind: .restored, reason: RestoreSuspicion.reason, since_us: loadedAt_us,
+                        from_us: error.from_us)
+                }
+            }
             return try apply(nil)
         }
     }
@@ -102,32 +108,7 @@ package struct BatchWriter {
     package mutating func acceptOlder(since_us: Int64, in transaction: some WarehouseTransaction) throws {
         abandon(transaction)
         suspicion = RestoreSuspicion()
-        try transaction.begin()
-        do {
-            try transaction.acceptOlder(since_us: since_us)
-            try transaction.commit()
-        } catch {
-            transaction.rollback()
-            throw error
-        }
-    }
-
-    private func holdAll(since_us: Int64, from_us: Int64?, in transaction: some WarehouseTransaction) throws {
-        try transaction.begin()
-        do {
-            let tables = try transaction.allTables().sorted()
-            _ = try transaction.lock(tables, exclusive: true)
-            try transaction.hold(
-                tables.map {
-                    TableHold(
-                        table: $0, kind: .restored, reason: RestoreSuspicion.reason, since_us: since_us,
-                        from_us: from_us)
-                })
-            try transaction.commit()
-        } catch {
-            transaction.rollback()
-            throw error
-        }
+        try transaction.run { try transaction.acceptOlder(since_us: since_us) }
     }
 
     /// Takes one step in releasing a table; parts of a source transaction that have come have to come again.
@@ -143,14 +124,15 @@ package struct BatchWriter {
 
     package mutating func hold(_ holds: [TableHold], in transaction: some WarehouseTransaction) throws {
         abandon(transaction)
-        try transaction.begin()
-        do {
+        try hold(in: transaction) { holds }
+    }
+
+    /// - Parameter holds: told inside of the transaction.
+    private func hold(in transaction: some WarehouseTransaction, _ holds: () throws -> [TableHold]) throws {
+        try transaction.run {
+            let holds = try holds()
             _ = try transaction.lock(holds.map(\.table).sorted(), exclusive: true)
             try transaction.hold(holds)
-            try transaction.commit()
-        } catch {
-            transaction.rollback()
-            throw error
         }
     }
 

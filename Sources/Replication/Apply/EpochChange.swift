@@ -22,8 +22,7 @@ package enum EpochChange {
         _ tables: [TableDefinition], layout: WarehouseLayout, in transaction: some WarehouseTransaction,
         loadedAt_us: Int64
     ) throws {
-        try transaction.begin()
-        do {
+        try transaction.run {
             _ = try transaction.lock(tables.map(\.source).sorted(), exclusive: true)
             let tables = tables.filter(\.hasShape).sorted { $0.source < $1.source }
             guard let from_us = try transaction.holds(.restored).compactMap(\.from_us).min() else {
@@ -57,10 +56,6 @@ package enum EpochChange {
             record.loadedAt_us = loadedAt_us
             try transaction.record(record)
             try transaction.store(beginning, marks: marks)
-            try transaction.commit()
-        } catch {
-            transaction.rollback()
-            throw error
         }
     }
 

@@ -108,6 +108,21 @@ package protocol WarehouseTransaction: AnyObject {
     func rollback()
 }
 
+extension WarehouseTransaction {
+    /// Does `work` in one transaction: durable when this returns, undone when it throws.
+    func run<Value>(_ work: () throws -> Value) throws -> Value {
+        try begin()
+        do {
+            let value = try work()
+            try commit()
+            return value
+        } catch {
+            rollback()
+            throw error
+        }
+    }
+}
+
 /// What the agent must know of a table inside the transaction.
 package struct TableState: Sendable, Equatable {
     /// The newest truncate's version and time; `.none` if there was none.

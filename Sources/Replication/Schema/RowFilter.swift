@@ -6,6 +6,13 @@ package protocol RowFilter: Sendable {
     func judge(_ value: (Int) -> FilterValue) -> FilterVerdict
 }
 
+extension RowFilter {
+    /// Where the table has each of its columns; -1 for one that isn't there.
+    package func indices(in table: TableDefinition) -> [Int] {
+        columns.map { name in table.columns.firstIndex { $0.name == name } ?? -1 }
+    }
+}
+
 package enum FilterValue {
     case null
     /// Unchanged or absent in the event.

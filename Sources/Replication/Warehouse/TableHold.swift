@@ -8,6 +8,9 @@ package struct TableHold: Sendable, Equatable {
         case paused
         /// By the suspicion that the source was restored from a backup: its new events would all be too old.
         case restored
+
+        /// Nothing is wrong: somebody wants it so.
+        package var isWanted: Bool { self == .paused }
     }
 
     package var table: TableID
@@ -114,6 +117,13 @@ package struct DeferredEvent: Sendable {
             return []
         }
         return Set(lists[isAfter ? 1 : 0].array?.compactMap(\.string) ?? [])
+    }
+
+    /// Raw hasn't got what it is said to have: to go on would lose it.
+    package static func missing(_ table: TableID) -> ReplicationError {
+        ReplicationError(
+            .permanent, "\(table): raw lacks an event that was deferred, so the table can't be released",
+            remedy: "restore the warehouse's raw layer from a backup", table: table)
     }
 
     private static let immediate: Int16 = 256

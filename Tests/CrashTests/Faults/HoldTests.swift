@@ -98,16 +98,23 @@ import ThrowawayPostgres
         #expect(try await shop.value("\(sum) from hold_live.items") == sums(700, 97))
         #expect(try await shop.value("select count(*) from hold_raw.items") == "8700")
 
-        // A release that is killed in the middle goes on where it was; the agent's end doesn't end a pause.
+        // A pause outlives its agent. A release that is killed inside of its second step goes on behind the first.
         agent.signal(SIGKILL)
         #expect(await agent.end().status == 128 + SIGKILL)
         #expect(try await shop.table("items")?["state"]?.string == "paused")
+        let dying = try AgentProcess(["run"], in: shop.folder, environment: ["MILLRACE_CRASH_AT": "commit:2"])
+        try await until("it answers", [dying]) { try await shop.table("items")?["state"]?.string == "paused" }
+        #expect(try await shop.run("resume", "--all").status == 3, "the agent broke off")
+        #expect(await dying.end().status == 128 + SIGKILL)
+        #expect(try await shop.table("items")?["state"]?.string == "paused")
+        #expect(try await shop.table("items")?["deferred"]?.int64 == 3000)
+
         let again = try AgentProcess(["run"], in: shop.folder)
         try await until("it answers", [again]) { try await shop.table("items")?["state"]?.string == "paused" }
         result = try await shop.run("resume", "--all", "--json")
         #expect(result.status == 0, "\(result.errors)")
         let released = try JSONValue(parsing: result.output).array?.first
-        #expect(released?["source"]?.string == "public.items" && released?["events"]?.int64 == 8000, "\(result.output)")
+        #expect(released?["source"]?.string == "public.items" && released?["events"]?.int64 == 3000, "\(result.output)")
         #expect(try await shop.value("\(sum) from hold_live.items") == sums(8700, 97))
         let table = try #require(try await shop.table("items"))
         #expect(table["state"]?.string == "streaming" && table["deferred"]?.int64 == 0)
