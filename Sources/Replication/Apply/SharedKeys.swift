@@ -62,40 +62,57 @@ struct SharedKeys {
         _ coalesced: Coalescer.Result, _ marks: Marks, in transaction: some WarehouseTransaction
     ) throws {
         keys.formUnion(coalesced.spared.map(\.newKey))
-        var probes: [(delete: Int32, chain: [Int32])] = []
-        var seen = Set<String>()
+        // One for each key: what is stored there is one row.
+        var probes: [(deletes: [Int32], chain: [Int32])] = []
+        var byKey: [String: Int] = [:]
         for chain in coalesced.doubtful {
             guard let delete = chain.last(where: { batch.events[Int($0)].operation == .delete }) else { continue }
-            seen.insert(batch.arena.string(batch.events[Int(delete)].group))
-            probes.append((delete, chain))
+            byKey[batch.arena.string(batch.events[Int(delete)].group)] = probes.count
+            probes.append(([delete], chain))
         }
         if hasRaw {
             let begins = batch.events.first?.transaction ?? -1
             for index in events {
                 let event = batch.events[Int(index)]
                 guard event.operation == .delete, event.transaction >= 0,
-                    event.transaction == begins || marks.mayHaveBegun(event, definition.source),
-                    seen.insert(batch.arena.string(event.group)).inserted
+                    event.transaction == begins || marks.mayHaveBegun(event, definition.source)
                 else { continue }
-                probes.append((index, []))
+                let key = batch.arena.string(event.group)
+                if let at = byKey[key] {
+                    probes[at].deletes.append(index)
+                } else {
+                    byKey[key] = probes.count
+                    probes.append(([index], []))
+                }
             }
         }
         guard !probes.isEmpty else { return }
         let stored = try self.stored(
-            probes.map { (batch.events[Int($0.delete)].before, batch.events[Int($0.delete)].width) }, in: transaction)
-        for (row, probe) in probes.enumerated() { judge(probe.delete, probe.chain, stored[row]) }
+            probes.map { (batch.events[Int($0.deletes[0])].before, batch.events[Int($0.deletes[0])].width) },
+            in: transaction)
+        for (row, probe) in probes.enumerated() {
+            if probe.chain.isEmpty {
+                judge(probe.deletes, stored[row])
+            } else {
+                judge(probe.deletes[0], probe.chain, stored[row])
+            }
+        }
     }
 
-    private mutating func judge(_ delete: Int32, _ chain: [Int32], _ stored: StoredRow?) {
-        guard let first = chain.first else {
-            // Does the row there come from the same transaction?
+    /// Whether the row there comes from the source transaction of any of the deletes, which all have one key.
+    private mutating func judge(_ deletes: [Int32], _ stored: StoredRow?) {
+        guard let stored else { return }
+        for delete in deletes {
             let event = batch.events[Int(delete)]
-            guard let stored, stored.version < event.version else { return }
+            guard stored.version < event.version else { continue }
             let isOfCommit =
                 stored.version.epoch == event.version.epoch && stored.version.commit == event.version.commit
             if isOfCommit || event.flags.contains(.alwaysProbe) { keys.insert(key(delete)) }
-            return
         }
+    }
+
+    private mutating func judge(_ delete: Int32, _ chain: [Int32], _ stored: StoredRow?) {
+        guard let first = chain.first else { return }
         let isFree = stored.map { $0.isDeleted && $0.version < batch.events[Int(first)].version } ?? true
         guard hasRaw else { return chains.append((chain, !isFree)) }
         // An insert and a delete of a key that nothing else had: plain, and nothing has to be read for it.

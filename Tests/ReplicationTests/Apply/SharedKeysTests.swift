@@ -110,6 +110,21 @@ import Testing
         #expect(agent.live == ["1 2 \"two\"", "2 1 \"one\""])
     }
 
+    /// An older delete of the key, come late in the same batch, doesn't keep the newer one from being looked at.
+    @Test func twoDeletesOfAKeyInOneBatch() throws {
+        let agent = Agent()
+        try agent.apply(
+            [Self.event(.create, 10, 1, after: Self.row(1, 1, "old"))],
+            [Self.event(.create, 20, 1, after: Self.row(1, 2, "new"))],
+            [
+                Self.event(.create, 4, 1, after: Self.row(1, 0, "gone")),
+                Self.event(.delete, 5, 1, before: Self.row(1, 0, "gone")),
+                Self.event(.delete, 20, 2, before: Self.row(1, 2, "new")),
+            ])
+        #expect(agent.live == ["1 1 \"old\""])
+        #expect(agent.sum.addsUp && agent.sum.quarantined == 0)
+    }
+
     /// Inserted onto a key that is freed later in the transaction; an update that follows keeps what it didn't send.
     @Test func anInsertOntoAKeyFreedLater() throws {
         let agent = Agent()
