@@ -115,6 +115,18 @@ package final class MemoryTransaction: WarehouseTransaction {
         return found
     }
 
+    package func insertNew(
+        _ staged: StagedTable, _ rows: [Int], _ batch: ChangeBatch, loadedAt_us: Int64
+    ) throws -> Bool {
+        try step("insertNew")
+        var new = staged
+        new.rows = rows.map { staged.rows[$0] }
+        groups = new.rows.map { group($0, staged.definition, batch) }
+        let current = working.current[staged.definition.source] ?? [:]
+        guard groups.allSatisfy({ current[$0] == nil }) else { return false }
+        return try merge(new, batch, patches: [], loadedAt_us: loadedAt_us).superseded.isEmpty
+    }
+
     package func merge(
         _ staged: StagedTable, _ batch: ChangeBatch, patches: [RowPatch], loadedAt_us: Int64
     ) throws -> MergeAnswer {

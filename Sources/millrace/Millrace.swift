@@ -25,6 +25,7 @@ struct Millrace: AsyncParsableCommand {
         ])
 
     static func main() async {
+        Allocator.keepLittle()
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {

@@ -113,6 +113,7 @@ package struct BackfillCommand: Sendable {
             server: server, tables: selector, snapshot: .initial, limits: setup.pipeline.batch)
         for table in setup.pipeline.tables { settings.keys[table.source] = table.key }
         settings.isBackfill = true
+        settings.batchBytes_max = setup.batchBytes_max
         return settings
     }
 

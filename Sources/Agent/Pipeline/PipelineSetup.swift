@@ -52,6 +52,7 @@ package struct PipelineSetup: Sendable {
                 limits: pipeline.batch)
             for table in pipeline.tables { settings.keys[table.source] = table.key }
             settings.isOwnSlot = isAnew
+            settings.batchBytes_max = batchBytes_max
             return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
         case .kafka(let settings):
             return try WholeTransactionSource(
@@ -59,6 +60,14 @@ package struct PipelineSetup: Sendable {
                 schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })
         case .file(let settings):
             return FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
+        }
+    }
+
+    /// DuckDB writes a batch's rows as row groups of their own, which should be full ones (122,880 rows).
+    var batchBytes_max: Int {
+        switch pipeline.warehouse.engine {
+        case .duckdb: 16 << 20
+        case .postgres: 4 << 20
         }
     }
 

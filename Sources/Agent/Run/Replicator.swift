@@ -318,7 +318,11 @@ package actor Replicator {
             case (true, false): .last
             }
         isUnfinished = records.isUnfinished
-        inFlight = Task(executorPreference: taskExecutor) { [self] in try await commit(batch, advances, part) }
+        source.gather(true)
+        inFlight = Task(executorPreference: taskExecutor) { [self] in
+            defer { source.gather(false) }
+            try await commit(batch, advances, part)
+        }
     }
 
     private func drain() async throws {

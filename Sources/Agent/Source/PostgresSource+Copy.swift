@@ -139,21 +139,19 @@ extension PostgresSource {
         // Readers see whole transactions again once the stream has passed it.
         state?.consistentSince = nil
         let count = min(settings.server.copyWorkers, chunks.count)
-        let mailbox = CopyMailbox(bytes_max: Self.pieceBytes_max * count, waker: waker)
+        let mailbox = CopyMailbox(bytes_max: settings.batchBytes_max * count, waker: waker)
         self.mailbox = mailbox
         let queue = CopyQueue(chunks)
         workers = (0..<count).map { number in
             CopyWorker(
                 url: settings.server.url.text, snapshot: snapshot, position: position, queue: queue, mailbox: mailbox,
-                partition: partition, bytes_max: Self.pieceBytes_max, number: number)
+                partition: partition, bytes_max: settings.batchBytes_max, number: number)
         }
         for worker in workers { worker.start() }
         let tables = Set(chunks.map(\.facts.table)).count
         logger.info(
             "copying \(tables) tables from the snapshot at \(LSN.text(position)), in \(chunks.count) chunks")
     }
-
-    static let pieceBytes_max = 4 << 20
 
     func stopCopying() {
         opening = nil

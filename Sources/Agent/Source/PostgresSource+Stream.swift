@@ -30,8 +30,8 @@ extension PostgresSource {
             let isEmpty = batch.records.count == pendingFacts.count
             let outcome: ReplicationStream.Outcome
             do {
-                outcome = try stream.receive(waker: waker, wait: isEmpty || isInTransaction ? Waker.pause : .zero) {
-                    message in
+                let waits = isEmpty || isInTransaction || gathers.isWanted() && !isStopping
+                outcome = try stream.receive(waker: waker, wait: waits ? Waker.pause : .zero) { message in
                     switch message {
                     case .keepalive(let position, let asks):
                         wantsReply = asks
@@ -83,12 +83,15 @@ extension PostgresSource {
                     if batch.bytes - begunBytes >= part_max || changes - begunChanges >= part_changes {
                         break reading
                     }
-                } else if batch.bytes >= bytes_max || changes >= settings.limits.rows_max {
+                } else if batch.bytes >= min(bytes_max, settings.batchBytes_max) || changes >= settings.limits.rows_max
+                {
                     break reading
                 }
             case .nothing:
                 // The rest of a transaction is on its way; but somebody may want to stop.
                 if isInTransaction, !isEmpty, ContinuousClock.now - lastMessage < .seconds(1) { continue }
+                // What comes until the batch before is durable goes into this one.
+                if !isInTransaction, !isEmpty, gathers.isWanted(), !isStopping { continue }
                 break reading
             }
         }

@@ -20,6 +20,8 @@ package actor PostgresSource: RecordSource {
         var keys: [String: [String]] = [:]
         var snapshot: Pipeline.Snapshot
         var limits: Pipeline.Batch
+        /// A batch of copied rows, or of whole transactions, is no larger: two are in hand, and a piece of each worker.
+        var batchBytes_max = 4 << 20
         /// Ends once all is copied and the stream has reached one more snapshot, in which the result can be verified.
         var isBackfill = false
         /// How often an idle source's position is made durable.
@@ -45,6 +47,7 @@ package actor PostgresSource: RecordSource {
     let partition: TopicPartition
     let control: SourceControl
     nonisolated let waker = Waker()
+    nonisolated let gathers = Gathering()
     /// What the runner has told us is durable.
     nonisolated let durable = Mutex(Durable())
 
@@ -238,6 +241,13 @@ package actor PostgresSource: RecordSource {
                 ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
             refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
     }
+
+    package nonisolated func gather(_ isWanted: Bool) {
+        gathers.set(isWanted)
+        if !isWanted { waker.wake() }
+    }
+
+    nonisolated var isStopping: Bool { patience.withLock { $0.isStopping } }
 
     package nonisolated func wake() {
         patience.withLock { patience in

@@ -60,8 +60,30 @@ extension PgOutputDecoder {
     /// Room for an image of the table, all columns absent.
     func image(_ relation: Relation) -> Int32 {
         let start = Int32(batch.fields.count)
-        for _ in 0..<relation.table.definition.columns.count { batch.fields.append(.absent) }
+        batch.fields.append(contentsOf: repeatElement(.absent, count: relation.table.definition.columns.count))
         return start
+    }
+
+    /// What a row's columns are written to, and what is known of each: fetched once a row, since each look at a class's
+    /// array counts references.
+    private struct Places {
+        /// The image's, by the table's columns.
+        let fields: UnsafeMutablePointer<Field>
+        /// By place in the relation.
+        let columns: UnsafeBufferPointer<Int32>
+        let uses: UnsafeBufferPointer<Relation.Use>
+    }
+
+    @inline(__always)
+    private func withPlaces(_ image: Int32, _ relation: Relation, _ body: (Places) throws -> Void) throws {
+        try batch.fields.withUnsafeMutableBufferPointer { fields in
+            guard let first = fields.baseAddress else { return }
+            try relation.columns.withUnsafeBufferPointer { columns in
+                try relation.uses.withUnsafeBufferPointer { uses in
+                    try body(Places(fields: first + Int(image), columns: columns, uses: uses))
+                }
+            }
+        }
     }
 
     /// - Parameter whole: every column stands in it; else those outside of the identity are null without meaning it.
@@ -71,24 +93,29 @@ extension PgOutputDecoder {
         guard count == relation.columns.count else {
             throw Misfit(relation.table, "a row of \(count) columns, where \(relation.columns.count) were described")
         }
-        for place in 0..<count {
-            let kind = try cursor.byte()
-            var text = UnsafeRawBufferPointer(start: nil, count: 0)
-            if kind == UInt8(ascii: "t") { text = try cursor.bytes(Int(try cursor.int32())) }
-            let column = relation.columns[place]
-            guard column >= 0 else { continue }
-            let at = Int(image + column)
-            switch kind {
-            case UInt8(ascii: "t"): batch.fields[at] = try field(text, relation, place)
-            case UInt8(ascii: "n"): batch.fields[at] = whole || relation.isIdentity[place] ? .null : .unchanged
-            case UInt8(ascii: "u"): batch.fields[at] = .unchanged
-            default: throw Misfit(relation.table, "a column in a form that wasn't asked for")
+        let arena = batch.arena
+        try withPlaces(image, relation) { places in
+            for place in 0..<count {
+                let kind = try cursor.byte()
+                var text = UnsafeRawBufferPointer(start: nil, count: 0)
+                if kind == UInt8(ascii: "t") { text = try cursor.bytes(Int(try cursor.int32())) }
+                let column = Int(places.columns[place])
+                guard column >= 0 else { continue }
+                switch kind {
+                case UInt8(ascii: "t"):
+                    places.fields[column] =
+                        places.uses[place] == .keep
+                        ? .stretch(.text, arena.append(text)) : try field(text, relation, place)
+                case UInt8(ascii: "n"):
+                    places.fields[column] = whole || relation.isIdentity[place] ? .null : .unchanged
+                case UInt8(ascii: "u"): places.fields[column] = .unchanged
+                default: throw Misfit(relation.table, "a column in a form that wasn't asked for")
+                }
             }
         }
         return image
     }
 
-    @inline(__always)
     func field(_ text: UnsafeRawBufferPointer, _ relation: Relation, _ place: Int) throws -> Field {
         switch relation.uses[place] {
         case .keep, .skip: return .stretch(.text, batch.arena.append(text))
@@ -111,33 +138,38 @@ extension PgOutputDecoder {
         let image = image(relation)
         var end = row.count
         if end > 0, row[end - 1] == 0x0A { end -= 1 }
-        var at = 0
-        for place in 0..<relation.columns.count {
-            let start = at
-            var isEscaped = false
-            while at < end, row[at] != 0x09 {
-                if row[at] == 0x5C {
-                    isEscaped = true
+        let arena = batch.arena
+        try withPlaces(image, relation) { places in
+            var at = 0
+            for place in 0..<places.columns.count {
+                let start = at
+                var isEscaped = false
+                while at < end, row[at] != 0x09 {
+                    if row[at] == 0x5C {
+                        isEscaped = true
+                        at += 1
+                    }
                     at += 1
                 }
+                guard at <= end, place == places.columns.count - 1 ? at == end : at < end else {
+                    throw Misfit(relation.table, "a copied row has another number of columns than its relation", .read)
+                }
+                let text = UnsafeRawBufferPointer(rebasing: row[start..<at])
                 at += 1
-            }
-            guard at <= end, place == relation.columns.count - 1 ? at == end : at < end else {
-                throw Misfit(relation.table, "a copied row has another number of columns than its relation", .read)
-            }
-            let text = UnsafeRawBufferPointer(rebasing: row[start..<at])
-            at += 1
-            let column = relation.columns[place]
-            guard column >= 0 else { continue }
-            if isEscaped, text.count == 2, text[1] == UInt8(ascii: "N") {
-                batch.fields[Int(image + column)] = .null
-            } else if isEscaped {
-                scratch.removeAll()
-                Self.unescape(text, to: scratch)
-                batch.fields[Int(image + column)] = try field(
-                    scratch.bytes(ByteRange(offset: 0, length: scratch.count)), relation, place)
-            } else {
-                batch.fields[Int(image + column)] = try field(text, relation, place)
+                let column = Int(places.columns[place])
+                guard column >= 0 else { continue }
+                if !isEscaped {
+                    places.fields[column] =
+                        places.uses[place] == .keep
+                        ? .stretch(.text, arena.append(text)) : try field(text, relation, place)
+                } else if text.count == 2, text[1] == UInt8(ascii: "N") {
+                    places.fields[column] = .null
+                } else {
+                    scratch.removeAll()
+                    Self.unescape(text, to: scratch)
+                    places.fields[column] = try field(
+                        scratch.bytes(ByteRange(offset: 0, length: scratch.count)), relation, place)
+                }
             }
         }
         return image

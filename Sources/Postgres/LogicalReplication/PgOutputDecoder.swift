@@ -219,9 +219,9 @@ package final class PgOutputDecoder: RecordDecoder {
                 id, choice: configuration.select(id), known: known[id], equality: configuration.keyEquality,
                 withholdsBytes: configuration.withholdsBytes(id))
         tables[id] = table
-        var relation = Relation(
-            table: table, columns: [], uses: [], isIdentity: ContiguousArray(columns.map { isFull || $0.isKey }),
-            isFull: isFull, copiedAt: facts?.copiedAt)
+        let relation = Relation(
+            table: table, isIdentity: ContiguousArray(columns.map { isFull || $0.isKey }), isFull: isFull,
+            copiedAt: facts?.copiedAt)
         guard let choice = table.choice else { return relation }
         for column in columns {
             guard let index = table.column(named: column.name, type: column.type, isNullable: true) else {

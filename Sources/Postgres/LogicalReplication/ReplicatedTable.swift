@@ -118,7 +118,7 @@ final class ReplicatedTable {
 }
 
 /// A relation as its last message or facts described it: which column of the table each of its own is.
-struct Relation {
+final class Relation {
     /// What becomes of a column's text.
     enum Use: Equatable {
         case skip
@@ -130,23 +130,30 @@ struct Relation {
         case byName
     }
 
-    var table: ReplicatedTable
+    let table: ReplicatedTable
     /// By place in the relation: index in the table's columns, -1 where it is left out.
-    var columns: ContiguousArray<Int32>
-    var uses: ContiguousArray<Use>
+    var columns: ContiguousArray<Int32> = []
+    var uses: ContiguousArray<Use> = []
     /// By place: the source's types, where their fields are told by name.
     var namedTypes: [Int: ColumnType] = [:]
     /// By place: whether old tuples that aren't whole hold it.
-    var isIdentity: ContiguousArray<Bool>
-    var isFull: Bool
+    let isIdentity: ContiguousArray<Bool>
+    let isFull: Bool
     /// Why none of its changes can be applied: the key isn't what it was, or isn't there.
     var problem: String?
     /// Why updates and deletes can't: their old rows don't tell the key.
     var identityProblem: String?
     var copiedAt: Int64?
 
+    init(table: ReplicatedTable, isIdentity: ContiguousArray<Bool>, isFull: Bool, copiedAt: Int64?) {
+        self.table = table
+        self.isIdentity = isIdentity
+        self.isFull = isFull
+        self.copiedAt = copiedAt
+    }
+
     /// From here on the column's composites are told by the names that `type` gives to their fields.
-    mutating func name(_ type: ColumnType, of column: Int) {
+    func name(_ type: ColumnType, of column: Int) {
         for place in columns.indices where Int(columns[place]) == column && uses[place] == .keep {
             uses[place] = .byName
             namedTypes[place] = type

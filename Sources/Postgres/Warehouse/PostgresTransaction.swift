@@ -21,12 +21,18 @@ final class PostgresTransaction: WarehouseTransaction {
     /// The first number of what `stage` staged last, by table.
     var stagedAt: [TableID: Int64] = [:]
 
+    /// Fewer new rows aren't worth `insertNew`'s savepoint.
+    let insertNew_min: Int
+    /// Batches that `insertNew` leaves alone yet, and how many it did so the last time, by table.
+    var insertPauses: [TableID: (left: Int, length: Int)] = [:]
+
     /// `loaded_at` of what is appended to raw. Set before each batch.
     var loadedAt_us: Int64 = 0
     /// As they were read by `assertOwned`.
     var checkpoints: [TopicPartition: Checkpoint] = [:]
 
-    init(_ session: Session, _ layout: WarehouseLayout, _ facts: Session.Facts) {
+    init(_ session: Session, _ layout: WarehouseLayout, _ facts: Session.Facts, insertNew_min: Int) {
+        self.insertNew_min = insertNew_min
         self.session = session
         self.layout = layout
         self.facts = facts

@@ -26,9 +26,14 @@ package actor PostgresWarehouse: Warehouse {
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// - Parameter url: `postgres://…`; nothing is connected before `open`.
-    package init(url: String, layout: WarehouseLayout) {
+    private let insertNew_min: Int
+
+    /// - Parameters:
+    ///   - url: `postgres://…`; nothing is connected before `open`.
+    ///   - insertNew_min: so many new rows of a table in one batch are inserted without being staged.
+    package init(url: String, layout: WarehouseLayout, insertNew_min: Int = 500) {
         self.url = url
+        self.insertNew_min = insertNew_min
         self.layout = layout
     }
 
@@ -137,7 +142,7 @@ package actor PostgresWarehouse: Warehouse {
         if isReading { settings.serverSettings.append(("default_transaction_read_only", "on")) }
         return try ReplicationError.translating {
             let session = try Session(settings, interrupter: interrupter)
-            return PostgresTransaction(session, layout, try session.facts())
+            return PostgresTransaction(session, layout, try session.facts(), insertNew_min: insertNew_min)
         }
     }
 

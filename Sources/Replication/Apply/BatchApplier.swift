@@ -254,8 +254,8 @@ package struct BatchApplier {
             ? nil : SharedKeys(batch, definition, rowEvents, hasRaw: layout.hasRaw)
         try shared?.look(coalesced, marks, in: transaction)
         lower(&coalesced.staged, under: state)
-        let written = try write(&coalesced.staged, floors, &entry, &state, transaction)
-        _ = try write(&coalesced.carried, floors, &entry, &state, transaction)
+        let written = try write(coalesced.staged, floors, &entry, &state, transaction)
+        _ = try write(coalesced.carried, floors, &entry, &state, transaction)
         let newer = written.newer.sorted { $0.key < $1.key }.map { (row: $0.key, by: $0.value) }
         noteLate(definition, rowEvents, coalesced.staged, newer, marks, &entry)
         if suspicion != nil { noteSigns(coalesced.staged, rowEvents, newer, marks) }
@@ -290,7 +290,32 @@ package struct BatchApplier {
     }
 
     private mutating func write(
-        _ staged: inout StagedTable, _ floors: [Version], _ entry: inout LedgerEntry, _ state: inout TableState,
+        _ staged: StagedTable, _ floors: [Version], _ entry: inout LedgerEntry, _ state: inout TableState,
+        _ transaction: some WarehouseTransaction
+    ) throws -> Written {
+        let new = staged.rows.indices.filter { Self.mayInsert(staged.rows[$0]) }
+        guard !new.isEmpty, try transaction.insertNew(staged, new, batch, loadedAt_us: loadedAt_us) else {
+            return try merge(staged, floors, &entry, &state, transaction)
+        }
+        entry.applied += new.count { staged.rows[$0].counts }
+        outcome.rows += new.count
+        guard new.count < staged.rows.count else { return Written() }
+        let others = staged.rows.indices.filter { !Self.mayInsert(staged.rows[$0]) }
+        var rest = staged
+        rest.rows = others.map { staged.rows[$0] }
+        var written = try merge(rest, floors, &entry, &state, transaction)
+        written.superseded = written.superseded.map { others[$0] }
+        for index in written.masked.indices { written.masked[index].row = others[written.masked[index].row] }
+        written.newer = Dictionary(uniqueKeysWithValues: written.newer.map { (others[$0.key], $0.value) })
+        return written
+    }
+
+    private static func mayInsert(_ row: StagedRow) -> Bool {
+        row.isNew && row.mode == .full && !row.isDeleted && row.registers < 0
+    }
+
+    private mutating func merge(
+        _ staged: StagedTable, _ floors: [Version], _ entry: inout LedgerEntry, _ state: inout TableState,
         _ transaction: some WarehouseTransaction
     ) throws -> Written {
         var written = Written()
@@ -327,9 +352,9 @@ package struct BatchApplier {
         let late = written.masked.filter { stored in coalesced.oldest[stored.row].map { $0 < stored.version } ?? false }
         try shared.add(
             late: Set(written.superseded + late.map(\.row)).sorted(), of: coalesced.staged, in: transaction)
-        var settlement = try shared.settle(spared: coalesced.spared, floors: floors, in: transaction)
+        let settlement = try shared.settle(spared: coalesced.spared, floors: floors, in: transaction)
         for index in settlement.tables.indices {
-            _ = try write(&settlement.tables[index], floors, &entry, &state, transaction)
+            _ = try write(settlement.tables[index], floors, &entry, &state, transaction)
         }
         let moves = settlement.moves.subtracting(coalesced.spared)
         if layout.hasRaw, !moves.isEmpty {

@@ -86,7 +86,11 @@ package struct Coalescer {
             StagedRow(
                 mode: mode, isDeleted: isDelete, counts: true, event: index,
                 image: isDelete ? event.before : event.after, width: event.width, version: event.version,
-                time_us: event.sourceTime_us))
+                time_us: event.sourceTime_us, isNew: Self.makesRow(event)))
+    }
+
+    private static func makesRow(_ event: ChangeEvent) -> Bool {
+        event.operation == .create || event.operation == .read
     }
 
     private mutating func fold(_ indices: inout [Int32]) {
@@ -136,7 +140,8 @@ package struct Coalescer {
         }
         var row = StagedRow(
             mode: complete ? .full : .masked, isDeleted: isDeleted, counts: !filtered, event: last, image: image,
-            width: Int32(columns), version: event.version, time_us: event.sourceTime_us)
+            width: Int32(columns), version: event.version, time_us: event.sourceTime_us,
+            isNew: Self.makesRow(events[Int(indices[0])]))
         if !complete {
             row.registers = Int32(result.staged.registers.count)
             result.staged.registers.append(registers)

@@ -26,6 +26,9 @@ package struct StagedRow: Sendable {
     /// Says what the key's row is as of its version, also where the warehouse has a row of that very version
     /// (`SharedKeys`). Always masked.
     package var settles = false
+    /// The oldest of its events in the batch makes a row: current has none of that key, unless the event comes late or
+    /// once more, or the key was used before.
+    package var isNew = false
 }
 
 /// What one batch writes to one keyed table's current.

@@ -27,6 +27,10 @@ package protocol WarehouseTransaction: AnyObject {
     /// Appends to raw. Throws `.duplicateRaw` if one of the ids is there already and the engine tells.
     func appendRaw(_ table: TableDefinition, _ batch: ChangeBatch, _ events: [Int32]) throws
 
+    /// Writes rows (indices into `staged`, all whole and live) without staging them, if current has none of their keys.
+    /// False: nothing was written, since it has one, or since staging them is the better way.
+    func insertNew(_ staged: StagedTable, _ rows: [Int], _ batch: ChangeBatch, loadedAt_us: Int64) throws -> Bool
+
     /// Brings rows into a staging table of the transaction; replaces what was staged for the table before.
     func stage(_ staged: StagedTable, _ batch: ChangeBatch) throws
 
@@ -109,6 +113,10 @@ package protocol WarehouseTransaction: AnyObject {
 }
 
 extension WarehouseTransaction {
+    package func insertNew(
+        _ staged: StagedTable, _ rows: [Int], _ batch: ChangeBatch, loadedAt_us: Int64
+    ) throws -> Bool { false }
+
     /// Does `work` in one transaction: durable when this returns, undone when it throws.
     func run<Value>(_ work: () throws -> Value) throws -> Value {
         try begin()

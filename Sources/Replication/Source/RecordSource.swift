@@ -43,6 +43,10 @@ package protocol RecordSource: Sendable {
     /// Reads nothing of these for now, and all else that was begun.
     func pause(_ partitions: Set<TopicPartition>) async throws
 
+    /// While `isWanted`, a batch may wait for more records, since the one before it isn't durable yet: many small batches
+    /// cost more than a few large ones. From any thread.
+    nonisolated func gather(_ isWanted: Bool)
+
     /// A stop is asked for: what waits (`next`, `begin`) returns soon, or throws an error of kind `passing`. From any thread.
     nonisolated func wake()
     func close() async
@@ -52,6 +56,7 @@ extension RecordSource {
     package func isCopying() async -> Bool { false }
     package func progress() async -> SourceProgress { SourceProgress() }
     package func pause(_ partitions: Set<TopicPartition>) async throws {}
+    package nonisolated func gather(_ isWanted: Bool) {}
 }
 
 /// What a source tells of its copying, and of what readers see.
