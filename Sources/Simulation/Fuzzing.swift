@@ -57,7 +57,7 @@ package struct Fuzzing: Sendable {
         self.folder = folder
     }
 
-    private struct Sample {
+    struct Sample {
         var key: [UInt8]?
         var value: [UInt8]?
         var headers: [(name: [UInt8], value: [UInt8]?)] = []
@@ -96,7 +96,10 @@ package struct Fuzzing: Sendable {
 
     // MARK: What is read
 
-    private func samples() throws -> [Sample] {
+    func samples() throws -> [Sample] { try samples(of: decoder.files, limit: 400) }
+
+    /// - Parameter limit: records of each file.
+    func samples(of files: [String], limit: Int) throws -> [Sample] {
         if decoder == .pgoutput { return streamed() }
         if decoder == .jsonSchema || decoder == .protobuf {
             return FramedText.events(400, seed: seed).map {
@@ -104,12 +107,12 @@ package struct Fuzzing: Sendable {
             }
         }
         var samples: [Sample] = []
-        for file in decoder.files {
+        for file in files {
             let path = "\(folder)/\(file).jsonl"
             let isPacked = !FileManager.default.fileExists(atPath: path)
             let reader = try EventFileReader(path: isPacked ? path + ".gz" : path)
             let batch = RecordBatch()
-            _ = try reader.read(into: batch, maxRecords: 400, maxBytes: 8 << 20)
+            _ = try reader.read(into: batch, maxRecords: limit, maxBytes: 8 << 20)
             for record in batch.records {
                 var sample = Sample()
                 if !record.key.isNull { sample.key = Array(batch.arena.bytes(record.key)) }
@@ -152,13 +155,16 @@ package struct Fuzzing: Sendable {
         return samples
     }
 
-    private func makeDecoder() throws -> any RecordDecoder {
+    func makeDecoder() throws -> any RecordDecoder { try makeDecoder(of: decoder.files) }
+
+    /// - Parameter files: whose registries are known.
+    func makeDecoder(of files: [String]) throws -> any RecordDecoder {
         let select: @Sendable (TableID) -> TableChoice? = { TableChoice(target: $0.table) }
         if decoder == .pgoutput { return PgOutputDecoder(PgOutputConfiguration(select: select)) }
         var configuration = DecoderConfiguration(select: select)
         if decoder == .avro {
             let store = SchemaStore()
-            for file in decoder.files {
+            for file in files {
                 let text = try String(contentsOfFile: "\(folder)/\(file).registry.jsonl", encoding: .utf8)
                 for line in text.split(separator: "\n") {
                     let entry = try JSONValue(parsing: Array(line.utf8))
@@ -181,7 +187,7 @@ package struct Fuzzing: Sendable {
         return try DebeziumDecoder(configuration: configuration)
     }
 
-    private func append(_ sample: Sample, at offset: Int64, _ span: Int32, to batch: RecordBatch) {
+    func append(_ sample: Sample, at offset: Int64, _ span: Int32, to batch: RecordBatch) {
         func with(_ bytes: [UInt8]?, _ body: (UnsafeRawBufferPointer?) -> Void) {
             guard let bytes else { return body(nil) }
             bytes.withUnsafeBytes { body($0) }

@@ -23,6 +23,7 @@ class Report:
         self.options = options
         self.works = {}
         self.machine = machine()
+        self.decoding = []
 
     def begin(self, key, title, work):
         self.works[key] = {"title": title, "work": work, "runs": {}}
@@ -61,4 +62,4 @@ class Report:
         os.makedirs(self.options.out, exist_ok=True)
         date = datetime.date.today().isoformat()
         with open(os.path.join(self.options.out, f"{date}.json"), "w") as file:
-            json.dump({"date": date, "machine": self.machine, "works": self.works}, file, indent=1)
+            json.dump({"date": date, "machine": self.machine, "decoding": self.decoding, "works": self.works}, file, indent=1)
