@@ -51,7 +51,8 @@ extension Consumer {
         if let event = rd_kafka_queue_poll(handle.queue, 0) { return event }
         repeat {
             if let event = rd_kafka_queue_poll(handle.queue, Self.gap_ms) { return event }
-        } while gathers() && deadline > .now
+            // Whoever wakes us wants to stop.
+        } while gathers() && !handle.takeWake() && deadline > .now
         return nil
     }
 

@@ -3,6 +3,9 @@ import Replication
 
 /// Rows whose keys current doesn't have go into it by COPY, without a staging table: a copied table's, and a stream's
 /// inserts. Current's own unique index says whether that was so.
+///
+/// They go in no order. Agents that share a table and bring the same new keys at once can wait for each other; the server
+/// then ends one's COPY, and its rows are staged.
 extension PostgresTransaction {
     /// After an insert that met a row, the table's next batches are staged: 1, 3, 7 … of them.
     static let pause_max = 63
