@@ -7,13 +7,12 @@ extension Consumer {
 
     /// Waits up to `idle_ms` for something to happen; once there is a first record, gathers what is fetched
     /// ahead, until `maxRecords`, until `maxBytes` is reached (the last record may pass it), or for
-    /// `maxWait_ms`, and no longer than a few milliseconds when nothing more is there, unless it `gathers`.
+    /// `maxWait_ms`, and no longer than a few milliseconds when nothing more is there.
     ///
     /// The end of a partition moves its span to the consumer's position, past markers and compacted records.
     /// - Throws: only where the consumer is of no more use (`.fatal`, or closed).
     package func poll(
-        maxRecords: Int, maxBytes: Int, maxWait_ms: Int, idle_ms: Int = 500,
-        gathers: @Sendable () -> Bool = { false }
+        maxRecords: Int, maxBytes: Int, maxWait_ms: Int, idle_ms: Int = 500
     ) throws(KafkaError) -> PollResult {
         try checkOpen()
         if !pending.isEmpty { return pending.removeFirst() }
@@ -23,7 +22,7 @@ extension Consumer {
         while pending.isEmpty, failure == nil,
             filling.batch.records.count < maxRecords, filling.batch.bytes < maxBytes
         {
-            guard let event = nextEvent(until: deadline, begun: filling.hasBegun, gathers) else { break }
+            guard let event = nextEvent(until: deadline, begun: filling.hasBegun) else { break }
             let begun = filling.hasBegun
             take(event, into: &filling)
             rd_kafka_event_destroy(event)
@@ -36,9 +35,7 @@ extension Consumer {
     }
 
     /// nil: woken, time is up, or there is a batch and nothing more fetched ahead.
-    private func nextEvent(
-        until deadline: ContinuousClock.Instant, begun: Bool, _ gathers: () -> Bool
-    ) -> OpaquePointer? {
+    private func nextEvent(until deadline: ContinuousClock.Instant, begun: Bool) -> OpaquePointer? {
         if !begun {
             while true {
                 if handle.takeWake() { return nil }
@@ -48,12 +45,7 @@ extension Consumer {
             }
         }
         if deadline <= .now { return nil }
-        if let event = rd_kafka_queue_poll(handle.queue, 0) { return event }
-        repeat {
-            if let event = rd_kafka_queue_poll(handle.queue, Self.gap_ms) { return event }
-            // Whoever wakes us wants to stop.
-        } while gathers() && !handle.takeWake() && deadline > .now
-        return nil
+        return rd_kafka_queue_poll(handle.queue, 0) ?? rd_kafka_queue_poll(handle.queue, Self.gap_ms)
     }
 
     private func nextBatchNumber() -> Int {

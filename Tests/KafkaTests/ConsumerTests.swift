@@ -44,30 +44,6 @@ import Testing
         await follower.consumer.close()
     }
 
-    /// A batch that gathers waits for more, until its time is up or somebody wants to stop.
-    @Test(.timeLimit(.minutes(1))) func aBatchGathersUntilItIsWoken() async throws {
-        let broker = try MockBroker(topics: ["t": 1])
-        try await produce(broker, numbered("t", 0..<3))
-        let follower = Follower(try consumer(broker))
-        try await follower.consumer.subscribe(topics: ["t"])
-        try await follow([follower], until: "the first records") {
-            if follower.seen.count < 3 { try await follower.step(maxRecords: 100) }
-            return follower.seen.count == 3
-        }
-        try await produce(broker, numbered("t", 3..<4))
-        let consumer = follower.consumer
-        var found: RecordBatch?
-        while found == nil {
-            let result = try await consumer.poll(maxRecords: 100, maxBytes: 1 << 20, maxWait_ms: 3_600_000) {
-                consumer.wake()
-                return true
-            }
-            if case .records(let batch) = result { found = batch }
-        }
-        #expect(found?.records.count == 1)
-        await consumer.close()
-    }
-
     @Test func batchesKeepToTheirBounds() async throws {
         let broker = try MockBroker(topics: ["t": 1])
         try await produce(broker, numbered("t", 0..<500))

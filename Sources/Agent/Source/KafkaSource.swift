@@ -11,7 +11,6 @@ package actor KafkaSource: RecordSource {
     private let limits: Pipeline.Batch
     private let consumer: Consumer
     private let logger: Logger
-    private nonisolated let gathers = Gathering()
     private var isSubscribed = false
     /// Partitions whose checkpoint lies outside the log: assigned by the group, not read.
     private var stopped: Set<TopicPartition> = []
@@ -33,7 +32,7 @@ package actor KafkaSource: RecordSource {
         }
         let result = try await consumer.poll(
             maxRecords: limits.rows_max, maxBytes: limits.bytes_max.bytes,
-            maxWait_ms: Int(limits.delay_max / .milliseconds(1)), idle_ms: 200, gathers: gathers.isWanted)
+            maxWait_ms: Int(limits.delay_max / .milliseconds(1)), idle_ms: 200)
         switch result {
         case .records(let batch): return .records(SourceRecords(batch: batch, advances: advances(of: batch)))
         case .assigned(let partitions): return .assigned(partitions)
@@ -208,7 +207,6 @@ package actor KafkaSource: RecordSource {
         return lag
     }
 
-    package nonisolated func gather(_ isWanted: Bool) { gathers.set(isWanted) }
     package nonisolated func wake() { consumer.wake() }
     package func close() async { await consumer.close() }
 }

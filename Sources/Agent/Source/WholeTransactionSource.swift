@@ -95,8 +95,6 @@ package actor WholeTransactionSource: RecordSource {
 
     // MARK: Reading
 
-    package nonisolated func gather(_ isWanted: Bool) { source.gather(isWanted) }
-
     package func next() async throws -> SourceStep {
         guard isTold() else { return .idle }
         if mode == .passing, hold.isEmpty, unread == nil, paused.isEmpty { return noted(try await source.next()) }
