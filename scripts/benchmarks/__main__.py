@@ -25,11 +25,11 @@ def main():
     parser.add_argument("--record", action="store_true", help="budget: takes what is found for the budget")
     parser.add_argument("--out", help="a folder: the results go into a file there that is called by the date")
     options = parser.parse_args()
-    isQuick = "quick" in options.what
-    what = ["decoding", "w1", "w2"] if isQuick else options.what
-    options.rounds = options.rounds or (1 if isQuick else 3)
-    options.rows = options.rows or (500_000 if isQuick else 5_000_000)
-    options.changes = options.changes or (200_000 if isQuick else 1_000_000)
+    is_quick = "quick" in options.what
+    what = ["decoding", "w1", "w2"] if is_quick else options.what
+    options.rounds = options.rounds or (1 if is_quick else 3)
+    options.rows = options.rows or (500_000 if is_quick else 5_000_000)
+    options.changes = options.changes or (200_000 if is_quick else 1_000_000)
     folder = os.path.dirname(os.path.abspath(__file__))
     corpus = os.path.join(folder, "..", "..", "Tests", "Fixtures", "corpus")
     benchmark = os.path.join(options.programs, "benchmark")
@@ -48,7 +48,7 @@ def main():
     result = report.Report(options)
     try:
         if "decoding" in what:
-            result.decoding = decoding.run(benchmark, corpus, counter, 300_000 if isQuick else 2_000_000)
+            result.decoding = decoding.run(benchmark, corpus, counter, 300_000 if is_quick else 2_000_000)
             decoding.show(result.decoding)
         clusters = [Cluster("source", root), Cluster("target", root)]
         tools = {name: os.path.join(options.tools, name) for name in ("drain",)}

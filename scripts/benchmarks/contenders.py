@@ -69,15 +69,10 @@ agent: {{ listen: "127.0.0.1:0" }}
         return f'{{ postgres: {{ url: "{self.target.url(name)}" }} }}', renew
 
     def check(self, kind, name, path, wanted, who):
-        table = f"{name}.orders"
-        found = (
-            orders.digest(self.target, name, table) if kind == "postgres"
-            else orders.digest_duckdb(self.millrace, path, table))
         live = f"{name}_live.orders"
-        if kind == "postgres":
-            found = orders.digest(self.target, name, live)
-        else:
-            found = orders.digest_duckdb(self.millrace, path, live)
+        found = (
+            orders.digest(self.target, name, live) if kind == "postgres"
+            else orders.digest_duckdb(self.millrace, path, live))
         self.expect(found, wanted, who)
 
 

@@ -33,6 +33,7 @@ final class ReplicationService: Service, Sendable {
         /// The warehouse's file is still to be opened.
         var isUnopened = false
         var hasStoodBy = false
+        var hasMetSource = false
     }
 
     init(
@@ -98,6 +99,7 @@ final class ReplicationService: Service, Sendable {
                 attempts = 0
             } catch {
                 await source.close()
+                if source.hasAnswered { turn.withLock { $0.hasMetSource = true } }
                 if status.current.batches > batches { attempts = 0 }
                 attempts += 1
                 try await prepareRejoin(after: error, attempt: attempts, isOnPurpose: takeRejoin())
@@ -153,8 +155,8 @@ final class ReplicationService: Service, Sendable {
     private func prepareRejoin(after error: any Error, attempt: Int, isOnPurpose: Bool) async throws {
         if turn.withLock({ $0.isStopping }) { throw stopped(error) }
         let kind = (error as? ReplicationError)?.kind
-        // At the very start it is told: most likely the address is wrong.
-        let hasRun = status.current.hasBegun || turn.withLock { $0.hasStoodBy }
+        // Where the source never answered it is told: most likely the address is wrong.
+        let hasRun = status.current.hasBegun || turn.withLock { $0.hasStoodBy || $0.hasMetSource }
         if onTakeover != nil, kind == .taken || kind == .fenced {
             logger.warning("\(ExitStatus.failure(of: error).message); standing by again")
             if kind == .taken { turn.withLock { $0.isUnopened = isFile } }

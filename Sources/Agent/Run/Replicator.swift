@@ -400,8 +400,6 @@ package actor Replicator {
             first = false
             return try await warehouse.apply(batch, advancing: advances, part: part, probesAll: isRepeated)
         }
-        // Before `confirm`, which a source that gathers may keep waiting.
-        source.gather(false)
         CrashPoint.committed.reach()
         var positions: [TopicPartition: Int64] = [:]
         for advance in advances { positions[advance.partition] = advance.to }

@@ -16,6 +16,7 @@ extension PostgresSource {
         let span = batch.span(of: partition, startingAt: handed)
         for facts in pendingFacts { append(facts, to: batch, span, handed) }
         let bytes_max = settings.limits.bytes_max.bytes
+        let whole_max = min(bytes_max, settings.batchBytes_max)
         let part_max = min(bytes_max, Self.partBytes_max)
         let part_changes = min(settings.limits.rows_max, Self.partChanges_max)
         var end = handed
@@ -30,7 +31,7 @@ extension PostgresSource {
             let isEmpty = batch.records.count == pendingFacts.count
             let outcome: ReplicationStream.Outcome
             do {
-                let waits = isEmpty || isInTransaction || gathers.isWanted() && !isStopping
+                let waits = isEmpty || isInTransaction || mayGather
                 outcome = try stream.receive(waker: waker, wait: waits ? Waker.pause : .zero) { message in
                     switch message {
                     case .keepalive(let position, let asks):
@@ -83,15 +84,14 @@ extension PostgresSource {
                     if batch.bytes - begunBytes >= part_max || changes - begunChanges >= part_changes {
                         break reading
                     }
-                } else if batch.bytes >= min(bytes_max, settings.batchBytes_max) || changes >= settings.limits.rows_max
-                {
+                } else if batch.bytes >= whole_max || changes >= settings.limits.rows_max {
                     break reading
                 }
             case .nothing:
                 // The rest of a transaction is on its way; but somebody may want to stop.
                 if isInTransaction, !isEmpty, ContinuousClock.now - lastMessage < .seconds(1) { continue }
                 // What comes until the batch before is durable goes into this one.
-                if !isInTransaction, !isEmpty, gathers.isWanted(), !isStopping { continue }
+                if !isInTransaction, !isEmpty, mayGather { continue }
                 break reading
             }
         }

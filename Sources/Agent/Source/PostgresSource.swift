@@ -47,7 +47,6 @@ package actor PostgresSource: RecordSource {
     let partition: TopicPartition
     let control: SourceControl
     nonisolated let waker = Waker()
-    nonisolated let gathers = Gathering()
     /// What the runner has told us is durable.
     nonisolated let durable = Mutex(Durable())
 
@@ -56,6 +55,8 @@ package actor PostgresSource: RecordSource {
 
     struct Patience {
         var isStopping = false
+        /// The batch that was handed out last is being written.
+        var isGathering = false
         var holder: SnapshotHolder?
     }
 
@@ -242,12 +243,15 @@ package actor PostgresSource: RecordSource {
             refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
     }
 
+    package nonisolated var hasAnswered: Bool { control.hasAnswered.load(ordering: .acquiring) }
+
     package nonisolated func gather(_ isWanted: Bool) {
-        gathers.set(isWanted)
+        patience.withLock { $0.isGathering = isWanted }
         if !isWanted { waker.wake() }
     }
 
-    nonisolated var isStopping: Bool { patience.withLock { $0.isStopping } }
+    /// Whether a batch waits for more.
+    nonisolated var mayGather: Bool { patience.withLock { $0.isGathering && !$0.isStopping } }
 
     package nonisolated func wake() {
         patience.withLock { patience in

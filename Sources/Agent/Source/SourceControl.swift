@@ -2,6 +2,7 @@ import Foundation
 import Postgres
 import Replication
 import SerialQueue
+import Synchronization
 
 /// The source server beside its stream, on a connection and a thread of its own.
 actor SourceControl {
@@ -10,6 +11,8 @@ actor SourceControl {
 
     private let url: String
     private var server: SourceServer?
+    /// A connection stood once: the address is right.
+    nonisolated let hasAnswered = Atomic<Bool>(false)
 
     init(url: String) { self.url = url }
 
@@ -19,6 +22,7 @@ actor SourceControl {
             if let server, server.isUsable { return try body(server) }
             let server = try SourceServer(url: url)
             self.server = server
+            hasAnswered.store(true, ordering: .releasing)
             return try body(server)
         } catch let error as PostgresError {
             throw ReplicationError(source: error)

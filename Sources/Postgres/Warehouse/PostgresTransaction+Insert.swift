@@ -20,7 +20,7 @@ extension PostgresTransaction {
         return try translating(table) {
             let sql = try TableSQL(table, layout)
             let purpose = sql.purpose("insert rows into")
-            guard try hasUniqueKey(sql) else { return false }
+            guard try beginInsert(sql) else { return false }
             do {
                 let count = try copy(staged, rows, batch, sql, loadedAt_us)
                 try session.execute("RELEASE SAVEPOINT \(Self.savepoint)", for: purpose)
@@ -76,10 +76,10 @@ extension PostgresTransaction {
 
     private static let savepoint = "millrace_insert"
 
-    /// Sets the savepoint, and asks whether current still has a unique index of its whole key: without one COPY would
-    /// take a key twice.
-    private func hasUniqueKey(_ sql: TableSQL) throws -> Bool {
+    /// Sets the savepoint, if current still has a unique index of its whole key: without one COPY would take a key twice.
+    private func beginInsert(_ sql: TableSQL) throws -> Bool {
         let table = sql.definition
+        let purpose = sql.purpose("look at the key of")
         let keys = try arrayText(table.key.map { table.columns[$0].name }.sorted())
         let answers = try session.script(
             """
@@ -90,9 +90,9 @@ extension PostgresTransaction {
             FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid \
             AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1])) = \(try quoteLiteral(keys))::text[]);
             SAVEPOINT \(Self.savepoint)
-            """, for: sql.purpose("look at the key of"))
+            """, for: purpose)
         let has = answers.first?.bool(0, 0) ?? false
-        if !has { try session.execute("RELEASE SAVEPOINT \(Self.savepoint)", for: sql.purpose("look at the key of")) }
+        if !has { try session.execute("RELEASE SAVEPOINT \(Self.savepoint)", for: purpose) }
         return has
     }
 }

@@ -91,10 +91,10 @@ struct SharedKeys {
             probes.map { (batch.events[Int($0.deletes[0])].before, batch.events[Int($0.deletes[0])].width) },
             in: transaction)
         for (row, probe) in probes.enumerated() {
-            if probe.chain.isEmpty {
-                judge(probe.deletes, stored[row])
+            if let first = probe.chain.first {
+                judge(probe.deletes[0], probe.chain, from: first, stored[row])
             } else {
-                judge(probe.deletes[0], probe.chain, stored[row])
+                judge(probe.deletes, stored[row])
             }
         }
     }
@@ -111,8 +111,7 @@ struct SharedKeys {
         }
     }
 
-    private mutating func judge(_ delete: Int32, _ chain: [Int32], _ stored: StoredRow?) {
-        guard let first = chain.first else { return }
+    private mutating func judge(_ delete: Int32, _ chain: [Int32], from first: Int32, _ stored: StoredRow?) {
         let isFree = stored.map { $0.isDeleted && $0.version < batch.events[Int(first)].version } ?? true
         guard hasRaw else { return chains.append((chain, !isFree)) }
         // An insert and a delete of a key that nothing else had: plain, and nothing has to be read for it.

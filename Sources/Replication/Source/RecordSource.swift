@@ -44,8 +44,12 @@ package protocol RecordSource: Sendable {
     func pause(_ partitions: Set<TopicPartition>) async throws
 
     /// While `isWanted`, a batch may wait for more records, since the one before it isn't durable yet: many small batches
-    /// cost more than a few large ones. From any thread.
+    /// cost more than a few large ones. It is wanted until `confirm` has returned, which must not wait for `next`. From any
+    /// thread.
     nonisolated func gather(_ isWanted: Bool)
+
+    /// It was reached once, so an error that passes is no wrong address.
+    nonisolated var hasAnswered: Bool { get }
 
     /// A stop is asked for: what waits (`next`, `begin`) returns soon, or throws an error of kind `passing`. From any thread.
     nonisolated func wake()
@@ -57,6 +61,7 @@ extension RecordSource {
     package func progress() async -> SourceProgress { SourceProgress() }
     package func pause(_ partitions: Set<TopicPartition>) async throws {}
     package nonisolated func gather(_ isWanted: Bool) {}
+    package nonisolated var hasAnswered: Bool { false }
 }
 
 /// What a source tells of its copying, and of what readers see.

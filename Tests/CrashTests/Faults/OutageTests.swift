@@ -57,6 +57,35 @@ import ThrowawayPostgres
         await server.remove()
     }
 
+    /// A source that goes away while the agent looks at it for the first time was there: its address is right.
+    @Test func aSourceThatGoesAwayAtTheStart() async throws {
+        let folder = try temporaryFolder("outage")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let source = try await ThrowawayPostgres.start()
+        let server = try await ThrowawayPostgres.start()
+        try await source.psql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        let proxy = try TCPProxy(source.port, seed: 1)
+        defer { proxy.close() }
+        try """
+        pipeline: outage
+        source: { postgres: { url: "\(source.url().replacingOccurrences(of: ":\(source.port)/", with: ":\(proxy.port)/"))" } }
+        warehouse: { postgres: { url: "\(server.url())" } }
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        // Enough to log in with, too little to begin with.
+        proxy.set(.cutAfter(bytes: 2000))
+        let agent = try AgentProcess(["run"], in: folder)
+        try await until("a connection was cut", [agent]) { agent.said().contains("joining again") }
+        proxy.set(.pass)
+        try await until("it has gone on", [agent]) {
+            (try? await server.value("SELECT count(*) FROM outage_live.t")) == "1"
+        }
+        agent.signal(SIGTERM)
+        #expect(await agent.end().status == 0)
+        await source.remove()
+        await server.remove()
+    }
+
     /// Needs the right to mount a small disk.
     @Test func aFullDiskIsWaitedFor() async throws {
         let folder = try temporaryFolder("outage")

@@ -9,6 +9,8 @@ final class TCPProxy: Sendable {
         case pass
         /// Each connection is cut after a number of bytes up to this, every other one without a word (RST).
         case cut(bytes_max: Int)
+        /// Each is cut after so many bytes, of both ways together.
+        case cutAfter(bytes: Int)
         /// Every piece takes so long.
         case delay(ms: Int)
         /// The server's side is closed after a number of bytes up to this, the client's goes on to be read.
@@ -176,12 +178,12 @@ final class TCPProxy: Sendable {
 
     /// Nil: all of it; else what still goes through of `count` bytes.
     private func allowance(_ connection: Connection, _ mode: Mode, _ count: Int) -> Int? {
-        let most: Int
+        let drawn: Int
         switch mode {
-        case .cut(let bytes_max), .halfClose(let bytes_max): most = bytes_max
+        case .cut(let bytes_max), .halfClose(let bytes_max): drawn = state.withLock { $0.random.below(bytes_max) }
+        case .cutAfter(let bytes): drawn = bytes
         default: return nil
         }
-        let drawn = state.withLock { $0.random.below(most) }
         return connection.left.withLock { left in
             if left.mode != mode { left.bytes = nil }
             left.mode = mode
