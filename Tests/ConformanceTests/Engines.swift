@@ -9,9 +9,13 @@ import ThrowawayPostgres
 enum Engine: String, CaseIterable, Sendable {
     case memory, duckdb, postgres
 
+    /// Those that others can read.
+    static let stored: [Engine] = [.duckdb, .postgres]
+
     /// A warehouse of its own for one test; `name` becomes its pipeline and schemas.
     func warehouse(
-        _ name: String, hasRaw: Bool = true, allowedLateness_us: [String: Int64] = [:], suspectsRestore: Bool = false
+        _ name: String, hasRaw: Bool = true, allowedLateness_us: [String: Int64] = [:], suspectsRestore: Bool = false,
+        insertNew_min: Int = 500
     ) async throws -> Subject {
         var layout = WarehouseLayout(pipeline: name, hasRaw: hasRaw)
         layout.suspectsRestore = suspectsRestore
@@ -23,11 +27,13 @@ enum Engine: String, CaseIterable, Sendable {
                 path: "millrace-conformance-\(UUID().uuidString)")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             let warehouse = DuckDBWarehouse(
-                path: folder.appending(path: "w.duckdb").path, memoryLimit: "256MiB", library: nil, layout: layout)
+                path: folder.appending(path: "w.duckdb").path, memoryLimit: "256MiB", library: nil, layout: layout,
+                insertNew_min: insertNew_min)
             return Subject(warehouse: warehouse, layout: layout, folder: folder)
         case .postgres:
             let url = try await SharedServer.shared.url()
-            return Subject(warehouse: PostgresWarehouse(url: url, layout: layout), layout: layout, folder: nil)
+            let warehouse = PostgresWarehouse(url: url, layout: layout, insertNew_min: insertNew_min)
+            return Subject(warehouse: warehouse, layout: layout, folder: nil)
         }
     }
 }

@@ -1,21 +1,19 @@
-import Postgres
 import Replication
 import ReplicationTestKit
 import Testing
 
-/// Rows that are new go into a Postgres warehouse without being staged; what isn't new after all must end as if they
-/// had been.
+/// Rows that are new go into current without being staged; what isn't new after all must end as if they had been.
 @Suite struct InsertNewTests {
     private let model = ModelHistory.definition
     private let suite = ConformanceTests()
 
-    private func warehouse(_ name: String, hasRaw: Bool = true, insertNew_min: Int = 1) async throws -> Subject {
-        let layout = WarehouseLayout(pipeline: name, hasRaw: hasRaw)
-        let url = try await SharedServer.shared.url()
-        let warehouse = PostgresWarehouse(url: url, layout: layout, insertNew_min: insertNew_min)
-        try await warehouse.open(readOnly: false)
-        try await warehouse.ensure([model])
-        return Subject(warehouse: warehouse, layout: layout, folder: nil)
+    private func warehouse(
+        _ engine: Engine, _ name: String, hasRaw: Bool = true, insertNew_min: Int = 1
+    ) async throws -> Subject {
+        let subject = try await engine.warehouse(name, hasRaw: hasRaw, insertNew_min: insertNew_min)
+        try await subject.warehouse.open(readOnly: false)
+        try await subject.warehouse.ensure([model])
+        return subject
     }
 
     private func row(_ id: Int64, at commit: Int64, note: String = "v") -> EventSpec {
@@ -25,14 +23,14 @@ import Testing
             transaction: commit)
     }
 
-    @Test(arguments: [false, true]) func historiesConverge(deferrable: Bool) async throws {
+    @Test(arguments: Engine.stored, [false, true]) func historiesConverge(engine: Engine, deferrable: Bool) async throws {
         let shape = ModelHistory.Shape(keys: 12, steps: 40, deferrable: deferrable)
         for seed in UInt64(100)..<110 {
             let history = ModelHistory(seed: seed, shape: shape)
             var random = SeededRandom(seed: seed)
             let orders = [history.events, (history.events + history.events).shuffled(using: &random)]
             for (index, events) in orders.enumerated() {
-                let subject = try await warehouse("new\(deferrable)\(seed)_\(index)".lowercased())
+                let subject = try await warehouse(engine, "new\(deferrable)\(seed)_\(index)".lowercased())
                 let sum = try await suite.replicate(suite.cut(events, &random), model, into: subject)
                 #expect(try await subject.live(model, order: "id") == history.expected, "seed \(seed), order \(index)")
                 #expect(sum.addsUp && sum.read == events.count, "seed \(seed), order \(index)")
@@ -42,8 +40,8 @@ import Testing
     }
 
     /// A batch with new rows and others: each is answered for, the late one as late.
-    @Test func newRowsBesideOthers() async throws {
-        let subject = try await warehouse("newbeside", insertNew_min: 500)
+    @Test(arguments: Engine.stored) func newRowsBesideOthers(engine: Engine) async throws {
+        let subject = try await warehouse(engine, "newbeside", insertNew_min: 500)
         var update = row(5, at: 40, note: "newer")
         update.operation = .update
         var late = row(6, at: 5, note: "older")
@@ -64,8 +62,8 @@ import Testing
     }
 
     /// Without raw nothing tells that rows come again: the index does.
-    @Test func rowsThatAreThereAlreadyAreStaged() async throws {
-        let subject = try await warehouse("newtwice", hasRaw: false, insertNew_min: 500)
+    @Test(arguments: Engine.stored) func rowsThatAreThereAlreadyAreStaged(engine: Engine) async throws {
+        let subject = try await warehouse(engine, "newtwice", hasRaw: false, insertNew_min: 500)
         let rows = (Int64(1)...700).map { row($0, at: 10) }
         let sum = try await suite.replicate(
             [
@@ -79,7 +77,7 @@ import Testing
     }
 
     @Test func aRefusedValueIsFound() async throws {
-        let subject = try await warehouse("newrefused", insertNew_min: 500)
+        let subject = try await warehouse(.postgres, "newrefused", insertNew_min: 500)
         let rows = (Int64(1)...700).map { row($0, at: 10, note: $0 == 350 ? "nul \u{0}" : "v") }
         let sum = try await suite.replicate([rows], model, into: subject)
         #expect(sum.addsUp && sum.quarantined == 1 && sum.applied == 699)
@@ -89,7 +87,7 @@ import Testing
 
     /// Somebody took the key's index away: a second row of a key would be a duplicate.
     @Test func withoutItsIndexNothingIsInserted() async throws {
-        let subject = try await warehouse("newindex", hasRaw: false, insertNew_min: 500)
+        let subject = try await warehouse(.postgres, "newindex", hasRaw: false, insertNew_min: 500)
         try await subject.execute("ALTER TABLE newindex.model DROP CONSTRAINT model_pkey")
         await #expect(throws: ReplicationError.self) {
             _ = try await suite.replicate([(Int64(1)...700).map { row($0, at: 10) }], model, into: subject)

@@ -26,7 +26,11 @@ package struct PipelineSetup: Sendable {
         for table in pipeline.tables {
             layout.allowedLateness_us[table.source] = table.allowedLateness.map { Int64($0 / .microseconds(1)) }
         }
-        if case .kafka = pipeline.source.input { layout.suspectsRestore = true }
+        switch pipeline.source.input {
+        case .kafka: layout.suspectsRestore = true
+        case .postgres: layout.hasOrderedIDs = true
+        default: break
+        }
         self.layout = layout
     }
 

@@ -104,6 +104,14 @@ final class ColumnForm: Sendable {
         }
     }
 
+    /// Whether a staged value is the column's without more.
+    var isStagedAsItIs: Bool {
+        switch kind {
+        case .json, .map, .interval, .list, .structure: false
+        default: true
+        }
+    }
+
     /// `expression`, a staged value, as a value of the column.
     func converted(_ expression: String) -> String {
         switch kind {

@@ -9,6 +9,8 @@ final class DuckDBTransaction: WarehouseTransaction {
     let session: Session
     let layout: WarehouseLayout
     let staging: StagingTables
+    /// Fewer new rows aren't worth `insertNew`'s look for their keys.
+    let insertNew_min: Int
     private var isOpen = false
     private var checkpoints: [Checkpoint] = []
     /// What the rows staged last met in current, if that was looked up already.
@@ -16,7 +18,8 @@ final class DuckDBTransaction: WarehouseTransaction {
     /// Some key column of some row staged last is NULL.
     var hasNullKeys = false
 
-    init(_ session: Session, _ layout: WarehouseLayout, _ staging: StagingTables) {
+    init(_ session: Session, _ layout: WarehouseLayout, _ staging: StagingTables, insertNew_min: Int) {
+        self.insertNew_min = insertNew_min
         self.session = session
         self.layout = layout
         self.staging = staging

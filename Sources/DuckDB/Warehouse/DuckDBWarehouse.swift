@@ -13,6 +13,7 @@ package actor DuckDBWarehouse: Warehouse {
 
     let path: String
     let layout: WarehouseLayout
+    private let insertNew_min: Int
     private let memoryLimit: String?
     private let library: String?
     private let threads: Int?
@@ -55,8 +56,9 @@ package actor DuckDBWarehouse: Warehouse {
     ///   - threads: of the engine; nil is one for each core.
     package init(
         path: String, memoryLimit: String? = "512MiB", library: String? = nil, layout: WarehouseLayout,
-        threads: Int? = nil
+        threads: Int? = nil, insertNew_min: Int = 500
     ) {
+        self.insertNew_min = insertNew_min
         executor = SerialQueueExecutor(label: "duckdb.warehouse")
         self.path = path
         self.memoryLimit = memoryLimit
@@ -113,7 +115,7 @@ package actor DuckDBWarehouse: Warehouse {
             }
             let staging = StagingTables(session)
             opened = Opened(
-                file: file, staging: staging, transaction: DuckDBTransaction(session, layout, staging))
+                file: file, staging: staging, transaction: DuckDBTransaction(session, layout, staging, insertNew_min: insertNew_min))
         } catch let error as DuckDBError {
             // What keeps the file from being opened doesn't pass by itself.
             let failure = ReplicationError(error)

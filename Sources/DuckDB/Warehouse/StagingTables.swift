@@ -31,6 +31,13 @@ final class StagingTables {
         let writer: FieldWriter
         let columns: [AppenderColumn]
         fileprivate(set) var isMade = false
+        /// The keys of rows that may be new.
+        let keyTable: String
+        let keyColumns: [AppenderColumn]
+        let keyWriter: FieldWriter
+        fileprivate(set) var hasKeyTable = false
+        /// Current's, for values that need no conversion.
+        let currentColumns: [AppenderColumn]
         /// Rows that no merge has taken away.
         var isFilled = false
 
@@ -38,6 +45,18 @@ final class StagingTables {
             self.sql = sql
             table = "millrace_stage_\(number)"
             writer = FieldWriter(sql.forms, of: sql.definition.source)
+            keyTable = "\(table)_keys"
+            let keys = sql.definition.key.map { sql.forms[$0] }
+            keyWriter = FieldWriter(keys, of: sql.definition.source)
+            keyColumns = keys.enumerated().map { AppenderColumn("k\($0.offset)", $0.element.staged) }
+            let names = sql.definition.metadata
+            currentColumns =
+                sql.forms.map { AppenderColumn($0.name, $0.staged) } + [
+                    AppenderColumn(names.isDeleted, .bool), AppenderColumn(names.deletedAt, .timestamptz),
+                    AppenderColumn(names.sourceUpdatedAt, .timestamptz), AppenderColumn(names.loadedAt, .timestamptz),
+                    AppenderColumn(MetadataNames.epoch, .int64), AppenderColumn(MetadataNames.commit, .int64),
+                    AppenderColumn(MetadataNames.seq, .int64), AppenderColumn(MetadataNames.columns, .varchar),
+                ]
             columns =
                 sql.forms.enumerated().map { AppenderColumn("c\($0.offset)", $0.element.staged) } + [
                     AppenderColumn("s_ord", .int32), AppenderColumn("s_deleted", .bool),
@@ -47,13 +66,19 @@ final class StagingTables {
                 ]
         }
 
-        fileprivate var create: String {
+        fileprivate var create: String { Self.create(table, columns) }
+
+        private static func create(_ table: String, _ columns: [AppenderColumn]) -> String {
             let list = columns.map { "\($0.name) \($0.kind.sqlName)" }.joined(separator: ", ")
             return "CREATE OR REPLACE TEMP TABLE \(table) (\(list))"
         }
+
+        fileprivate var createKeys: String { Self.create(keyTable, keyColumns) }
     }
 
     let statements: StatementCache
+    /// Batches that `insertNew` leaves alone yet, and how many it did so the last time, by table.
+    var insertPauses: [TableID: (left: Int, length: Int)] = [:]
     private var stages: [TableID: Stage] = [:]
     private var madeInTransaction: [Stage] = []
     private var count = 0
@@ -71,6 +96,14 @@ final class StagingTables {
         return stage
     }
 
+    /// Makes the table of the stage's keys if it isn't there.
+    func ensureKeys(_ stage: Stage, _ session: Session, purpose: String) throws {
+        guard !stage.hasKeyTable else { return }
+        try session.run(stage.createKeys, purpose: purpose)
+        stage.hasKeyTable = true
+        madeInTransaction.append(stage)
+    }
+
     /// The table's statements; makes nothing.
     func sql(_ definition: TableDefinition, _ layout: WarehouseLayout, _ session: Session) throws -> TableSQL {
         try plan(definition, layout, session).sql
@@ -84,7 +117,9 @@ final class StagingTables {
             // It got columns, and so another staging table.
             statements.removeAll()
             if known.isMade {
-                try session.run("DROP TABLE IF EXISTS \(known.table)", purpose: known.sql.purpose("staging rows of"))
+                try session.run(
+                    "DROP TABLE IF EXISTS \(known.table); DROP TABLE IF EXISTS \(known.keyTable)",
+                    purpose: known.sql.purpose("staging rows of"))
             }
         }
         count += 1
@@ -98,7 +133,10 @@ final class StagingTables {
     func rolledBack() {
         // What the transaction took away from them is back.
         for stage in stages.values { stage.isFilled = true }
-        for stage in madeInTransaction { stage.isMade = false }
+        for stage in madeInTransaction {
+            stage.isMade = false
+            stage.hasKeyTable = false
+        }
         madeInTransaction.removeAll()
     }
 }

@@ -134,6 +134,26 @@ package final class CopyTextWriter {
         count += bytes.count
     }
 
+    /// A number's bytes as they stand in memory.
+    @inline(__always)
+    func append<Number: FixedWidthInteger>(number: Number) {
+        reserve(MemoryLayout<Number>.size)
+        base.storeBytes(of: number, toByteOffset: count, as: Number.self)
+        count += MemoryLayout<Number>.size
+    }
+
+    /// The same behind their count, as COPY's binary format has fields.
+    @inline(__always)
+    func appendSized<Number: FixedWidthInteger>(_ number: Number) {
+        reserve(4 + MemoryLayout<Number>.size)
+        base.storeBytes(of: Int32(MemoryLayout<Number>.size).bigEndian, toByteOffset: count, as: Int32.self)
+        base.storeBytes(of: number, toByteOffset: count + 4, as: Number.self)
+        count += 4 + MemoryLayout<Number>.size
+    }
+
+    /// Forgets what was written behind `count`, which this buffer had, and has not handed on, since.
+    func truncate(to count: Int) { self.count = count }
+
     /// Bytes with backslash, tab, newline and carriage return escaped.
     package func appendEscaped(_ bytes: UnsafeRawBufferPointer) {
         guard let from = bytes.baseAddress else { return }

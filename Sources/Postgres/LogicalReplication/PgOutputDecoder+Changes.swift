@@ -173,7 +173,9 @@ extension PgOutputDecoder {
             hash.add(place)
         }
         if !key.isNull { hash.add(batch.arena.bytes(key)) }
-        return hash.finish()
+        return operation == .read
+            ? .ordered(piece: copiedPiece, hash: hash.finish())
+            : .ordered(commit: commit, place: place, operation, hash: hash.finish())
     }
 
     func setKey(_ event: inout ChangeEvent, of image: Int32, _ relation: Relation) throws {

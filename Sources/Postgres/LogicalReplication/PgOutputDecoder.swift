@@ -34,6 +34,8 @@ package final class PgOutputDecoder: RecordDecoder {
     /// Ordinal of copied rows of a table without a key, in their chunk.
     var copiedRow: Int64 = 0
     var copiedPart = Hash128()
+    /// Rises with the chunk and its pieces, as far as 32 bits go: the order in which they are mostly read.
+    var copiedPiece: UInt32 = 0
 
     static let epoch2000_us: Int64 = 946_684_800_000_000
 
@@ -158,8 +160,18 @@ package final class PgOutputDecoder: RecordDecoder {
         if let table = copying?.table, table.choice != nil { use(table) }
         copiedRow = 0
         copiedPart = Hash128()
-        copiedPart.add(
-            record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : records.arena.bytes(record.key))
+        let name = record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : records.arena.bytes(record.key)
+        copiedPart.add(name)
+        copiedPiece = Self.piece(name)
+    }
+
+    /// Of `…/chunk/piece/snapshot`.
+    private static func piece(_ name: UnsafeRawBufferPointer) -> UInt32 {
+        let numbers = name.split(separator: UInt8(ascii: "/")).suffix(3).dropLast().map { digits in
+            digits.reduce(UInt32(0)) { $0 &* 10 &+ UInt32($1 &- 0x30) }
+        }
+        guard numbers.count == 2 else { return 0 }
+        return numbers[0] << 12 | min(numbers[1], 0xFFF)
     }
 
     /// A truncate just below the snapshot's reads.

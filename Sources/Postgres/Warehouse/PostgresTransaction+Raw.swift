@@ -46,6 +46,8 @@ extension PostgresTransaction {
         guard !events.isEmpty else { return }
         try translating(table) {
             let sql = try TableSQL(table, layout)
+            // Whoever wants to know what the row had there looks for the key's events, as the history view does.
+            if events.contains(where: { batch.events[Int($0)].flags.contains(.partial) }) { try indexKeys(sql) }
             let names = WarehouseSchema.rawColumns.map { "\"\($0.name)\"" }.joined(separator: ", ")
             do {
                 try session.copyIn(
@@ -67,11 +69,34 @@ extension PostgresTransaction {
         }
     }
 
+    /// From so many keys at once on bloom filters, each of them looked through for each key, are too slow.
+    private static let bloomKeys_max = 50
+
+    /// Makes the index that finds a key's events one by one, where raw hasn't it: for tables with columns that events
+    /// leave out, or whose keys are looked for in masses. Raw is read through once for it.
+    private func indexKeys(_ sql: TableSQL) throws {
+        let table = sql.definition.source
+        guard !indexedKeys.contains(table) else { return }
+        let purpose = "index the keys of \(layout.raw).\(sql.definition.target)"
+        let found = try session.scalar(
+            """
+            SELECT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+            JOIN pg_catalog.pg_am a ON a.oid = c.relam \
+            WHERE i.indrelid = \(try quoteLiteral(sql.raw))::regclass AND a.amname = 'hash')
+            """, [], for: purpose)
+        if found == "t" {
+            indexedKeys.insert(table)
+        } else {
+            try session.execute("CREATE INDEX ON \(sql.raw) USING hash ((key::text))", for: purpose)
+        }
+    }
+
     // MARK: Reading
 
     func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
         try translating {
             let sql = try TableSQL(table, layout)
+            if keys.count > Self.bloomKeys_max { try indexKeys(sql) }
             let columns = Self.rawColumns
             let rows = try session.query(
                 """

@@ -12,36 +12,74 @@ extension PostgresTransaction {
             let first = takeOrdinals(staged.rows.count)
             stagedAt[table.source] = first
             guard !staged.rows.isEmpty else { return }
-            let columns = table.columns
-            let isKey = columns.indices.map { table.key.contains($0) }
-            try session.copyIn("COPY \(name) FROM STDIN", for: sql.purpose("stage rows of")) { writer in
-                let encoder = FieldEncoder(writer: writer, batch: batch, scratch: scratch)
-                for (index, row) in staged.rows.enumerated() {
-                    if index == staged.rows.count / 2 { CrashPoint.staging.reach() }
-                    writer.field(first + Int64(index))
-                    writer.field(Int64(row.mode.rawValue))
-                    writer.field(row.isDeleted)
-                    encoder.moment(row.time_us)
-                    encoder.version(row.version)
-                    if row.registers < 0 {
-                        writer.null()
-                    } else {
-                        let map = staged.columnVersions(row)
-                        if map.isEmpty { writer.null() } else { writer.field(map.json) }
-                    }
-                    let width = row.image < 0 ? 0 : Int(row.width)
-                    let keyOnly = row.mode == .keep
-                    for column in 0..<columns.count {
-                        if column >= width || keyOnly && !isKey[column] {
-                            writer.null()
-                        } else {
-                            encoder.field(batch.fields[Int(row.image) + column], columns[column].type)
-                        }
-                    }
-                    try writer.endLine()
-                }
+            let rows = StagedRows(staged: staged, batch: batch, first: first)
+            let taken = try copyRows(
+                rows, staged.rows.count, of: batch, into: name,
+                columns: Self.stageColumns + table.columns.count, forms: try stageForms(sql, name),
+                for: sql.purpose("stage rows of"))
+            guard taken == staged.rows.count else {
+                throw ReplicationError(
+                    .invariant,
+                    "\(table.source): of \(staged.rows.count) rows the warehouse says that \(taken) were staged",
+                    table: table.source)
             }
         }
+    }
+
+    /// `_ord` to `_map`.
+    private static let stageColumns = 8
+
+    private struct StagedRows: CopiedRows {
+        let staged: StagedTable
+        let batch: ChangeBatch
+        let first: Int64
+        let isKey: [Bool]
+
+        init(staged: StagedTable, batch: ChangeBatch, first: Int64) {
+            self.staged = staged
+            self.batch = batch
+            self.first = first
+            isKey = staged.definition.columns.indices.map { staged.definition.key.contains($0) }
+        }
+
+        func write(_ index: Int, to encoder: some RowEncoder) -> Bool {
+            if index == staged.rows.count / 2 { CrashPoint.staging.reach() }
+            let row = staged.rows[index]
+            encoder.number(first + Int64(index))
+            encoder.smallNumber(Int16(row.mode.rawValue))
+            encoder.flag(row.isDeleted)
+            encoder.moment(row.time_us)
+            encoder.version(row.version)
+            if row.registers < 0 {
+                encoder.null()
+            } else {
+                let map = staged.columnVersions(row)
+                if map.isEmpty { encoder.null() } else { encoder.text(map.json) }
+            }
+            let width = row.image < 0 ? 0 : Int(row.width)
+            let keyOnly = row.mode == .keep
+            let columns = staged.definition.columns
+            for column in columns.indices {
+                if column >= width || keyOnly && !isKey[column] {
+                    encoder.null()
+                } else {
+                    let field = batch.fields[Int(row.image) + column]
+                    guard encoder.field(field, columns[column].type, column) else { return false }
+                }
+            }
+            return true
+        }
+    }
+
+    /// How the stage's columns take values. It is ours alone: they stay as they were made.
+    private func stageForms(_ sql: TableSQL, _ name: String) throws -> [BinaryForm]? {
+        if let known = stageFormsKnown[name] { return known }
+        let rows = try session.query(
+            try BinaryForm.query("\(try quoteLiteral(name))::regclass", sql.columns.indices.map { "c\($0)" }),
+            for: sql.purpose("look at the stage of"))
+        let forms = BinaryForm.read(rows)
+        stageFormsKnown[name] = .some(forms)
+        return forms
     }
 
     /// The table's staging table, made if need be.

@@ -21,6 +21,11 @@ final class PostgresTransaction: WarehouseTransaction {
     /// The first number of what `stage` staged last, by table.
     var stagedAt: [TableID: Int64] = [:]
 
+    /// Tables whose raw was seen to have an index of its keys.
+    var indexedKeys: Set<TableID> = []
+    /// Forms of staging tables' columns, by the table's name, which is used once in a session.
+    var stageFormsKnown: [String: [BinaryForm]?] = [:]
+
     /// Fewer new rows aren't worth `insertNew`'s savepoint.
     let insertNew_min: Int
     /// Batches that `insertNew` leaves alone yet, and how many it did so the last time, by table.

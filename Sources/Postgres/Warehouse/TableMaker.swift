@@ -216,7 +216,7 @@ struct TableMaker {
         let isThere = try relationKind(layout.raw, sql.definition.target) != nil
         guard entered?.layout.hasRaw != true || !isThere else { return }
         _ = try clear(layout.raw, sql.definition, adopts: false)
-        try session.execute(sql.createRaw, for: sql.purpose("make the raw table of"))
+        try session.execute(sql.createRaw(session.serverVersion), for: sql.purpose("make the raw table of"))
     }
 
     private func addColumns(_ sql: TableSQL, _ types: [String], beyond known: [Column]) throws {

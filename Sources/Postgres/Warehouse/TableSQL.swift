@@ -96,16 +96,22 @@ struct TableSQL {
 
     // MARK: Raw
 
-    /// The unique index guards against an event that is appended twice; the hash index finds the events of a key.
-    var createRaw: String {
+    /// The unique index guards against an event that is appended twice. Ids of a Postgres source rise with the log, so
+    /// that it grows at its end; those of other sources are hashes, whose place rises instead.
+    ///
+    /// Bloom filters find the pages with events of a key. An index with an entry for each row would cost as much as the
+    /// row does, so `PostgresTransaction.indexKeys` makes that one for tables that need it. Filters are written by
+    /// autovacuum; pages without one yet are read through.
+    func createRaw(_ serverVersion: Int) -> String {
         let parts = WarehouseSchema.rawColumns.map { column in
             let optional = ["key", "other_key", "before", "after", "unchanged", "source_tx", "source_ts"]
             return "\"\(column.name)\" \(column.type.sql)" + (optional.contains(column.name) ? "" : " NOT NULL")
         }
         return """
             CREATE TABLE \(raw) (\(parts.joined(separator: ", ")));
-            CREATE UNIQUE INDEX ON \(raw) (\(Self.seq), event_id);
-            CREATE INDEX ON \(raw) USING hash ((key::text));
+            CREATE UNIQUE INDEX ON \(raw) (\(layout.hasOrderedIDs ? "event_id, \(Self.seq)" : "\(Self.seq), event_id"));
+            CREATE INDEX ON \(raw) USING \(serverVersion >= 140_000
+                ? "brin ((key::text) text_bloom_ops) WITH (pages_per_range = 64, autosummarize = on)" : "hash ((key::text))");
             CREATE INDEX ON \(raw) (\(Self.epoch), \(Self.commit), \(Self.seq)) WHERE op = 't';
             """
     }

@@ -7,6 +7,16 @@ package enum Operation: UInt8, Sendable {
     case read = 0x72
 
     package var letter: String { String(UnicodeScalar(rawValue)) }
+    /// From 0, in three bits.
+    package var index: UInt8 {
+        switch self {
+        case .create: 0
+        case .update: 1
+        case .delete: 2
+        case .truncate: 3
+        case .read: 4
+        }
+    }
     package init?(letter: String) {
         guard letter.utf8.count == 1, let byte = letter.utf8.first, let operation = Operation(rawValue: byte) else {
             return nil

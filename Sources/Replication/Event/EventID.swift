@@ -13,6 +13,22 @@ package struct EventID: Hashable, Sendable {
 
     package static let zero = EventID(high: 0, low: 0)
 
+    /// Of a change whose place in a log is known exactly: the position leads, so that raw's index grows at one end, and
+    /// the hash, of all that tells the event, follows.
+    /// - Parameter place: from 1, of the change in its commit.
+    @inline(__always)
+    package static func ordered(commit: Int64, place: Int64, _ operation: Operation, hash: EventID) -> EventID {
+        EventID(
+            high: UInt64(bitPattern: commit),
+            low: UInt64(bitPattern: place) << 26 | UInt64(operation.index) << 23 | hash.low & 0x7F_FFFF)
+    }
+
+    /// Of a row that was copied as one of many: those of a piece, which has a number, stand together.
+    @inline(__always)
+    package static func ordered(piece: UInt32, hash: EventID) -> EventID {
+        EventID(high: UInt64(piece) << 32 | hash.high & 0xFFFF_FFFF, low: hash.low)
+    }
+
     /// The 36 characters of a uuid.
     package var text: String {
         var bytes = [UInt8]()

@@ -103,6 +103,8 @@ package struct WarehouseLayout: Hashable, Sendable {
     package var allowedLateness_us: [String: Int64] = [:]
     /// The source is a log that can't tell by itself whether the database behind it was restored (`RestoreSuspicion`).
     package var suspectsRestore = false
+    /// Ids of the source's events rise with its log.
+    package var hasOrderedIDs = false
 
     package init(
         pipeline: String, current: String? = nil, raw: String? = nil, live: String? = nil, history: String? = nil,
