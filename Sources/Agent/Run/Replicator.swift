@@ -143,6 +143,7 @@ package actor Replicator {
         case .lost(let partition): try report([partition])
         case .idle:
             try await drain()
+            BlockPool.empty()
             if remaining != nil { try await look() }
             await tell()
         case .end:

@@ -92,6 +92,119 @@ extension PgOutputDecoder {
         }
     }
 
+    /// Copied rows from `first` on, as far as they come one after the other and are plain: all that doesn't change
+    /// from row to row is looked up once. What isn't as it should be is left for `copied`.
+    /// - Returns: the first record that isn't done.
+    func copyRun(from first: Int) -> Int {
+        guard first < records.records.count, let relation = copying else { return first }
+        let next = records.records[first].value
+        guard next.length > 0, records.arena.bytes(next)[0] == SourceRecord.row, relation.isPlain,
+            let template = relation.table.keyTemplate
+        else { return first }
+        let table = relation.table
+        use(table)
+        let width = table.definition.columns.count
+        let key = table.definition.key
+        var seed = table.seed
+        seed.add(UInt64(Operation.read.rawValue))
+        let part = copiedPart.finish()
+        let arena = batch.arena
+        let lines = records.arena
+        var fields = batch.fields
+        var events = batch.events
+        // Unique, so that they are written where they are.
+        batch.fields = []
+        batch.events = []
+        defer {
+            batch.fields = fields
+            batch.events = events
+        }
+        let withholds = table.withholdsBytes
+        var at = first
+        var done = 0
+        relation.columns.withUnsafeBufferPointer { columns in
+            records.records.withUnsafeBufferPointer { all in
+                while at < all.count {
+                    let record = all[at]
+                    guard record.value.length > 0 else { break }
+                    let line = lines.bytes(record.value)
+                    guard line[0] == SourceRecord.row else { break }
+                    let image = fields.count
+                    let bytes = arena.count
+                    fields.append(contentsOf: repeatElement(.absent, count: width))
+                    let isWhole = fields.withUnsafeMutableBufferPointer { places in
+                        Self.split(line, into: places, at: image, columns, arena)
+                            && key.allSatisfy { places[image + $0].kind == .text }
+                    }
+                    guard isWhole else {
+                        fields.removeLast(width)
+                        arena.truncate(to: bytes)
+                        break
+                    }
+                    copiedRow += 1
+                    done += 1
+                    var event = ChangeEvent(
+                        operation: .read, table: Int32(table.index),
+                        version: Version(epoch: configuration.epoch, commit: record.offset, seq: 0), id: .zero,
+                        offset: record.offset,
+                        sourceTime_us: record.timestamp_ms < 0 ? .min : record.timestamp_ms * 1000)
+                    event.span = record.span
+                    event.record = withholds ? -1 : Int32(at)
+                    event.flags = .fresh
+                    event.width = Int32(width)
+                    event.after = Int32(image)
+                    event.key = template.appendKey(from: arena, to: arena) { fields[image + $0] }
+                    event.group =
+                        template.needsGroup
+                        ? template.appendGroup(from: arena, to: arena) { fields[image + $0] } : event.key
+                    var hash = seed
+                    hash.add(record.offset)
+                    hash.add(part.high, part.low)
+                    hash.add(arena.bytes(event.key))
+                    event.id = .ordered(
+                        piece: copiedPiece, row: UInt32(truncatingIfNeeded: copiedRow), hash: hash.finish())
+                    events.append(event)
+                    at += 1
+                }
+            }
+        }
+        batch.read[table.index] += done
+        return at
+    }
+
+    /// A line of COPY's text whose first byte is its tag, into an image's fields. False: another number of columns, or
+    /// an escape other than `\N`, which `copyRow` knows how to take.
+    @inline(__always)
+    private static func split(
+        _ line: UnsafeRawBufferPointer, into fields: UnsafeMutableBufferPointer<Field>, at image: Int,
+        _ columns: UnsafeBufferPointer<Int32>, _ arena: ByteArena
+    ) -> Bool {
+        var end = line.count
+        if line[end - 1] == 0x0A { end -= 1 }
+        var at = 1
+        for place in 0..<columns.count {
+            let start = at
+            var isEscaped = false
+            while at < end, line[at] != 0x09 {
+                isEscaped = isEscaped || line[at] == 0x5C
+                at += 1
+            }
+            guard place == columns.count - 1 ? at == end : at < end else { return false }
+            let column = Int(columns[place])
+            if column >= 0 {
+                if isEscaped {
+                    guard at - start == 2, line[start] == 0x5C, line[start + 1] == UInt8(ascii: "N") else { return false }
+                    fields[image + column] = .null
+                } else {
+                    fields[image + column] = .stretch(
+                        .text, arena.append(UnsafeRawBufferPointer(rebasing: line[start..<at])))
+                }
+            }
+            at += 1
+        }
+        return true
+    }
+
     func copied(_ record: RecordBatch.Record, _ row: UnsafeRawBufferPointer) throws {
         guard let relation = copying else { throw Misfit(nil, "a copied row of a relation that was not described") }
         guard relation.table.choice != nil else { return }
@@ -174,7 +287,7 @@ extension PgOutputDecoder {
         }
         if !key.isNull { hash.add(batch.arena.bytes(key)) }
         return operation == .read
-            ? .ordered(piece: copiedPiece, hash: hash.finish())
+            ? .ordered(piece: copiedPiece, row: UInt32(truncatingIfNeeded: copiedRow), hash: hash.finish())
             : .ordered(commit: commit, place: place, operation, hash: hash.finish())
     }
 

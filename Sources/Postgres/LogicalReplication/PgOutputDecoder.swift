@@ -52,7 +52,9 @@ package final class PgOutputDecoder: RecordDecoder {
 
     package func decode(_ records: RecordBatch) -> ChangeBatch {
         begin(records)
-        for (index, record) in records.records.enumerated() {
+        var index = 0
+        while index < records.records.count {
+            let record = records.records[index]
             recordIndex = Int32(index)
             inHand = nil
             let fields = batch.fields.count
@@ -68,6 +70,8 @@ package final class PgOutputDecoder: RecordDecoder {
                 misfit.table = inHand
                 quarantine(record, misfit)
             }
+            index += 1
+            if copying != nil { index = copyRun(from: index) }
         }
         return finish()
     }
@@ -87,7 +91,8 @@ package final class PgOutputDecoder: RecordDecoder {
 
     func begin(_ records: RecordBatch) {
         self.records = records
-        batch = ChangeBatch(capacity: max(records.bytes, 4096))
+        // Keys come beside the values; room that isn't used costs nothing.
+        batch = ChangeBatch(capacity: max(2 * records.bytes, 4096))
         batch.events.reserveCapacity(records.records.count)
         batch.fields.reserveCapacity(records.records.count * fieldsPerRecord)
         batch.spans = records.spans

@@ -152,8 +152,22 @@ final class Relation {
         self.copiedAt = copiedAt
     }
 
+    /// Rows need no more than being cut into their columns, and have all that the table has.
+    var isPlain: Bool {
+        let width = table.definition.columns.count
+        if let known = plain, known.width == width { return known.isPlain }
+        let isPlain =
+            table.choice != nil && table.choice?.filter == nil && problem == nil && !table.definition.isKeyless
+            && uses.allSatisfy { $0 == .keep || $0 == .skip } && Set(columns.filter { $0 >= 0 }).count == width
+        plain = (width, isPlain)
+        return isPlain
+    }
+    /// As it was found for a table of so many columns.
+    private var plain: (width: Int, isPlain: Bool)?
+
     /// From here on the column's composites are told by the names that `type` gives to their fields.
     func name(_ type: ColumnType, of column: Int) {
+        plain = nil
         for place in columns.indices where Int(columns[place]) == column && uses[place] == .keep {
             uses[place] = .byName
             namedTypes[place] = type

@@ -80,7 +80,10 @@ package final class CopyWorker: Sendable {
     private func open(_ session: Session) throws {
         do {
             try session.execute(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT \(try quoteLiteral(snapshot))",
+                """
+                SET synchronize_seqscans = off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                SET TRANSACTION SNAPSHOT \(try quoteLiteral(snapshot))
+                """,
                 for: "open the snapshot to copy from")
         } catch var error as PostgresError {
             // It went with its session, as when the source restarts: another one will do.
@@ -123,7 +126,7 @@ package final class CopyWorker: Sendable {
     }
 
     private func begin(_ chunk: CopyChunk, _ number: Int) -> RecordBatch {
-        let batch = RecordBatch(capacity: 1 << 20)
+        let batch = RecordBatch(capacity: bytes_max + bytes_max / 8)
         _ = batch.span(of: partition, startingAt: position)
         Self.appendFacts(chunk, "\(chunk.part.identity)/\(chunk.number)/\(number)/\(snapshot)", to: batch, position)
         return batch

@@ -11,13 +11,14 @@ package final class ByteArena: @unchecked Sendable {
     package private(set) var count = 0
     private var capacity: Int
 
+    /// What stands behind `count` is anything: memory that nobody writes is no memory that is used.
     package init(capacity: Int = 4096) {
-        self.capacity = max(capacity, 64)
-        base = .allocate(byteCount: self.capacity + Self.padding, alignment: 16)
-        base.initializeMemory(as: UInt8.self, repeating: 0, count: self.capacity + Self.padding)
+        let block = BlockPool.take(max(capacity, 64) + Self.padding)
+        base = block.base
+        self.capacity = block.size - Self.padding
     }
 
-    deinit { base.deallocate() }
+    deinit { BlockPool.give(.init(base: base, size: capacity + Self.padding)) }
 
     /// Bytes held in memory, used or not.
     package var allocated: Int { capacity }
@@ -30,13 +31,11 @@ package final class ByteArena: @unchecked Sendable {
 
     @inline(never)
     private func grow(by extra: Int) {
-        let wanted = max(capacity * 2, count + extra)
-        let next = UnsafeMutableRawPointer.allocate(byteCount: wanted + Self.padding, alignment: 16)
-        next.copyMemory(from: base, byteCount: count)
-        (next + count).initializeMemory(as: UInt8.self, repeating: 0, count: wanted + Self.padding - count)
-        base.deallocate()
-        base = next
-        capacity = wanted
+        let next = BlockPool.take(max(capacity * 2, count + extra) + Self.padding)
+        next.base.copyMemory(from: base, byteCount: count)
+        BlockPool.give(.init(base: base, size: capacity + Self.padding))
+        base = next.base
+        capacity = next.size - Self.padding
     }
 
     @inline(__always)
@@ -92,10 +91,10 @@ package final class ByteArena: @unchecked Sendable {
     package func removeAll(keepingCapacity keep: Bool = true) {
         count = 0
         if !keep, capacity > 4096 {
-            base.deallocate()
-            capacity = 4096
-            base = .allocate(byteCount: capacity + Self.padding, alignment: 16)
-            base.initializeMemory(as: UInt8.self, repeating: 0, count: capacity + Self.padding)
+            BlockPool.give(.init(base: base, size: capacity + Self.padding))
+            let block = BlockPool.take(4096 + Self.padding)
+            base = block.base
+            capacity = block.size - Self.padding
         }
     }
 }

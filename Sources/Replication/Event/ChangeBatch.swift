@@ -6,8 +6,8 @@
 /// `@unchecked Sendable`: one owner at a time, handed on whole.
 package final class ChangeBatch: @unchecked Sendable {
     package let arena: ByteArena
-    package var fields = ContiguousArray<Field>()
-    package var events = ContiguousArray<ChangeEvent>()
+    package var fields: ContiguousArray<Field>
+    package var events: ContiguousArray<ChangeEvent>
     /// What events name by index; each as it was when the batch was complete.
     package var tables: [TableDefinition] = []
     /// Those of them (by index) whose key the source checks at each change: under one key there was never more than one
@@ -35,7 +35,12 @@ package final class ChangeBatch: @unchecked Sendable {
 
     package init(capacity: Int = 1 << 16) {
         arena = ByteArena(capacity: capacity)
+        let isLarge = capacity >= BlockPool.block_min
+        fields = isLarge ? ArrayPool.takeFields() : []
+        events = isLarge ? ArrayPool.takeEvents() : []
     }
+
+    deinit { ArrayPool.give(&fields, &events) }
 
     /// The field of `column` in the image that starts at `image`; absent beyond the image's width.
     @inline(__always)

@@ -23,10 +23,10 @@ package struct EventID: Hashable, Sendable {
             low: UInt64(bitPattern: place) << 26 | UInt64(operation.index) << 23 | hash.low & 0x7F_FFFF)
     }
 
-    /// Of a row that was copied as one of many: those of a piece, which has a number, stand together.
+    /// Of a copied row: those of a piece, which has a number, stand together, in the order in which they were read.
     @inline(__always)
-    package static func ordered(piece: UInt32, hash: EventID) -> EventID {
-        EventID(high: UInt64(piece) << 32 | hash.high & 0xFFFF_FFFF, low: hash.low)
+    package static func ordered(piece: UInt32, row: UInt32, hash: EventID) -> EventID {
+        EventID(high: UInt64(piece) << 32 | UInt64(row), low: hash.low)
     }
 
     /// The 36 characters of a uuid.

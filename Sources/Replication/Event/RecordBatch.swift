@@ -7,7 +7,7 @@
 /// `@unchecked Sendable`: one owner at a time, handed on whole.
 package final class RecordBatch: @unchecked Sendable {
     package let arena: ByteArena
-    package private(set) var records: [Record] = []
+    package private(set) var records: ContiguousArray<Record>
     package private(set) var headers: [Header] = []
     /// The partitions read from, with where reading began and ended. A record names its partition by
     /// its index here. A partition may be listed without records: its position moved all the same
@@ -16,7 +16,10 @@ package final class RecordBatch: @unchecked Sendable {
 
     package init(capacity: Int = 1 << 16) {
         arena = ByteArena(capacity: capacity)
+        records = capacity >= BlockPool.block_min ? ArrayPool.takeRecords() : []
     }
+
+    deinit { ArrayPool.give(&records) }
 
     package struct Record: Sendable {
         /// Index into `spans`.
