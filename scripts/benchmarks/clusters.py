@@ -47,10 +47,13 @@ class Cluster:
         with open(os.path.join(self.data, "postmaster.pid")) as file:
             self.pid = int(file.readline())
 
-    def run(self, command):
-        done = subprocess.run(self.as_user + command, capture_output=True, text=True, cwd="/")
+    def run(self, command, env=None):
+        """As the server's user; what it prints."""
+        done = subprocess.run(
+            self.as_user + command, capture_output=True, text=True, cwd="/", env={**os.environ, **(env or {})})
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout}")
+        return done.stdout
 
     def stop(self):
         try:
@@ -74,6 +77,14 @@ class Cluster:
         if done.returncode:
             raise RuntimeError(f"{self.name}: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def renew(self, database, template=None):
+        """The database anew: empty, or a copy."""
+        self.sql(f"DROP DATABASE IF EXISTS {database};")
+        self.sql(f"CREATE DATABASE {database}{f' TEMPLATE {template} STRATEGY FILE_COPY' if template else ''};")
+
+    def drop_slots(self, pattern):
+        self.sql(f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE '{pattern}'")
 
     def cpu_s(self):
         """CPU seconds of the server's processes, those that have ended too."""
@@ -104,7 +115,7 @@ def children(pid):
 
 
 class Memory(threading.Thread):
-    """Samples a process's resident memory every 50 ms."""
+    """Samples a process's resident memory every 50 ms: (seconds since the start, bytes)."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
@@ -114,18 +125,28 @@ class Memory(threading.Thread):
         self.start()
 
     def run(self):
+        start = time.monotonic()
         while not self.ended.wait(0.05):
             try:
                 with open(f"/proc/{self.pid}/statm") as file:
-                    self.samples.append(int(file.read().split()[1]) * PAGE_bytes)
+                    self.samples.append((time.monotonic() - start, int(file.read().split()[1]) * PAGE_bytes))
             except (OSError, IndexError):
                 return
 
+    def series(self, step_s=0.2):
+        """[s, MiB] of every step: the highest in it."""
+        found = {}
+        for at, size in self.samples:
+            step = int(at / step_s)
+            found[step] = max(found.get(step, 0), size)
+        return [[round(step * step_s, 1), round(size / 2**20, 1)] for step, size in sorted(found.items())]
 
-def measured(command, clusters=(), cwd=None, env=None, timeout_s=1800):
+
+def measured(command, clusters=(), cwd=None, env=None, timeout_s=3600, series=False):
     """Runs a program to its end: what it printed, and what it cost.
 
-    Returns (stdout, {"wall_s", "cpu_s", "peak_MiB", "median_MiB", "servers_cpu_s": {name: s}}).
+    Returns (stdout, {"wall_s", "cpu_s", "system_s": the kernel's part of it, "peak_MiB", "median_MiB",
+    "servers_cpu_s": {name: s}}), with "memory" where its `series` is wanted.
     """
     before = {cluster.name: cluster.cpu_s() for cluster in clusters}
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -133,21 +154,29 @@ def measured(command, clusters=(), cwd=None, env=None, timeout_s=1800):
         child = subprocess.Popen(command, stdout=output, stderr=errors, cwd=cwd, env=env)
         memory = Memory(child.pid)
         guard = threading.Timer(timeout_s, child.kill)
+        guard.daemon = True
         guard.start()
-        _, status, usage = os.wait4(child.pid, 0)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            guard.cancel()
+            memory.ended.set()
         wall_s = time.monotonic() - start
-        guard.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
-        memory.ended.set()
         output.seek(0)
         errors.seek(0)
         text = output.read().decode()
         if child.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}: {errors.read().decode()[-2000:]}")
-    samples = sorted(memory.samples) or [0]
+    samples = sorted(size for _, size in memory.samples) or [0]
     return text, {
+        **({"memory": memory.series()} if series else {}),
         "wall_s": wall_s,
         "cpu_s": usage.ru_utime + usage.ru_stime,
+        "system_s": usage.ru_stime,
         "peak_MiB": usage.ru_maxrss / 1024,
         "median_MiB": samples[len(samples) // 2] / 2**20,
         "servers_cpu_s": {cluster.name: cluster.cpu_s() - before[cluster.name] for cluster in clusters},
