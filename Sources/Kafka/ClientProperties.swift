@@ -115,14 +115,13 @@ extension ClientProperties {
         try ClientProperties(
             user: user,
             defaults: [
-                // What is fetched ahead, over all partitions; one response comes on top of it.
-                "queued.max.messages.kbytes": "65536",
-                "fetch.message.max.bytes": "8388608",
-                // A larger record than a fetch's limit is still delivered, as the broker sends one at least.
-                "message.max.bytes": "67108864",
+                // What is fetched ahead, over all partitions, and the bound of one response, which comes on top of it. A
+                // larger record than a fetch's limit is still delivered, as the broker sends one at least.
+                "queued.max.messages.kbytes": "16384",
+                "fetch.message.max.bytes": "2097152",
                 "topic.metadata.refresh.interval.ms": "30000",
                 "socket.keepalive.enable": "true",
-            ],
+            ].merging(FetchNudge.isNeeded ? [:] : ["fetch.queue.backoff.ms": "10"]) { $1 },
             ours: [
                 "bootstrap.servers": brokers,
                 "group.id": group,

@@ -17,7 +17,8 @@ extension Consumer {
         try checkOpen()
         if !pending.isEmpty { return pending.removeFirst() }
 
-        var filling = Filling(number: nextBatchNumber())
+        defer { fetchOn() }
+        var filling = Filling(number: nextBatchNumber(), capacity: latestBytes)
         var deadline = ContinuousClock.now + .milliseconds(idle_ms)
         while pending.isEmpty, failure == nil,
             filling.batch.records.count < maxRecords, filling.batch.bytes < maxBytes
@@ -28,7 +29,10 @@ extension Consumer {
             rd_kafka_event_destroy(event)
             if !begun, filling.hasBegun { deadline = .now + .milliseconds(maxWait_ms) }
         }
-        if filling.hasBegun { return .records(filling.batch) }
+        if filling.hasBegun {
+            latestBytes = filling.batch.bytes
+            return .records(filling.batch)
+        }
         if !pending.isEmpty { return pending.removeFirst() }
         if let error = handle.fatalError() ?? failure { throw error }
         return .idle

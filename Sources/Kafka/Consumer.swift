@@ -39,6 +39,11 @@ package actor Consumer {
     var counts = ConsumerStatistics()
     /// What ended the consumer: `poll` throws it.
     var failure: KafkaError?
+    /// Of the batch handed out last: about what the next one takes.
+    var latestBytes = 0
+    private let fetching: FetchNudge
+    /// Where the next nudge begins among the partitions that lag.
+    private var nudged = 0
     /// How many batches were begun: tells a partition's span in this batch from one in an earlier batch.
     var batches = 0
 
@@ -52,6 +57,7 @@ package actor Consumer {
         self.logger = logger
         self.properties = try .consumer(brokers: brokers, group: group, user: properties)
         handle = try ClientHandle(.consumer, properties: self.properties, logger: logger)
+        fetching = FetchNudge(handle)
     }
 
     var rk: OpaquePointer { handle.rk }
@@ -181,7 +187,25 @@ package actor Consumer {
         pending.removeAll()
         leaveGroup(timeout_ms: timeout_ms)
         assignment = Assignment()
+        fetching.end()
         handle.destroy()
+    }
+
+    /// After records were taken out of a queue that may have been full: more is fetched while these are worked on.
+    func fetchOn() {
+        guard FetchNudge.isNeeded else { return }
+        let lagging = assignment.sorted.filter { state in
+            guard !state.isPaused, !state.isRevoked, !state.isAtEnd else { return false }
+            var low: Int64 = -1
+            var high: Int64 = -1
+            let code = rd_kafka_get_watermark_offsets(
+                rk, state.partition.topic, state.partition.partition, &low, &high)
+            return code == RD_KAFKA_RESP_ERR_NO_ERROR && high > state.position
+        }
+        guard !lagging.isEmpty else { return }
+        let count = min(lagging.count, FetchNudge.partitions_max)
+        fetching.nudge(leadersOf: (0..<count).map { lagging[(nudged + $0) % lagging.count].partition })
+        nudged = (nudged + count) % lagging.count
     }
 
     private func leaveGroup(timeout_ms: Int) {

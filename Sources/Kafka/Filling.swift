@@ -5,11 +5,15 @@ import Replication
 /// A batch being filled from librdkafka's messages.
 struct Filling {
     let number: Int
-    let batch = RecordBatch()
+    let batch: RecordBatch
     /// There is something to hand on: a record, or a position that moved.
     private(set) var hasBegun = false
 
-    init(number: Int = 1) { self.number = number }
+    /// - Parameter capacity: bytes that are likely to come.
+    init(number: Int = 1, capacity: Int = 0) {
+        self.number = number
+        batch = RecordBatch(capacity: max(capacity + capacity / 8, 1 << 16))
+    }
 
     /// The span of the partition in this batch, which begins at the position so far.
     private func span(of state: Assignment.State) -> Int32 {

@@ -59,8 +59,11 @@ package struct PipelineSetup: Sendable {
             settings.batchBytes_max = batchBytes_max
             return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
         case .kafka(let settings):
+            var limits = pipeline.batch
+            // One is filled while another is decoded and a third written, each of them in several times its size.
+            limits.bytes_max = min(limits.bytes_max, max(.mebibytes(8), ByteCount(bytes: batchBytes_max)))
             return try WholeTransactionSource(
-                KafkaSource(settings, limits: pipeline.batch, logger: logger), limits: pipeline.batch,
+                KafkaSource(settings, limits: limits, logger: logger), limits: pipeline.batch,
                 schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })
         case .file(let settings):
             return FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
