@@ -61,7 +61,7 @@ package struct PipelineSetup: Sendable {
         case .kafka(let settings):
             var limits = pipeline.batch
             // One is filled while another is decoded and a third written, each of them in several times its size.
-            limits.bytes_max = min(limits.bytes_max, max(.mebibytes(8), ByteCount(bytes: batchBytes_max)))
+            limits.bytes_max = min(limits.bytes_max, ByteCount(bytes: 2 * batchBytes_max))
             return try WholeTransactionSource(
                 KafkaSource(settings, limits: limits, logger: logger), limits: pipeline.batch,
                 schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })

@@ -360,11 +360,18 @@ extension PostgresSource {
 
     /// A table that came into the publication meanwhile is copied while the others go on.
     private func lookForNewTables() async throws -> SourceStep? {
-        guard ContinuousClock.now - lastPublicationLook > settings.publicationLook, settings.snapshot == .initial else {
+        guard settings.snapshot == .initial else { return nil }
+        guard let look = publicationLook, let result = look.result else {
+            if publicationLook == nil, ContinuousClock.now - lastPublicationLook > settings.publicationLook {
+                beginPublicationLook()
+            }
             return nil
         }
+        publicationLook = nil
         lastPublicationLook = .now
-        let (publication, added) = try await publication()
+        // It was made before a copy that took its time: what it shows may be no more.
+        guard ContinuousClock.now - look.begunAt < settings.publicationLook * 2 else { return nil }
+        let (publication, added) = try result.get()
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))
         copy.known.subtract(added.union(returned(publication)).union(copy.known.subtracting(published)))
@@ -374,4 +381,29 @@ extension PostgresSource {
         try await planCopies(publication.tables, [])
         return .idle
     }
+
+    /// Asks beside the stream: the catalog's answer may take a tenth of a second, which nobody's rows should wait for.
+    private func beginPublicationLook() {
+        publicationLooks += 1
+        let number = publicationLooks
+        publicationLook = PublicationLook(number: number)
+        Task {
+            let result: Result<(SourceServer.Publication, added: Set<TableID>), any Error>
+            do {
+                result = .success(try await publication())
+            } catch {
+                result = .failure(error)
+            }
+            // The source may have begun anew meanwhile.
+            if publicationLook?.number == number { publicationLook?.result = result }
+            waker.wake()
+        }
+    }
+}
+
+/// A look for tables that came into the publication.
+struct PublicationLook {
+    let number: Int
+    let begunAt = ContinuousClock.now
+    var result: Result<(SourceServer.Publication, added: Set<TableID>), any Error>?
 }

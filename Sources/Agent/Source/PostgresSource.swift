@@ -99,6 +99,8 @@ package actor PostgresSource: RecordSource {
     var opening: SnapshotRequest?
     var isCopyTurn = true
     var lastPublicationLook = ContinuousClock.now
+    var publicationLook: PublicationLook?
+    var publicationLooks = 0
     private var lastSettled = ContinuousClock.now - .seconds(1)
     /// Chunks of tables with a key that wait until those without are copied.
     var pendingChunks: [CopyChunk] = []

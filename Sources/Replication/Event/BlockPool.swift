@@ -7,7 +7,7 @@ import Synchronization
 package enum BlockPool {
     /// Smaller blocks are the allocator's.
     static let block_min = 128 << 10
-    static let bytes_max = 48 << 20
+    static let bytes_max = 24 << 20
 
     struct Block: @unchecked Sendable {
         let base: UnsafeMutableRawPointer
@@ -73,7 +73,7 @@ package enum BlockPool {
 
 /// The same for the arrays of batches.
 enum ArrayPool {
-    private static let count_max = 3
+    private static let count_max = 2
     /// Of one array.
     private static let bytes_max = 24 << 20
 
