@@ -12,11 +12,13 @@ extension PostgresSource {
     /// The next batch of whole transactions, or a part of a large one; nil where nothing came for a while.
     func nextOfStream() async throws -> SourceStep? {
         guard let stream else { return nil }
-        let batch = RecordBatch(capacity: 1 << 16)
+        let batch = RecordBatch(capacity: max(streamedBytes + streamedBytes / 8, 1 << 16))
+        defer { streamedBytes = batch.bytes }
         let span = batch.span(of: partition, startingAt: handed)
         for facts in pendingFacts { append(facts, to: batch, span, handed) }
         let bytes_max = settings.limits.bytes_max.bytes
-        let whole_max = min(bytes_max, settings.batchBytes_max)
+        // Half of a copy's: while one is written the next is not only read but decoded.
+        let whole_max = min(bytes_max, settings.batchBytes_max / 2)
         let part_max = min(bytes_max, Self.partBytes_max)
         let part_changes = min(settings.limits.rows_max, Self.partChanges_max)
         var end = handed
