@@ -134,7 +134,10 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "benchmark",
-            dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "DuckDB", "Postgres", "Replication", "ReplicationTestKit", "Simulation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "simulator",

@@ -38,15 +38,20 @@ package struct DecodingSpeed {
         return all + (0..<200).flatMap { _ in changes }
     }
 
-    /// - Parameters:
-    ///   - events: so many are decoded at least.
-    ///   - allocations: how many there were so far.
-    package func run(events wanted: Int, allocations: () -> Int?) throws -> Outcome {
+    private func records() throws -> RecordBatch {
         let batch = RecordBatch(capacity: 1 << 20)
         let span = batch.span(of: TopicPartition(topic: "dbz.public.orders", partition: 0), startingAt: 0)
         for (offset, sample) in try samples().enumerated() {
             fuzzing.append(sample, at: Int64(offset), span, to: batch)
         }
+        return batch
+    }
+
+    /// - Parameters:
+    ///   - events: so many are decoded at least.
+    ///   - allocations: how many there were so far.
+    package func run(events wanted: Int, allocations: () -> Int?) throws -> Outcome {
+        let batch = try records()
         let decoder = try fuzzing.makeDecoder(of: files)
         // What is learned once is learned before.
         guard !decoder.decode(batch).events.isEmpty else {

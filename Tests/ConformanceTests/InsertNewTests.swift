@@ -23,7 +23,8 @@ import Testing
             transaction: commit)
     }
 
-    @Test(arguments: Engine.stored, [false, true]) func historiesConverge(engine: Engine, deferrable: Bool) async throws {
+    @Test(arguments: Engine.stored, [false, true]) func historiesConverge(engine: Engine, deferrable: Bool) async throws
+    {
         let shape = ModelHistory.Shape(keys: 12, steps: 40, deferrable: deferrable)
         for seed in UInt64(100)..<110 {
             let history = ModelHistory(seed: seed, shape: shape)

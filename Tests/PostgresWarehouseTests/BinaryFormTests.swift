@@ -21,7 +21,9 @@ import Testing
             return text
         }
         func two(_ most: Int) -> String { let n = random.below(most); return n < 10 ? "0\(n)" : "\(n)" }
-        func day() -> String { "\(1 + random.below(9))\(digits(1))\(two(100))-0\(1 + random.below(9))-\(10 + random.below(19))" }
+        func day() -> String {
+            "\(1 + random.below(9))\(digits(1))\(two(100))-0\(1 + random.below(9))-\(10 + random.below(19))"
+        }
         func clock() -> String {
             "\(two(24)):\(two(60)):\(two(60))" + (random.below(2) == 0 ? "" : ".\(digits(6))")
         }
@@ -52,7 +54,7 @@ import Testing
         case .timestamptz:
             return ["infinity", "4713-01-02 00:00:00+00 BC"][safe: random.below(30)]
                 ?? "\(day()) \(clock())\(["+00", "+05:30", "-08", "+01:22:30"][random.below(4)])"
-        case .json, .jsonb: return #"{"a": [1, 2.50, null, "\\u00e9 "#  + digits(4) + #""]}"#
+        case .json, .jsonb: return #"{"a": [1, 2.50, null, "\\u00e9 "# + digits(4) + #""]}"#
         case .other(let name): return name.hasPrefix("character(") ? "ab \(two(100))" : "tab\tü\\\(digits(4))"
         default: return "back\\slash\ttab\n€ \(digits(9))"
         }
@@ -104,7 +106,9 @@ import Testing
             (1...700).map { id in
                 EventSpec(
                     .create, table.source, version(Int64(id)),
-                    after: [.int(Int64(id)), .int(Int64(id)), .text("2024-01-02 03:04:05+00"), .text("t"), .text("sad")])
+                    after: [
+                        .int(Int64(id)), .int(Int64(id)), .text("2024-01-02 03:04:05+00"), .text("t"), .text("sad"),
+                    ])
             })
         #expect(
             try await shop.rows("SELECT count(*), sum(n), min(at), max(at), max(t), max(e) FROM shop.changed")

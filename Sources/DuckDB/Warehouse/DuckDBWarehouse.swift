@@ -115,7 +115,8 @@ package actor DuckDBWarehouse: Warehouse {
             }
             let staging = StagingTables(session)
             opened = Opened(
-                file: file, staging: staging, transaction: DuckDBTransaction(session, layout, staging, insertNew_min: insertNew_min))
+                file: file, staging: staging,
+                transaction: DuckDBTransaction(session, layout, staging, insertNew_min: insertNew_min))
         } catch let error as DuckDBError {
             // What keeps the file from being opened doesn't pass by itself.
             let failure = ReplicationError(error)

@@ -193,7 +193,9 @@ extension PgOutputDecoder {
             let column = Int(columns[place])
             if column >= 0 {
                 if isEscaped {
-                    guard at - start == 2, line[start] == 0x5C, line[start + 1] == UInt8(ascii: "N") else { return false }
+                    guard at - start == 2, line[start] == 0x5C, line[start + 1] == UInt8(ascii: "N") else {
+                        return false
+                    }
                     fields[image + column] = .null
                 } else {
                     fields[image + column] = .stretch(

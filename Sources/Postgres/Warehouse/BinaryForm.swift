@@ -29,6 +29,28 @@ enum BinaryForm: Sendable {
         }
     }
 
+    /// Of the column that a table of ours has for a type.
+    init?(_ type: ColumnType) {
+        switch type {
+        case .boolean: self = .bool
+        case .smallint: self = .int2
+        case .integer: self = .int4
+        case .bigint: self = .int8
+        case .real: self = .float4
+        case .double: self = .float8
+        case .numeric: self = .numeric
+        case .text, .json, .unknown: self = .text
+        case .jsonb: self = .jsonb
+        case .bytea: self = .bytea
+        case .uuid: self = .uuid
+        case .date: self = .date
+        case .time: self = .time
+        case .timestamp: self = .timestamp
+        case .timestamptz: self = .timestamptz
+        case .timetz, .interval, .array, .composite, .other: return nil
+        }
+    }
+
     /// The query that says how the columns of a relation are received, one row each, in the order of `columns`;
     /// `relation` is an expression of type regclass.
     static func query(_ relation: String, _ columns: [String]) throws -> String {

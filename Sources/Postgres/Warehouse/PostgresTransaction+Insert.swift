@@ -48,36 +48,6 @@ extension PostgresTransaction {
         }
     }
 
-    /// Current's rows, in the order of its columns and ours.
-    private struct NewRows: CopiedRows {
-        let staged: StagedTable
-        let rows: [Int]
-        let batch: ChangeBatch
-        let loadedAt_us: Int64
-
-        func write(_ index: Int, to encoder: some RowEncoder) -> Bool {
-            if index == rows.count / 2 { CrashPoint.staging.reach() }
-            let row = staged.rows[rows[index]]
-            let columns = staged.definition.columns
-            for column in columns.indices {
-                if column < Int(row.width) {
-                    guard encoder.field(batch.fields[Int(row.image) + column], columns[column].type, column) else {
-                        return false
-                    }
-                } else {
-                    encoder.null()
-                }
-            }
-            encoder.flag(false)
-            encoder.null()
-            encoder.moment(row.time_us)
-            encoder.moment(loadedAt_us)
-            encoder.version(row.version)
-            encoder.null()
-            return true
-        }
-    }
-
     private static let savepoint = "millrace_insert"
 
     /// How the columns of current take values; nil: as text.
@@ -115,5 +85,35 @@ extension PostgresTransaction {
         let own: [BinaryForm] = [.bool, .timestamptz, .timestamptz, .timestamptz, .int8, .int8, .int8, .text]
         guard let forms, Array(forms.dropFirst(columns)) == own else { return nil }
         return forms
+    }
+}
+
+/// Current's rows, in the order of its columns and ours.
+struct NewRows: CopiedRows {
+    let staged: StagedTable
+    let rows: [Int]
+    let batch: ChangeBatch
+    let loadedAt_us: Int64
+
+    func write(_ index: Int, to encoder: some RowEncoder) -> Bool {
+        if index == rows.count / 2 { CrashPoint.staging.reach() }
+        let row = staged.rows[rows[index]]
+        let columns = staged.definition.columns
+        for column in columns.indices {
+            if column < Int(row.width) {
+                guard encoder.field(batch.fields[Int(row.image) + column], columns[column].type, column) else {
+                    return false
+                }
+            } else {
+                encoder.null()
+            }
+        }
+        encoder.flag(false)
+        encoder.null()
+        encoder.moment(row.time_us)
+        encoder.moment(loadedAt_us)
+        encoder.version(row.version)
+        encoder.null()
+        return true
     }
 }
