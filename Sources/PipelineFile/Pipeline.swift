@@ -19,6 +19,8 @@ package struct Pipeline: Sendable, Equatable {
     package var batch = Batch()
     /// `agent`: the running program itself.
     package var agent = Agent()
+    /// `alerts`: who is told when something needs a person. Default none.
+    package var alerts: [AlertTarget] = []
 
     package init(name: String, source: Source, warehouse: Warehouse) {
         self.name = name

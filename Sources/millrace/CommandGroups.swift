@@ -35,6 +35,22 @@ struct Checkpoint: AsyncParsableCommand {
     }
 }
 
+struct Alerts: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Who is told when something needs a person.",
+        discussion: "Example: millrace alerts test",
+        subcommands: [Test.self])
+
+    struct Test: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Send a test to each target; exit 3 if one can't be reached.",
+            discussion: "Example: millrace alerts test")
+        @OptionGroup var global: GlobalOptions
+
+        func run() async throws { try Ended.with(try await AlertsCommand().run(global.context())) }
+    }
+}
+
 struct Quarantine: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "What couldn't be decoded or applied.",

@@ -18,7 +18,8 @@ struct Millrace: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Run.self, Check.self, Status.self, Query.self, Checkpoint.self, Quarantine.self, Drop.self, Broker.self,
+            Run.self, Check.self, Status.self, Query.self, Checkpoint.self, Quarantine.self, Alerts.self, Drop.self,
+            Broker.self,
             Demo.self,
             Backfill.self, Sweep.self, Explain.self, Freshness.self, Quality.self, Schema.self, Pause.self,
             Resume.self, Resync.self, Release.self, Lend.self, DBT.self, Erase.self,

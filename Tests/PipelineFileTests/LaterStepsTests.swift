@@ -10,7 +10,6 @@ import Testing
         ("sweeps: { late: { after: 1h } }", "6: sweeps.late.after"),
         ("sweeps: { late: { lookback: soon } }", "6: sweeps.late.lookback"),
         ("sweeps: { repair: true }", "6: sweeps.repair"),
-        ("alerts: [{ webhook: ${ALERT_URL} }]", "6: alerts"),
         ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage"),
         ("layers: { raw_retention: 30d }", "6: layers.raw_retention"),
         ("tables: [{ source: a.b, quality: [{ expect: not_null }] }]", "6: tables[0].quality"),
@@ -26,7 +25,7 @@ import Testing
 
     @Test(arguments: [
         "schema_changes: { additive: apply }", "schema_changes: { deprecate_after: 720h }", "schema_changes: {}",
-        "sweeps: { late: { lookback: 1d } }", "sweeps:", "alerts: []", "alerts:", "lineage: {}",
+        "sweeps: { late: { lookback: 1d } }", "sweeps:", "lineage: {}",
         "tables: [{ source: a.b, quality: [], freshness: }]", "layers: { raw_retention: forever }",
     ])
     func defaultsAccepted(extra: String) {

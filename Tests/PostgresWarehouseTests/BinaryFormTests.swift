@@ -92,6 +92,23 @@ import Testing
 
     private static func sql(_ type: ColumnType) -> String { type.sql }
 
+    /// What the server refuses of a text is refused, and not stored as something else.
+    @Test(arguments: [
+        (ColumnType.real, "1e-50"), (.double, "1e-400"), (.date, "0000-01-01"), (.date, "-0044-03-15"),
+        (.timestamp(digits: 6), "0000-01-01 00:00:00"), (.timestamptz, "+2024-01-01 00:00:00+00"), (.smallint, "32768"),
+        (.integer, "1e3"), (.uuid, "0"), (.boolean, "2"), (.bytea, "\\xabc"), (.time, "25:00:00"), (.jsonb, "{"),
+    ])
+    func whatTheServerRefusesIsRefused(type: ColumnType, text: String) async throws {
+        let table = TableDefinition.of([("v", type)], "refused")
+        let shop = try await WarehouseFixture([table])
+        let outcome = try await shop.apply([
+            EventSpec(.create, table.source, version(1), after: [.int(1), .text(text)]),
+            EventSpec(.create, table.source, version(2), after: [.int(2), .null]),
+        ])
+        #expect(outcome.ledger.reduce(0) { $0 + $1.quarantined } == 1)
+        #expect(try await shop.rows("SELECT id, v IS NULL FROM shop.refused") == ["2|t"])
+    }
+
     /// What a user made of our table: values go in as its columns take them.
     @Test func columnsOfOtherTypesTakeTheirOwnForm() async throws {
         let table = TableDefinition.of([("n", .bigint), ("at", .timestamptz), ("t", .text), ("e", .text)], "changed")

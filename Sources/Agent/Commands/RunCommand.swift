@@ -134,9 +134,19 @@ package struct RunCommand: Sendable {
         }
         var quiet = setup.logger
         quiet.logLevel = max(setup.logger.logLevel, .critical)
+        var alerts: [ServiceGroupConfiguration.ServiceConfiguration] = []
+        if !setup.pipeline.alerts.isEmpty {
+            // Its end, which a stop brings, is nobody else's.
+            alerts.append(
+                .init(
+                    service: AlertService(
+                        pipeline: setup.pipeline.name, targets: setup.pipeline.alerts, status: status,
+                        logger: setup.logger), successTerminationBehavior: .ignore,
+                    failureTerminationBehavior: .ignore))
+        }
         return ServiceGroup(
             configuration: .init(
-                services: [
+                services: alerts + [
                     .init(service: server, failureTerminationBehavior: .cancelGroup),
                     .init(
                         service: replication, successTerminationBehavior: .gracefullyShutdownGroup,

@@ -1,4 +1,5 @@
 import Foundation
+import PipelineFile
 import Replication
 
 /// `/metrics`: what this agent did since it started.
@@ -60,6 +61,18 @@ package enum AgentMetrics {
         text.metric(
             "millrace_cut_transactions_total", .counter, "Source transactions that were applied in parts.",
             Double(snapshot.progress.cutTransactions))
+        if !snapshot.alerts.isEmpty {
+            text.metric(
+                "millrace_alerts_open", .gauge, "Alerts that were sent and haven't ended, by kind.",
+                Pipeline.AlertKind.allCases.map { kind in
+                    let counts = snapshot.alerts.values.map { $0[kind] ?? 0 }
+                    return ([("kind", kind.rawValue)], Double(counts.max() ?? 0))
+                })
+            text.metric("millrace_alerts_sent_total", .counter, "Notices that arrived.", Double(snapshot.alertsSent))
+            text.metric(
+                "millrace_alerts_failed_total", .counter, "Attempts to send a notice that failed.",
+                Double(snapshot.alertsFailed))
+        }
         if snapshot.lastCommit_us != .min {
             text.metric(
                 "millrace_last_commit_timestamp_seconds", .gauge, "When a batch became durable last.",

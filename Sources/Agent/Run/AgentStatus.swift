@@ -1,3 +1,4 @@
+import PipelineFile
 import Replication
 import Synchronization
 
@@ -38,6 +39,11 @@ package final class AgentStatus: Sendable {
         package var rows = 0
         package var recordBytes = 0
         package var retries = 0
+        /// Episodes that go on, by kind, of each target of the pipeline file by its number.
+        package var alerts: [Int: [Pipeline.AlertKind: Int]] = [:]
+        package var alertsSent = 0
+        /// Attempts.
+        package var alertsFailed = 0
         package var newestSourceTime_us = Int64.min
         package var lastCommit_us = Int64.min
         package var startedAt_us = Int64.min

@@ -370,7 +370,7 @@ extension PostgresSource {
         publicationLook = nil
         lastPublicationLook = .now
         // It was made before a copy that took its time: what it shows may be no more.
-        guard ContinuousClock.now - look.begunAt < settings.publicationLook * 2 else { return nil }
+        guard ContinuousClock.now - look.begunAt < settings.publicationLook * 12 else { return nil }
         let (publication, added) = try result.get()
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))

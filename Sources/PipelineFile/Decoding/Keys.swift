@@ -27,13 +27,14 @@ enum Keys {
     ]
     static let columns = ["exclude", "hash", "types"]
     static let batch = ["max_rows", "max_bytes", "max_delay"]
+    static let alert = ["webhook", "format", "exec", "log", "lag_over", "on"]
     static let agent = ["listen", "token", "dir", "drain"]
 
     private static let all: [(path: String, keys: [String])] = [
         ("", root), ("source", source), ("source.kafka", kafka), ("source.postgres", postgresSource),
         ("source.debezium", debezium), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
         ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
-        ("source.kafka.schema_registry", schemaRegistry),
+        ("source.kafka.schema_registry", schemaRegistry), ("alerts[]", alert),
     ]
 
     /// Where a key belongs that was put elsewhere: `warehouse.duckdb`; nil where no mapping has it.

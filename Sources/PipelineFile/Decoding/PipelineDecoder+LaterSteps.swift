@@ -3,7 +3,6 @@ extension PipelineDecoder {
     private indirect enum Default {
         case word(String)
         case time(Duration)
-        case emptyList
         case emptyMap
         case map([(key: String, value: Default)])
     }
@@ -24,7 +23,6 @@ extension PipelineDecoder {
                 ("repair", .word("false")),
             ])
         ),
-        ("alerts", "sending alerts", .emptyList),
         ("lineage", "reporting lineage", .emptyMap),
     ]
 
@@ -47,9 +45,6 @@ extension PipelineDecoder {
             if let given = section.text(key), Duration(pipelineText: given.text) != time {
                 section.notYet(key, what, try: "\(key): \(time.pipelineText)")
             }
-        case .emptyList:
-            if case .list(let items, _) = node, items.isEmpty { return }
-            section.notYet(key, what, try: "\(key): []")
         case .emptyMap:
             if case .map(let entries, _) = node, entries.isEmpty { return }
             section.notYet(key, what, try: "\(key): {}")

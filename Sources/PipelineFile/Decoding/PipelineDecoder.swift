@@ -20,6 +20,7 @@ struct PipelineDecoder {
             root, metadataColumns: metadataColumns, engine: warehouse?.engine, selector: source?.tables)
         let batch = self.batch(root)
         let agent = self.agent(root)
+        let alerts = self.alerts(root)
         refuseLaterSteps(root)
 
         pipeline?.layers = layers
@@ -27,6 +28,7 @@ struct PipelineDecoder {
         pipeline?.tables = tables
         pipeline?.batch = batch
         pipeline?.agent = agent
+        pipeline?.alerts = alerts
         return pipeline
     }
 

@@ -57,10 +57,10 @@ struct BinaryFieldEncoder: RowEncoder {
         switch form {
         case .text: writer.field(text)
         case .timestamptz:
-            guard let time = CalendarParse.timestamptz(text) else { return false }
+            guard Self.isYear(text), let time = CalendarParse.timestamptz(text) else { return false }
             return moment(time, form)
         case .timestamp:
-            guard let time = CalendarParse.timestamp(text) else { return false }
+            guard Self.isYear(text), let time = CalendarParse.timestamp(text) else { return false }
             return moment(time, form)
         case .numeric: return writer.numeric(text)
         case .int2, .int4, .int8:
@@ -68,7 +68,7 @@ struct BinaryFieldEncoder: RowEncoder {
             return integer(number, form)
         case .jsonb: writer.jsonb(text)
         case .date:
-            guard let days = CalendarParse.date(text) else { return false }
+            guard Self.isYear(text), let days = CalendarParse.date(text) else { return false }
             return date(days)
         case .time:
             guard let time = CalendarParse.time(text) else { return false }
@@ -119,6 +119,8 @@ struct BinaryFieldEncoder: RowEncoder {
         guard text.count < 64, text.first.map({ $0 == 0x2D || $0 &- 0x30 < 10 }) ?? false,
             text.allSatisfy({ $0 &- 0x30 < 10 || $0 == 0x2D || $0 == 0x2B || $0 == 0x2E || $0 | 0x20 == 0x65 })
         else { return false }
+        // What is too small for the type the server refuses.
+        let isZero = text.prefix { $0 | 0x20 != 0x65 }.allSatisfy { $0 &- 0x31 >= 9 }
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
             guard let base = buffer.baseAddress else { return false }
             UnsafeMutableRawBufferPointer(buffer).copyBytes(from: text)
@@ -126,11 +128,11 @@ struct BinaryFieldEncoder: RowEncoder {
             var end: UnsafeMutablePointer<CChar>?
             if form == .float8 {
                 let value = strtod(base, &end)
-                guard end == base + text.count, value.isFinite else { return false }
+                guard end == base + text.count, value.isFinite, value != 0 || isZero else { return false }
                 writer.field(Int64(bitPattern: value.bitPattern))
             } else {
                 let value = strtof(base, &end)
-                guard end == base + text.count, value.isFinite else { return false }
+                guard end == base + text.count, value.isFinite, value != 0 || isZero else { return false }
                 writer.field(Int32(bitPattern: value.bitPattern))
             }
             return true
@@ -138,6 +140,14 @@ struct BinaryFieldEncoder: RowEncoder {
     }
 
     // MARK: Times
+
+    /// Not a year with a sign, nor the year 0: ISO has them, the server doesn't.
+    @inline(__always)
+    private static func isYear(_ text: UnsafeRawBufferPointer) -> Bool {
+        guard text.count >= 5, let first = text.first else { return false }
+        if first == 0x2D || first == 0x2B { return text[1] &- 0x30 >= 10 }
+        return !(first == 0x30 && text[1] == 0x30 && text[2] == 0x30 && text[3] == 0x30 && text[4] == 0x2D)
+    }
 
     private func date(_ days: Int64) -> Bool {
         if days == .max || days == .min {

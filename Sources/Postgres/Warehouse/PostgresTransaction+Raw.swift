@@ -73,16 +73,20 @@ extension PostgresTransaction {
     private static let bloomKeys_max = 50
 
     /// Makes the index that finds a key's events one by one, where raw hasn't it: for tables with columns that events
-    /// leave out, or whose keys are looked for in masses. Raw is read through once for it.
+    /// leave out, or whose keys are looked for in masses. Raw is read through once for it, while others wait who write to
+    /// it; where that would take minutes it is left to a person: `CREATE INDEX CONCURRENTLY … USING hash ((key::text))`.
+    private static let indexedRaw_bytes_max = 4 << 30
+
     private func indexKeys(_ sql: TableSQL) throws {
         let table = sql.definition.source
         guard !indexedKeys.contains(table) else { return }
         let purpose = "index the keys of \(layout.raw).\(sql.definition.target)"
+        let relation = "\(try quoteLiteral(sql.raw))::regclass"
         let found = try session.scalar(
             """
-            SELECT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+            SELECT pg_relation_size(\(relation)) > \(Self.indexedRaw_bytes_max) OR EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
             JOIN pg_catalog.pg_am a ON a.oid = c.relam \
-            WHERE i.indrelid = \(try quoteLiteral(sql.raw))::regclass AND a.amname = 'hash')
+            WHERE i.indrelid = \(relation) AND a.amname = 'hash')
             """, [], for: purpose)
         if found == "t" {
             indexedKeys.insert(table)

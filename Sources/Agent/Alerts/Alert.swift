@@ -1,0 +1,72 @@
+import JSON
+import PipelineFile
+import Replication
+
+/// Something that needs a person, while it lasts.
+struct Alert: Hashable, Sendable {
+    /// What it is about: two alerts of one kind and subject are the same episode.
+    struct Key: Hashable, Sendable, Comparable {
+        var kind: Pipeline.AlertKind
+        /// `public.orders`, `shop.public.orders:0`, or the pipeline's name.
+        var subject: String
+
+        static func < (left: Key, right: Key) -> Bool {
+            (left.kind.rawValue, left.subject) < (right.kind.rawValue, right.subject)
+        }
+    }
+
+    var key: Key
+    /// What is so, without cell values or secrets.
+    var message: String
+    /// The command that helps.
+    var remedy: String?
+}
+
+/// What goes out: that an episode began or ended.
+struct AlertNotice: Sendable, Equatable {
+    enum Change: String, Sendable { case began, ended, test }
+
+    var pipeline: String
+    var change: Change
+    var alert: Alert
+    var beganAt_us: Int64
+    var endedAt_us: Int64?
+    /// Notices that weren't sent, as there were too many at once.
+    var left = 0
+
+    var json: JSONValue {
+        var members: [JSONValue.Member] = [
+            ("pipeline", .string(pipeline)), ("kind", .string(alert.key.kind.rawValue)),
+            ("subject", .string(alert.key.subject)), ("state", .string(change.rawValue)),
+            ("message", .string(alert.message)), ("try", alert.remedy.map { .string($0) } ?? .null),
+            ("began_at", Self.moment(beganAt_us)), ("ended_at", endedAt_us.map(Self.moment) ?? .null),
+        ]
+        if left > 0 { members.append(("left_out", .number(String(left)))) }
+        return .object(members)
+    }
+
+    private static func moment(_ time_us: Int64) -> JSONValue { Moment.text(time_us).map { .string($0) } ?? .null }
+
+    /// One line, for people.
+    var text: String {
+        let subject = alert.key.subject == pipeline ? pipeline : "\(pipeline), \(alert.key.subject)"
+        let more = left > 0 ? " (\(left) other notices weren't sent, as there were too many: millrace status)" : ""
+        switch change {
+        case .began: return "\(subject): \(alert.message)" + (alert.remedy.map { ". Try: \($0)" } ?? "") + more
+        case .ended: return "\(subject): over: \(alert.message)" + more
+        case .test: return "\(subject): \(alert.message)"
+        }
+    }
+
+    /// As Slack and those who speak like it take it; what would be a mention or a link there is none.
+    var slackJSON: JSONValue {
+        let sign =
+            switch change {
+            case .began: ":red_circle:"
+            case .ended: ":large_green_circle:"
+            case .test: ":white_circle:"
+            }
+        let plain = text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+        return .object([("text", .string("\(sign) \(plain)"))])
+    }
+}

@@ -1,0 +1,44 @@
+import PipelineFile
+import Replication
+
+/// What of an agent's state is an alert; lag apart, which takes a memory.
+enum AlertConditions {
+    static func of(_ snapshot: AgentStatus.Snapshot, pipeline: String) -> [Alert] {
+        var alerts: [Alert] = []
+        for (id, table) in snapshot.tables {
+            guard let error = table.error else { continue }
+            alerts.append(
+                Alert(key: .init(kind: .error, subject: id.description), message: error, remedy: "millrace status"))
+        }
+        for (id, reason) in snapshot.progress.refused {
+            alerts.append(
+                Alert(
+                    key: .init(kind: .error, subject: id.description), message: "can't be copied: \(reason)",
+                    remedy: "millrace check"))
+        }
+        for hold in snapshot.holds where !hold.kind.isWanted {
+            alerts.append(
+                Alert(
+                    key: .init(kind: .held, subject: hold.table.description), message: "held: \(hold.reason)",
+                    remedy: hold.remedy))
+        }
+        for partition in snapshot.lost {
+            alerts.append(
+                Alert(
+                    key: .init(kind: .lost, subject: partition.partition.description), message: partition.reason,
+                    remedy: partition.remedy))
+        }
+        if let waiting = snapshot.waiting {
+            alerts.append(
+                Alert(key: .init(kind: .waiting, subject: pipeline), message: waiting, remedy: "millrace check"))
+        }
+        return alerts
+    }
+
+    /// Records put aside since the agent started, by table; `""`: those whose table couldn't be told.
+    static func quarantined(_ snapshot: AgentStatus.Snapshot) -> [String: Int] {
+        var counts = snapshot.tables.reduce(into: [:]) { $0[$1.key.description] = $1.value.ledger.quarantined }
+        counts[""] = snapshot.unknown.quarantined
+        return counts
+    }
+}

@@ -1,0 +1,101 @@
+import Dispatch
+import Logging
+import PipelineFile
+import Replication
+import ServiceLifecycle
+import Synchronization
+
+/// Looks at the agent's state once a second and tells each target what began and what ended. Beside replication: a target
+/// that hangs holds up itself alone.
+struct AlertService: Service {
+    private static let look = Duration.seconds(1)
+    /// What was seen last, as a stop or an error that ends the agent is, is told within that time.
+    static let last_s = 5.0
+
+    let pipeline: String
+    let targets: [Pipeline.AlertTarget]
+    let status: AgentStatus
+    let logger: Logger
+
+    func run() async throws {
+        await withDiscardingTaskGroup { group in
+            for (index, target) in targets.enumerated() {
+                group.addTask { await tell(target, index) }
+            }
+        }
+    }
+
+    private func tell(_ target: Pipeline.AlertTarget, _ index: Int) async {
+        let teller = AlertTeller(pipeline: pipeline, target: target, number: index, status: status, logger: logger)
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                await teller.step()
+                try? await Task.sleep(for: Self.look)
+            }
+        }
+        // In a task of its own: where an error ends the agent this one is cancelled, and would send nothing any more.
+        await withCheckedContinuation { continuation in
+            let once = Once { continuation.resume() }
+            Task {
+                await teller.step(isLast: true)
+                once.run()
+            }
+            DispatchQueue(label: "alerts.last").asyncAfter(deadline: .now() + Self.last_s) { once.run() }
+        }
+    }
+
+    /// Whoever comes first.
+    private final class Once: Sendable {
+        private let body: Mutex<(@Sendable () -> Void)?>
+
+        init(_ body: @escaping @Sendable () -> Void) { self.body = Mutex(body) }
+
+        func run() {
+            let body = body.withLock { body in
+                defer { body = nil }
+                return body
+            }
+            body?()
+        }
+    }
+}
+
+/// One target's episodes, and its notices on their way.
+actor AlertTeller {
+    private var episodes: AlertEpisodes
+    private var queue = AlertQueue()
+    private let sender: AlertSender
+    private let number: Int
+    private let status: AgentStatus
+    private let logger: Logger
+
+    init(pipeline: String, target: Pipeline.AlertTarget, number: Int, status: AgentStatus, logger: Logger) {
+        episodes = AlertEpisodes(pipeline: pipeline, target: target)
+        sender = AlertSender(way: target.way, logger: logger)
+        self.number = number
+        self.status = status
+        self.logger = logger
+    }
+
+    func step(isLast: Bool = false) async {
+        queue.add(episodes.step(status.current, now_us: Moment.now_us()))
+        let open = episodes.open
+        status.update { $0.alerts[number] = open }
+        if isLast { queue.hurry() }
+        while let notice = queue.next(now_us: Moment.now_us()) {
+            do {
+                try await sender.send(notice)
+                queue.sent(now_us: Moment.now_us())
+                status.update { $0.alertsSent += 1 }
+            } catch {
+                // Cut off by a stop: it is sent once more, by the last step.
+                if Task.isCancelled { return }
+                status.update { $0.alertsFailed += 1 }
+                let isGivenUp = queue.failed(now_us: Moment.now_us())
+                logger.warning(
+                    "an alert couldn't be sent: the \(sender.name) \(error.reason)\(isGivenUp ? "; it is given up" : "")"
+                )
+            }
+        }
+    }
+}
