@@ -137,7 +137,7 @@ def draw_latency(drawing, latency):
     for at in range(len(next(iter(latency.values()), []))):
         rate = next(iter(latency.values()))[at]["rate"]
         drawing.heading(
-            f"Latency at {rate:,} changes/s", "From the commit at the source to visible in the warehouse: median dark, 99 % pale")
+            f"Latency at {rate:,.0f} changes/s", "From the commit at the source to visible in the warehouse: median dark, 99 % pale")
         bars(drawing, [
             (name, rates[at]["p99_ms"], f"{rates[at]['p50_ms']:,.1f} / {rates[at]['p99_ms']:,.0f}", rates[at]["p50_ms"])
             for name, rates in latency.items()], "ms")

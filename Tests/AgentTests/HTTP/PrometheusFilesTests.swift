@@ -1,0 +1,61 @@
+import Foundation
+import PipelineFile
+import Replication
+import Testing
+
+@testable import Agent
+
+/// connectors/prometheus names what an agent serves, and nothing else.
+@Suite struct PrometheusFilesTests {
+    private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().appending(path: "connectors/prometheus")
+
+    private static func served() -> Set<String> {
+        var snapshot = AgentStatus.Snapshot()
+        let table = TableID(schema: "public", table: "orders")
+        let definition = TableDefinition(source: table, target: "orders", columns: [], key: [])
+        snapshot.tables[table] = .init(definition: definition, ledger: .init(table: table), newestSourceTime_us: 1)
+        snapshot.holds = [TableHold(table: table, kind: .restored, reason: "", since_us: 0)]
+        snapshot.lag = [TopicPartition(topic: "t", partition: 0): 1]
+        snapshot.positions = snapshot.lag
+        snapshot.alerts = [0: [.lag: 1]]
+        snapshot.lastCommit_us = 1
+        let text = AgentMetrics.text(
+            snapshot, layout: WarehouseLayout(pipeline: "shop"), now_us: 2, residentMemory_bytes: 1)
+        return Set(
+            text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map {
+                String($0.prefix { $0 != "{" && $0 != " " })
+            })
+    }
+
+    @Test(arguments: ["alerts.yml", "alerts_test.yml", "dashboard.json"])
+    func namesAreServed(file: String) throws {
+        let text = try String(contentsOf: Self.folder.appending(path: file), encoding: .utf8)
+        let names = Set(
+            text.matches(of: /(?:millrace|process)_[a-z_]+[a-z]/).map { String($0.output) })
+        #expect(names.count >= 6)
+        #expect(names.subtracting(Self.served()) == [])
+    }
+
+    /// A table held for each name that a rule speaks of.
+    @Test func labelsAreServed() throws {
+        let text = try String(contentsOf: Self.folder.appending(path: "alerts.yml"), encoding: .utf8)
+        let labels = Set(text.matches(of: /\$labels\.([a-z_]+)/).map { String($0.output.1) })
+        #expect(labels.subtracting(["instance", "table", "kind"]) == [])
+    }
+
+    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/promtool")))
+    func promtoolAgrees() throws {
+        for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]] {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/promtool")
+            process.arguments = arguments
+            process.currentDirectoryURL = Self.folder
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0, "\(arguments.joined(separator: " "))")
+        }
+    }
+}
