@@ -64,7 +64,8 @@ extension PostgresError {
         return nameWords.contains(String(decoding: Array(word), as: UTF8.self))
     }
 
-    /// Line and column of a COPY from its CONTEXT (`COPY t, line 3, column b: "…"`), never the value.
+    /// Line and column of a COPY from its CONTEXT (`COPY t, line 3, column b: "…"`, in binary without more), never the
+    /// value.
     static func copyPlace(context: String) -> (line: Int?, column: String?) {
         guard context.hasPrefix("COPY "), let start = context.firstRange(of: ", line ")?.upperBound else {
             return (nil, nil)
@@ -73,7 +74,9 @@ extension PostgresError {
         let rest = context[digits.endIndex...]
         guard rest.hasPrefix(", column ") else { return (Int(digits), nil) }
         let name = rest.dropFirst(", column ".count).prefix { $0.isLetter || $0.isNumber || $0 == "_" }
-        guard !name.isEmpty, context[name.endIndex...].hasPrefix(":") else { return (Int(digits), nil) }
+        // The value follows where the COPY was of text.
+        let behind = context[name.endIndex...].first
+        guard !name.isEmpty, behind == nil || behind == ":" || behind == "\n" else { return (Int(digits), nil) }
         return (Int(digits), String(name))
     }
 }
