@@ -100,4 +100,53 @@ import Testing
         #expect(
             got.contains(#""kind":"lost","subject":"t:0","state":"began","message":"the log was cut","try":"rewind""#))
     }
+
+    /// A lost slot ends a Postgres source's agent at once: it is told all the same.
+    @Test func whatEndsTheAgentIsToldBefore() async throws {
+        struct Failing: Service {
+            struct Failed: Error {}
+            let status: AgentStatus
+
+            func run() async throws {
+                status.update {
+                    $0.lost = [
+                        LostPartition(
+                            partition: TopicPartition(topic: "slot", partition: 0), reason: "the slot is gone",
+                            remedy: "copy anew")
+                    ]
+                }
+                throw Failed()
+            }
+        }
+        let folder = try folder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = try program("cat >> \"$(dirname \"$0\")/got\"", in: folder)
+        let received = Mutex<[String]>([])
+        let router = Router()
+        router.post("/hook") { request, _ -> HTTPResponse.Status in
+            let body = try await request.body.collect(upTo: 1 << 16)
+            received.withLock { $0.append(String(buffer: body)) }
+            return .ok
+        }
+        let application = Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)))
+        try await application.test(.live) { client in
+            let status = AgentStatus()
+            status.update { $0.state = .ok }
+            let hook = Secret("http://127.0.0.1:\(client.port ?? 0)/hook")
+            let alerts = AlertService(
+                pipeline: "shop", targets: [.init(.exec(path)), .init(.webhook(hook, .json))], status: status,
+                logger: Self.quiet)
+            let group = ServiceGroup(
+                configuration: .init(
+                    services: [
+                        .init(
+                            service: alerts, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
+                        .init(service: Failing(status: status), failureTerminationBehavior: .cancelGroup),
+                    ], logger: Self.quiet))
+            await #expect(throws: Failing.Failed.self) { try await group.run() }
+        }
+        let got = try String(contentsOf: folder.appending(path: "got"), encoding: .utf8)
+        #expect(got.contains("the slot is gone"))
+        #expect(received.withLock { $0.count == 1 && $0[0].contains("the slot is gone") })
+    }
 }
