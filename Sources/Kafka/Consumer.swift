@@ -194,14 +194,7 @@ package actor Consumer {
     /// After records were taken out of a queue that may have been full: more is fetched while these are worked on.
     func fetchOn() {
         guard FetchNudge.isNeeded else { return }
-        let lagging = assignment.sorted.filter { state in
-            guard !state.isPaused, !state.isRevoked, !state.isAtEnd else { return false }
-            var low: Int64 = -1
-            var high: Int64 = -1
-            let code = rd_kafka_get_watermark_offsets(
-                rk, state.partition.topic, state.partition.partition, &low, &high)
-            return code == RD_KAFKA_RESP_ERR_NO_ERROR && high > state.position
-        }
+        let lagging = statistics().partitions.filter { !$0.isPaused && !$0.isAtEnd && $0.lag ?? 0 > 0 }
         guard !lagging.isEmpty else { return }
         let count = min(lagging.count, FetchNudge.partitions_max)
         fetching.nudge(leadersOf: (0..<count).map { lagging[(nudged + $0) % lagging.count].partition })

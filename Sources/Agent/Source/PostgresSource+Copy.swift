@@ -384,9 +384,7 @@ extension PostgresSource {
 
     /// Asks beside the stream: the catalog's answer may take a tenth of a second, which nobody's rows should wait for.
     private func beginPublicationLook() {
-        publicationLooks += 1
-        let number = publicationLooks
-        publicationLook = PublicationLook(number: number)
+        publicationLook = PublicationLook()
         Task {
             let result: Result<(SourceServer.Publication, added: Set<TableID>), any Error>
             do {
@@ -394,8 +392,7 @@ extension PostgresSource {
             } catch {
                 result = .failure(error)
             }
-            // The source may have begun anew meanwhile.
-            if publicationLook?.number == number { publicationLook?.result = result }
+            publicationLook?.result = result
             waker.wake()
         }
     }
@@ -403,7 +400,6 @@ extension PostgresSource {
 
 /// A look for tables that came into the publication.
 struct PublicationLook {
-    let number: Int
     let begunAt = ContinuousClock.now
     var result: Result<(SourceServer.Publication, added: Set<TableID>), any Error>?
 }

@@ -102,7 +102,6 @@ package actor PostgresSource: RecordSource {
     var publicationLook: PublicationLook?
     /// Of the stream's last batch: about what the next one takes.
     var streamedBytes = 0
-    var publicationLooks = 0
     private var lastSettled = ContinuousClock.now - .seconds(1)
     /// Chunks of tables with a key that wait until those without are copied.
     var pendingChunks: [CopyChunk] = []

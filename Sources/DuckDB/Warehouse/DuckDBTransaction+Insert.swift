@@ -4,26 +4,18 @@ import Replication
 /// Rows whose keys current doesn't have go into it straight from the batch, without a staging table. Their keys alone are
 /// looked up before: current has no index that could tell.
 extension DuckDBTransaction {
-    /// After rows that current had, the table's next batches are staged: 1, 3, 7 … of them.
-    static let pause_max = 63
-
     func insertNew(_ staged: StagedTable, _ rows: [Int], _ batch: ChangeBatch, loadedAt_us: Int64) throws -> Bool {
         let table = staged.definition.source
-        guard rows.count >= insertNew_min else { return false }
-        if let left = staging.insertPauses[table]?.left, left > 0 {
-            staging.insertPauses[table]?.left = left - 1
-            return false
-        }
+        guard rows.count >= insertNew_min, !staging.insertPauses.takes(table) else { return false }
         return try ReplicationError.translating(table) {
             let stage = try staging.stage(staged.definition, layout, session)
             // What the engine has to convert is converted on the way out of a staging table.
             guard stage.sql.forms.allSatisfy(\.isStagedAsItIs) else { return false }
             guard try areNew(staged, rows, batch, stage) else {
-                let length = min((staging.insertPauses[table]?.length ?? 0) * 2 + 1, Self.pause_max)
-                staging.insertPauses[table] = (length, length)
+                staging.insertPauses.note(met: table)
                 return false
             }
-            staging.insertPauses[table] = nil
+            staging.insertPauses.note(inserted: table)
             try insert(staged, rows, batch, stage, loadedAt_us)
             CrashPoint.staged.reach()
             return true

@@ -49,14 +49,12 @@ final class StagingTables {
             let keys = sql.definition.key.map { sql.forms[$0] }
             keyWriter = FieldWriter(keys, of: sql.definition.source)
             keyColumns = keys.enumerated().map { AppenderColumn("k\($0.offset)", $0.element.staged) }
-            let names = sql.definition.metadata
+            let ours: [ColumnKind] = [
+                .bool, .timestamptz, .timestamptz, .timestamptz, .int64, .int64, .int64, .varchar,
+            ]
             currentColumns =
-                sql.forms.map { AppenderColumn($0.name, $0.staged) } + [
-                    AppenderColumn(names.isDeleted, .bool), AppenderColumn(names.deletedAt, .timestamptz),
-                    AppenderColumn(names.sourceUpdatedAt, .timestamptz), AppenderColumn(names.loadedAt, .timestamptz),
-                    AppenderColumn(MetadataNames.epoch, .int64), AppenderColumn(MetadataNames.commit, .int64),
-                    AppenderColumn(MetadataNames.seq, .int64), AppenderColumn(MetadataNames.columns, .varchar),
-                ]
+                sql.forms.map { AppenderColumn($0.name, $0.staged) }
+                + zip(sql.metadataColumns, ours).map { AppenderColumn($0.name, $1) }
             columns =
                 sql.forms.enumerated().map { AppenderColumn("c\($0.offset)", $0.element.staged) } + [
                     AppenderColumn("s_ord", .int32), AppenderColumn("s_deleted", .bool),
@@ -77,8 +75,7 @@ final class StagingTables {
     }
 
     let statements: StatementCache
-    /// Batches that `insertNew` leaves alone yet, and how many it did so the last time, by table.
-    var insertPauses: [TableID: (left: Int, length: Int)] = [:]
+    var insertPauses = InsertPauses()
     private var stages: [TableID: Stage] = [:]
     private var madeInTransaction: [Stage] = []
     private var count = 0

@@ -105,9 +105,6 @@ extension PgOutputDecoder {
         use(table)
         let width = table.definition.columns.count
         let key = table.definition.key
-        var seed = table.seed
-        seed.add(UInt64(Operation.read.rawValue))
-        let part = copiedPart.finish()
         let arena = batch.arena
         let lines = records.arena
         var fields = batch.fields
@@ -157,12 +154,7 @@ extension PgOutputDecoder {
                     event.group =
                         template.needsGroup
                         ? template.appendGroup(from: arena, to: arena) { fields[image + $0] } : event.key
-                    var hash = seed
-                    hash.add(record.offset)
-                    hash.add(part.high, part.low)
-                    hash.add(arena.bytes(event.key))
-                    event.id = .ordered(
-                        piece: copiedPiece, row: UInt32(truncatingIfNeeded: copiedRow), hash: hash.finish())
+                    event.id = id(.read, table, record, key: event.key)
                     events.append(event)
                     at += 1
                 }

@@ -52,9 +52,10 @@ package final class PgOutputDecoder: RecordDecoder {
 
     package func decode(_ records: RecordBatch) -> ChangeBatch {
         begin(records)
+        let all = records.records
         var index = 0
-        while index < records.records.count {
-            let record = records.records[index]
+        while index < all.count {
+            let record = all[index]
             recordIndex = Int32(index)
             inHand = nil
             let fields = batch.fields.count

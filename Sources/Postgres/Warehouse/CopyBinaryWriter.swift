@@ -81,7 +81,7 @@ struct CopyBinaryWriter {
             for place in stride(from: 4 * index + 3, through: 4 * index, by: -1) {
                 // Places from the point: 0 is the one's.
                 let at = place >= 0 ? point - 1 - place : point - place
-                let digit = at >= start && at < text.count && (place >= 0 ? at < point : true) ? text[at] &- 0x30 : 0
+                let digit = at >= start && at < text.count ? text[at] &- 0x30 : 0
                 value = value * 10 + Int16(digit)
             }
             return value

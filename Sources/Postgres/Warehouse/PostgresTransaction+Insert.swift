@@ -7,16 +7,9 @@ import Replication
 /// They go in no order. Agents that share a table and bring the same new keys at once can wait for each other; the server
 /// then ends one's COPY, and its rows are staged.
 extension PostgresTransaction {
-    /// After an insert that met a row, the table's next batches are staged: 1, 3, 7 … of them.
-    static let pause_max = 63
-
     func insertNew(_ staged: StagedTable, _ rows: [Int], _ batch: ChangeBatch, loadedAt_us: Int64) throws -> Bool {
         let table = staged.definition
-        guard rows.count >= insertNew_min else { return false }
-        if let left = insertPauses[table.source]?.left, left > 0 {
-            insertPauses[table.source]?.left = left - 1
-            return false
-        }
+        guard rows.count >= insertNew_min, !insertPauses.takes(table.source) else { return false }
         return try translating(table) {
             let sql = try TableSQL(table, layout)
             let purpose = sql.purpose("insert rows into")
@@ -38,11 +31,10 @@ extension PostgresTransaction {
                 // Staged, rows are told apart, and one that is refused is found.
                 try session.execute(
                     "ROLLBACK TO SAVEPOINT \(Self.savepoint); RELEASE SAVEPOINT \(Self.savepoint)", for: purpose)
-                let length = min((insertPauses[table.source]?.length ?? 0) * 2 + 1, Self.pause_max)
-                insertPauses[table.source] = (length, length)
+                insertPauses.note(met: table.source)
                 return false
             }
-            insertPauses[table.source] = nil
+            insertPauses.note(inserted: table.source)
             CrashPoint.staged.reach()
             return true
         }

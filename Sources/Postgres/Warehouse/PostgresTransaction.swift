@@ -21,15 +21,14 @@ final class PostgresTransaction: WarehouseTransaction {
     /// The first number of what `stage` staged last, by table.
     var stagedAt: [TableID: Int64] = [:]
 
-    /// Tables whose raw was seen to have an index of its keys.
+    /// Tables whose raw was seen to have an index of its keys, or to be too large for one.
     var indexedKeys: Set<TableID> = []
     /// Forms of staging tables' columns, by the table's name, which is used once in a session.
     var stageFormsKnown: [String: [BinaryForm]?] = [:]
 
     /// Fewer new rows aren't worth `insertNew`'s savepoint.
     let insertNew_min: Int
-    /// Batches that `insertNew` leaves alone yet, and how many it did so the last time, by table.
-    var insertPauses: [TableID: (left: Int, length: Int)] = [:]
+    var insertPauses = InsertPauses()
 
     /// `loaded_at` of what is appended to raw. Set before each batch.
     var loadedAt_us: Int64 = 0

@@ -26,9 +26,9 @@ package enum BlockPool {
     static func take(_ size: Int) -> Block {
         guard size >= block_min else { return allocate(size) }
         let found = kept.withLock { kept -> Block? in
-            // The smallest that will do, and no more than four times as large as asked for.
+            // The smallest that will do, and not much larger than asked for: whoever holds it counts it as its own.
             var best: Int?
-            for (index, block) in kept.blocks.enumerated() where block.size >= size && block.size / 4 <= size {
+            for (index, block) in kept.blocks.enumerated() where block.size >= size && block.size - size <= size / 4 {
                 if best.map({ block.size <= kept.blocks[$0].size }) ?? true { best = index }
             }
             guard let best else { return nil }

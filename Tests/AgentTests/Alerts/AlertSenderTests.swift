@@ -28,6 +28,22 @@ import Testing
         return path.path
     }
 
+    /// Keeps what is posted to `/hook`.
+    private final class Hook: Sendable {
+        private let bodies = Mutex<[String]>([])
+        var received: [String] { bodies.withLock { $0 } }
+
+        var router: Router<BasicRequestContext> {
+            let router = Router()
+            router.post("/hook") { request, _ -> HTTPResponse.Status in
+                let body = try await request.body.collect(upTo: 1 << 16)
+                self.bodies.withLock { $0.append(String(buffer: body)) }
+                return .ok
+            }
+            return router
+        }
+    }
+
     private let notice = AlertNotice(
         pipeline: "shop", change: .began,
         alert: Alert(key: .init(kind: .held, subject: "public.orders"), message: "held"), beganAt_us: 0)
@@ -55,13 +71,8 @@ import Testing
     }
 
     @Test func aWebhookIsPostedTo() async throws {
-        let received = Mutex<[String]>([])
-        let router = Router()
-        router.post("/hook") { request, _ -> HTTPResponse.Status in
-            let body = try await request.body.collect(upTo: 1 << 16)
-            received.withLock { $0.append(String(buffer: body)) }
-            return .ok
-        }
+        let hook = Hook()
+        let router = hook.router
         router.post("/broken") { _, _ -> HTTPResponse.Status in .internalServerError }
         let application = Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)))
         try await application.test(.live) { client in
@@ -72,7 +83,7 @@ import Testing
                 try await AlertSender(way: .webhook(Secret("\(base)/broken"), .json), logger: Self.quiet).send(notice)
             }
         }
-        #expect(received.withLock { $0 } == [notice.json.serialized, notice.slackJSON.serialized])
+        #expect(hook.received == [notice.json.serialized, notice.slackJSON.serialized])
     }
 
     /// The service as the agent has it: an episode begins and is told, once; a stop ends it.
@@ -121,20 +132,15 @@ import Testing
         let folder = try folder()
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = try program("cat >> \"$(dirname \"$0\")/got\"", in: folder)
-        let received = Mutex<[String]>([])
-        let router = Router()
-        router.post("/hook") { request, _ -> HTTPResponse.Status in
-            let body = try await request.body.collect(upTo: 1 << 16)
-            received.withLock { $0.append(String(buffer: body)) }
-            return .ok
-        }
-        let application = Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)))
+        let hook = Hook()
+        let application = Application(
+            router: hook.router, configuration: .init(address: .hostname("127.0.0.1", port: 0)))
         try await application.test(.live) { client in
             let status = AgentStatus()
             status.update { $0.state = .ok }
-            let hook = Secret("http://127.0.0.1:\(client.port ?? 0)/hook")
+            let url = Secret("http://127.0.0.1:\(client.port ?? 0)/hook")
             let alerts = AlertService(
-                pipeline: "shop", targets: [.init(.exec(path)), .init(.webhook(hook, .json))], status: status,
+                pipeline: "shop", targets: [.init(.exec(path)), .init(.webhook(url, .json))], status: status,
                 logger: Self.quiet)
             let group = ServiceGroup(
                 configuration: .init(
@@ -147,6 +153,6 @@ import Testing
         }
         let got = try String(contentsOf: folder.appending(path: "got"), encoding: .utf8)
         #expect(got.contains("the slot is gone"))
-        #expect(received.withLock { $0.count == 1 && $0[0].contains("the slot is gone") })
+        #expect(hook.received.count == 1 && hook.received[0].contains("the slot is gone"))
     }
 }
