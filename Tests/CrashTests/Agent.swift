@@ -2,6 +2,14 @@ import Foundation
 
 /// The real program, as a child.
 struct AgentProcess: Sendable {
+    /// No test needs one for longer: of one that hangs it is told where, and it is killed, instead of holding up all.
+    static let hang_s =
+        ProcessInfo.processInfo.environment["MILLRACE_HANG_S"].flatMap { Double($0) } ?? (isLong ? 7200 : 600)
+    /// The long forms of the tests are asked for by such.
+    private static let isLong = ProcessInfo.processInfo.environment.keys.contains {
+        $0.hasPrefix("MILLRACE_") && $0 != "MILLRACE_BINARY"
+    }
+
     /// Beside the tests, or what `MILLRACE_BINARY` names.
     static let binary: URL = {
         if let path = ProcessInfo.processInfo.environment["MILLRACE_BINARY"] { return URL(fileURLWithPath: path) }
@@ -54,16 +62,47 @@ struct AgentProcess: Sendable {
     func output() -> String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
 
     func wait() -> Result {
+        let watchdog = watchForHang()
         process.waitUntilExit()
+        watchdog.cancel()
         let status =
             process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
         defer {
             try? FileManager.default.removeItem(at: outputFile)
             try? FileManager.default.removeItem(at: errors)
         }
-        return Result(
-            status: status, output: output(),
-            errors: (try? String(contentsOf: errors, encoding: .utf8)) ?? "")
+        return Result(status: status, output: output(), errors: said())
+    }
+
+    private func watchForHang() -> any DispatchSourceTimer {
+        let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "hang"))
+        var looks = 0
+        timer.setEventHandler { [self] in
+            print("hung: \(process.arguments ?? []) for \(Int(Self.hang_s)) s, \(Self.state(pid))")
+            for line in (said().suffix(10_000) + Self.stacks(pid)).split(separator: "\n") { print("hung: \(line)") }
+            if kill(pid, SIGKILL) != 0 || looks > 0 { fatalError("process \(pid) is gone, and its end wasn't noticed") }
+            looks += 1
+        }
+        timer.schedule(deadline: .now() + Self.hang_s, repeating: 60)
+        timer.resume()
+        return timer
+    }
+
+    /// As `/proc` has it: `R`, `S`, `T`, `Z` …
+    private static func state(_ pid: Int32) -> String {
+        let status = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
+        return status.split(separator: "\n").first { $0.hasPrefix("State:") }.map(String.init) ?? "gone"
+    }
+
+    /// What each thread is doing, where there is a debugger.
+    private static func stacks(_ pid: Int32) -> String {
+        let (debugger, output) = (Process(), Pipe())
+        debugger.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        debugger.arguments = ["timeout", "50", "gdb", "-p", "\(pid)", "-batch", "-ex", "thread apply all bt 20"]
+        debugger.standardOutput = output
+        debugger.standardError = FileHandle.nullDevice
+        guard (try? debugger.run()) != nil else { return "" }
+        return String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     }
 
     /// `wait`, which holds no thread of Swift's.

@@ -7,7 +7,7 @@ import Synchronization
 package enum BlockPool {
     /// Smaller blocks are the allocator's.
     static let block_min = 128 << 10
-    static let bytes_max = 24 << 20
+    static let bytes_max = 16 << 20
 
     struct Block: @unchecked Sendable {
         let base: UnsafeMutableRawPointer
@@ -75,7 +75,7 @@ package enum BlockPool {
 enum ArrayPool {
     private static let count_max = 2
     /// Of one array.
-    private static let bytes_max = 24 << 20
+    private static let bytes_max = 16 << 20
 
     private struct Kept: @unchecked Sendable {
         var fields: [ContiguousArray<Field>] = []
