@@ -115,14 +115,7 @@ package enum DuckDBLibrary {
         }
 
         private func thirdParty(from folder: URL) -> [String] {
-            var result: [String] = []
-            var folder = folder.standardizedFileURL
-            while true {
-                result.append(folder.appendingPathComponent("third-party/duckdb/\(fileName)").path)
-                let parent = folder.deletingLastPathComponent().standardizedFileURL
-                if parent.path == folder.path || folder.path == "/" { return result }
-                folder = parent
-            }
+            folder.ancestors.map { $0.appendingPathComponent("third-party/duckdb/\(fileName)").path }
         }
     }
 }

@@ -75,8 +75,10 @@ package actor MemoryWarehouse: Warehouse {
         transaction.committed.copied.filter { $0.job == job }
     }
 
-    package func forgetCopied(job: String) async throws {
-        transaction.amend { all in all.copied.removeAll { $0.job == job } }
+    package func forgetCopied(job: String, _ tables: [TableID]?) async throws {
+        transaction.amend { all in
+            all.copied.removeAll { $0.job == job && (tables?.contains($0.table) ?? true) }
+        }
     }
 
     package func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {

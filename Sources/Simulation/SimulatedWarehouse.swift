@@ -143,7 +143,9 @@ actor SimulatedWarehouse: Warehouse {
     }
 
     func copied(job: String) async throws -> [CopyMark] { store.tables.copied.filter { $0.job == job } }
-    func forgetCopied(job: String) async throws { store.amend { $0.copied.removeAll { $0.job == job } } }
+    func forgetCopied(job: String, _ tables: [TableID]?) async throws {
+        store.amend { $0.copied.removeAll { $0.job == job && (tables?.contains($0.table) ?? true) } }
+    }
 
     func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String] {
         let rows = (store.tables.current[table.source] ?? [:]).values

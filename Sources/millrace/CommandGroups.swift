@@ -135,31 +135,65 @@ struct Resume: AsyncParsableCommand {
     func run() async throws { try Ended.with(try await HoldCommand(.resume(tables.selection)).run(global.context())) }
 }
 
+struct Resync: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Copy tables anew, beside the stream; the others go on.",
+        discussion: """
+            For a table whose rows in the warehouse are wrong or missing. All its rows are read from a snapshot of the \
+            source and win over older ones; what the source no longer has is marked as deleted, last. Readers see the \
+            rows at any time, and grants and views stay. Returns at once: `millrace status` shows how far it is.
+
+            Example: millrace resync public.orders
+            """)
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var tables: TableNames
+
+    func run() async throws { try Ended.with(try await HoldCommand(.resync(tables.selection)).run(global.context())) }
+}
+
 struct Release: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Let tables go on that are held by a suspicion.",
+        abstract: "Let tables go on that are held.",
         discussion: """
-            Many events that are older than what the warehouse has, and were never seen before, are what a source sends \
+            With TABLE: the agent holds a table that it can't write, since somebody changed its columns, locked it, or \
+            its rows are refused in masses, and tries it again each minute. This tries it at once, and says what is in \
+            its way. --quarantine-failing puts the refused rows aside, however many they are.
+
+            With --as: many events that are older than what the warehouse has, and were never seen before, are what a source sends \
             that was restored from a backup: its positions begin again from lower numbers. All tables are held then.
 
-            --as new-epoch: it was restored, or replaced. All that it said since counts as newer than all before.
-            --as redelivery: it wasn't; the events were late.
+            new-epoch: it was restored, or replaced. All that it said since counts as newer than all before.
+            redelivery: it wasn't; the events were late.
 
-            Example: millrace release --as new-epoch
+            Example: millrace release public.orders
             """)
     @OptionGroup var global: GlobalOptions
     @Option(name: .customLong("as"), help: ArgumentHelp("What it was.", valueName: "redelivery|new-epoch"))
     var verdict: String?
-    @Argument(help: "(not yet)") var tables: [String] = []
-    @Flag(help: "(not yet)") var quarantineFailing = false
+    @Argument(help: "Source or target names.") var tables: [String] = []
+    @Flag(help: "Put aside what is refused, however much.") var quarantineFailing = false
+
+    func validate() throws {
+        if let verdict {
+            if RestoreVerdict(rawValue: verdict) == nil {
+                throw ValidationError("--as wants redelivery or new-epoch")
+            }
+            if !tables.isEmpty || quarantineFailing {
+                throw ValidationError("--as is about all tables: name none with it")
+            }
+        } else if tables.isEmpty {
+            throw ValidationError("name tables, or say --as redelivery or --as new-epoch")
+        }
+    }
 
     func run() async throws {
-        guard tables.isEmpty, !quarantineFailing else { throw LaterCommand.failure("release TABLE") }
-        guard let verdict else { throw ValidationError("--as wants redelivery or new-epoch") }
-        guard let verdict = RestoreVerdict(rawValue: verdict) else {
-            throw ValidationError("--as wants redelivery or new-epoch")
-        }
-        try Ended.with(try await HoldCommand(.release(verdict)).run(global.context()))
+        let action: HoldCommand.Action =
+            if let verdict = verdict.flatMap(RestoreVerdict.init(rawValue:)) {
+                .decide(verdict)
+            } else {
+                .release(.named(tables), quarantinesAll: quarantineFailing)
+            }
+        try Ended.with(try await HoldCommand(action).run(global.context()))
     }
 }
 

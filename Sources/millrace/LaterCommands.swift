@@ -38,11 +38,6 @@ struct Schema: NotYet {
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
 }
 
-struct Resync: NotYet {
-    static let configuration = later("resync", "Copy a table anew.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct Lend: NotYet {
     static let configuration = later("lend", "Lend the DuckDB file to another program.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// The real program, as a child.
 struct AgentProcess: Sendable {
@@ -49,7 +50,15 @@ struct AgentProcess: Sendable {
         process.standardOutput = try FileHandle(forWritingTo: outputFile)
         process.standardError = try FileHandle(forWritingTo: errors)
         try process.run()
+        Self.running.withLock { _ = $0.insert(process.processIdentifier) }
+        _ = Self.endsThem
     }
+
+    /// Agents that a failed test has left behind don't outlive the tests.
+    private static let running = Mutex<Set<Int32>>([])
+    private static let endsThem: Void = {
+        atexit { AgentProcess.running.withLock { $0.forEach { _ = kill($0, SIGKILL) } } }
+    }()
 
     var pid: Int32 { process.processIdentifier }
     var isRunning: Bool { process.isRunning }
@@ -61,10 +70,19 @@ struct AgentProcess: Sendable {
     /// What it has written so far.
     func output() -> String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
 
-    func wait() -> Result {
+    /// Holds no thread of Swift's, of which there are as few as cores: tests that stood in each other's way would wait for
+    /// time, not for what they look at.
+    func wait() async -> Result {
+        await withCheckedContinuation { continuation in
+            DispatchQueue(label: "agent").async { continuation.resume(returning: waited()) }
+        }
+    }
+
+    private func waited() -> Result {
         let watchdog = watchForHang()
         process.waitUntilExit()
         watchdog.cancel()
+        Self.running.withLock { _ = $0.remove(pid) }
         let status =
             process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
         defer {
@@ -105,13 +123,6 @@ struct AgentProcess: Sendable {
         return String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     }
 
-    /// `wait`, which holds no thread of Swift's.
-    func end() async -> Result {
-        await withCheckedContinuation { continuation in
-            DispatchQueue(label: "agent").async { continuation.resume(returning: wait()) }
-        }
-    }
-
     /// Stopped by SIGSTOP, all of it.
     var isFrozen: Bool {
         let stat = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
@@ -119,7 +130,7 @@ struct AgentProcess: Sendable {
         return stat[end...].dropFirst(2).first == "T"
     }
 
-    static func run(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws -> Result {
-        try AgentProcess(arguments, in: folder, environment: environment).wait()
+    static func run(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) async throws -> Result {
+        try await AgentProcess(arguments, in: folder, environment: environment).wait()
     }
 }

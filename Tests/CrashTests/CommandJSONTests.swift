@@ -32,10 +32,10 @@ import ThrowawayPostgres
     private struct Program {
         var folder: URL
 
-        func run(_ arguments: [String], exit: Int32 = 0, sourceLocation: SourceLocation = #_sourceLocation) throws
+        func run(_ arguments: [String], exit: Int32 = 0, sourceLocation: SourceLocation = #_sourceLocation) async throws
             -> JSONValue
         {
-            let result = try AgentProcess.run(arguments + ["--json", "-c", "shop.yaml"], in: folder)
+            let result = try await AgentProcess.run(arguments + ["--json", "-c", "shop.yaml"], in: folder)
             let what = "millrace \(arguments.joined(separator: " "))"
             #expect(result.status == exit, "\(what): \(result.errors)", sourceLocation: sourceLocation)
             return try #require(
@@ -74,36 +74,36 @@ import ThrowawayPostgres
     }
 
     /// What is the same with an agent and without one.
-    private func look(_ program: Program, isRunning: Bool) throws {
-        let findings = try #require(try program.run(["check"]).array)
+    private func look(_ program: Program, isRunning: Bool) async throws {
+        let findings = try #require(try await program.run(["check"]).array)
         #expect(findings.contains { $0["level"]?.string == "ok" && $0["subject"]?.string == "public.items" })
         #expect(findings.allSatisfy { $0["message"]?.string != nil && $0["try"] != nil })
         #expect(findings.contains { $0["subject"]?.string == "agent" } == isRunning)
 
-        let status = try program.run(["status"])
+        let status = try await program.run(["status"])
         expectStatus(status, agent: isRunning ? "running" : "none")
         #expect(status["state"]?.string == (isRunning ? "degraded" : "stopped"))
         #expect(status["tables"]?.array?.first?["rows"]?["live"]?.int64 == 2)
 
-        let rows = try program.run(["query", "select id, v from shop_live.items order by id"])
+        let rows = try await program.run(["query", "select id, v from shop_live.items order by id"])
         #expect(rows.serialized == #"[{"id":1,"v":"x"},{"id":2,"v":"x"}]"#)
 
-        let checkpoints = try #require(try program.run(["checkpoint", "show"]).array)
+        let checkpoints = try #require(try await program.run(["checkpoint", "show"]).array)
         #expect(checkpoints.count == 1)
         #expect(checkpoints[0]["topic"]?.string == Self.topic && checkpoints[0]["partition"]?.int64 == 0)
         #expect(checkpoints[0]["position"]?.int64 == 3)
 
-        let paused = try #require(try program.run(["pause", "items"]).array)
+        let paused = try #require(try await program.run(["pause", "items"]).array)
         #expect(paused.first?["source"]?.string == "public.items" && paused.first?["state"]?.string == "paused")
-        #expect(try program.run(["status"])["tables"]?.array?.first?["state"]?.string == "paused")
-        let resumed = try #require(try program.run(["resume", "--all"]).array)
+        #expect(try await program.run(["status"])["tables"]?.array?.first?["state"]?.string == "paused")
+        let resumed = try #require(try await program.run(["resume", "--all"]).array)
         #expect(resumed.first?["source"]?.string == "public.items" && resumed.first?["events"]?.int64 == 0)
-        let list = try #require(try program.run(["quarantine", "list"]).array)
+        let list = try #require(try await program.run(["quarantine", "list"]).array)
         #expect(list.count == 1 && list[0]["state"]?.string == "waiting")
         let id = try #require(list[0]["id"]?.int64)
-        let record = try program.run(["quarantine", "show", "\(id)"])
+        let record = try await program.run(["quarantine", "show", "\(id)"])
         #expect(record["value"]?.string == "{" && record["offset"]?.int64 == 2 && record["reason"]?.string != nil)
-        let replayed = try #require(try program.run(["quarantine", "replay", "--all"], exit: 1).array)
+        let replayed = try #require(try await program.run(["quarantine", "replay", "--all"], exit: 1).array)
         #expect(replayed.map { $0["id"]?.int64 } == [id] && replayed[0]["state"]?.string == "waiting")
         #expect(replayed[0]["reason"]?.string != nil)
     }
@@ -123,10 +123,10 @@ import ThrowawayPostgres
         try write(engine, broker, server, folder)
         let program = Program(folder: folder)
 
-        let summary = try program.run(["run", "--until-end"])
+        let summary = try await program.run(["run", "--until-end"])
         expectStatus(summary, agent: nil)
         #expect(summary["state"]?.string == "degraded")
-        try look(program, isRunning: false)
+        try await look(program, isRunning: false)
 
         let agent = try AgentProcess(["run", "--json", "-c", "shop.yaml"], in: folder)
         defer { if agent.isRunning { agent.signal(SIGKILL) } }
@@ -137,34 +137,34 @@ import ThrowawayPostgres
         }
         // It answers before it has joined its group. The mock broker doesn't get over a member that leaves while it
         // joins; once there is a lag, it has.
-        while try program.run(["status"])["tables"]?.array?.first?["lag_ms"]?.int64 == nil {
+        while try await program.run(["status"])["tables"]?.array?.first?["lag_ms"]?.int64 == nil {
             try #require(agent.isRunning && ContinuousClock.now < deadline, "\(agent.said())")
         }
-        try look(program, isRunning: true)
-        let back = try #require(try program.run(["checkpoint", "set", "--to-offset", "earliest"]).array)
+        try await look(program, isRunning: true)
+        let back = try #require(try await program.run(["checkpoint", "set", "--to-offset", "earliest"]).array)
         #expect(back.map { $0["position"]?.int64 } == [0])
-        while try program.run(["checkpoint", "show"]).array?.first?["position"]?.int64 != 3 {
+        while try await program.run(["checkpoint", "show"]).array?.first?["position"]?.int64 != 3 {
             try #require(agent.isRunning && ContinuousClock.now < deadline, "\(agent.said())")
         }
-        let refused = try AgentProcess.run(["drop", "--yes", "--json", "-c", "shop.yaml"], in: folder)
+        let refused = try await AgentProcess.run(["drop", "--yes", "--json", "-c", "shop.yaml"], in: folder)
         #expect(refused.status == 3 && refused.output.isEmpty && refused.errors.contains("Try: "))
         agent.signal(SIGTERM)
-        let end = agent.wait()
+        let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors)")
         let told = try JSONValue(parsing: end.output)
         #expect(told["pipeline"]?.string == "shop" && told["tables"]?.array?.first?["duplicate"]?.int64 == 2)
 
-        let discarded = try #require(try program.run(["quarantine", "discard", "--all"]).array)
+        let discarded = try #require(try await program.run(["quarantine", "discard", "--all"]).array)
         #expect(discarded.allSatisfy { $0["state"]?.string == "discarded" } && !discarded.isEmpty)
         let set = try #require(
-            try program.run(["checkpoint", "set", "--to-offset", "2", "--partition", "\(Self.topic):0"]).array)
+            try await program.run(["checkpoint", "set", "--to-offset", "2", "--partition", "\(Self.topic):0"]).array)
         #expect(set.map { $0["position"]?.int64 } == [2])
-        let dropped = try program.run(["drop", "--tables", "--yes"])
+        let dropped = try await program.run(["drop", "--tables", "--yes"])
         #expect(dropped["dropped"]?.string == "shop" && dropped["tables"]?.bool == true)
         await server?.remove()
     }
 
-    @Test func checkSpeaksJSONWhereItFails() throws {
+    @Test func checkSpeaksJSONWhereItFails() async throws {
         let folder = try folder()
         defer { try? FileManager.default.removeItem(at: folder) }
         try """
@@ -172,7 +172,7 @@ import ThrowawayPostgres
         source: { file: { path: none.jsonl } }
         warehouse: { duckdb: { path: shop_warehouse.duckdb } }
         """.write(to: folder.appending(path: "shop.yaml"), atomically: true, encoding: .utf8)
-        let findings = try #require(try Program(folder: folder).run(["check"], exit: 3).array)
+        let findings = try #require(try await Program(folder: folder).run(["check"], exit: 3).array)
         let errors = findings.filter { $0["level"]?.string == "error" }
         #expect(!errors.isEmpty && errors.allSatisfy { $0["try"]?.string != nil })
     }
@@ -188,17 +188,17 @@ import ThrowawayPostgres
             try await Task.sleep(for: .milliseconds(20))
         }
         broker.signal(SIGTERM)
-        let end = broker.wait()
+        let end = await broker.wait()
         #expect(end.status == 0, "\(end.errors)")
         #expect(try JSONValue(parsing: end.output)["bootstrap"]?.string?.contains(":") == true)
     }
 
-    @Test func theDemoSaysWhetherAllIsEqual() throws {
+    @Test func theDemoSaysWhetherAllIsEqual() async throws {
         let folder = try folder()
         defer { try? FileManager.default.removeItem(at: folder) }
         let events = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appending(path: "connectors/demo/events.jsonl")
-        let result = try AgentProcess.run(
+        let result = try await AgentProcess.run(
             ["demo", "--json", "--dir", folder.appending(path: "demo").path, "--events", events.path], in: folder)
         #expect(result.status == 0, "\(result.errors)")
         let proof = try JSONValue(parsing: result.output)
@@ -206,10 +206,11 @@ import ThrowawayPostgres
         #expect((proof["tables"]?.int64 ?? 0) > 0 && (proof["rows"]?.int64 ?? 0) > 0)
     }
 
-    @Test func theDemoOfAPostgresSaysWhetherAllIsEqual() throws {
+    @Test func theDemoOfAPostgresSaysWhetherAllIsEqual() async throws {
         let folder = try folder()
         defer { try? FileManager.default.removeItem(at: folder) }
-        let result = try AgentProcess.run(["demo", "--json", "--dir", folder.appending(path: "demo").path], in: folder)
+        let result = try await AgentProcess.run(
+            ["demo", "--json", "--dir", folder.appending(path: "demo").path], in: folder)
         #expect(result.status == 0, "\(result.errors)")
         let proof = try JSONValue(parsing: result.output)
         #expect(proof["equal"]?.bool == true && proof["differences"]?.int64 == 0)

@@ -46,15 +46,17 @@ import Testing
         }
     }
 
-    private static func status(_ folder: URL) -> JSONValue? {
-        let status = try? AgentProcess.run(["status", "--json"], in: folder)
+    private static func status(_ folder: URL) async -> JSONValue? {
+        let status = try? await AgentProcess.run(["status", "--json"], in: folder)
         return status.flatMap { try? JSONValue(parsing: $0.output) }
     }
 
-    private static func consistentSince(_ folder: URL) -> String? { status(folder)?["consistent_since"]?.string }
+    private static func consistentSince(_ folder: URL) async -> String? {
+        await status(folder)?["consistent_since"]?.string
+    }
 
     /// What a dead agent has left is whole.
-    private static func isRunning(_ folder: URL) -> Bool { status(folder)?["agent"]?.string == "running" }
+    private static func isRunning(_ folder: URL) async -> Bool { await status(folder)?["agent"]?.string == "running" }
 
     @Test func theTotalIsConstant() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-kbank-\(UUID().uuidString)")
@@ -114,22 +116,25 @@ import Testing
                 "select (select sum(balance) from kbank_live.checking) + (select sum(balance) from kbank_live.savings) as total"
             while !Task.isCancelled {
                 if looks.current.since == nil {
-                    guard let since = Self.consistentSince(folder) else { continue }
+                    guard let since = await Self.consistentSince(folder) else { continue }
                     looks.becomeConsistent(since: since)
                 }
                 // While the agent is down and comes up nobody can read.
-                guard let result = try? AgentProcess.run(["query", "--format", "csv", sum], in: folder),
+                guard let result = try? await AgentProcess.run(["query", "--format", "csv", sum], in: folder),
                     result.status == 0
                 else { continue }
                 let found = result.output.split(whereSeparator: \.isNewline).dropFirst().first.map(String.init) ?? ""
                 // Whoever must be certain asks after reading, too.
-                if found != total, Self.isRunning(folder), Self.consistentSince(folder) != looks.current.since {
+                if found != total, await Self.isRunning(folder),
+                    await Self.consistentSince(folder) != looks.current.since
+                {
                     looks.wasTold()
                 } else {
                     looks.add(found == total, found)
                 }
             }
         }
+        defer { reader.cancel() }
         try await until("it is consistent") { looks.current.since != nil }
         func lookTwice() async throws {
             let before = looks.count
@@ -139,10 +144,10 @@ import Testing
         func revive() async throws {
             try await until("an agent runs") {
                 if !agent.isRunning {
-                    _ = agent.wait()
+                    _ = await agent.wait()
                     agent = try AgentProcess(["run"], in: folder)
                 }
-                let status = try? AgentProcess.run(["status", "--json"], in: folder)
+                let status = try? await AgentProcess.run(["status", "--json"], in: folder)
                 return status.flatMap { try? JSONValue(parsing: $0.output) }?["agent"]?.string == "running"
             }
         }
@@ -155,7 +160,7 @@ import Testing
             try await lookTwice()
             if round % 3 == 1 {
                 agent.signal(SIGKILL)
-                _ = agent.wait()
+                _ = await agent.wait()
                 kills += 1
                 try await revive()
             }
@@ -170,16 +175,16 @@ import Testing
         await reader.value
         try await revive()
         agent.signal(SIGTERM)
-        let end = agent.wait()
+        let end = await agent.wait()
         #expect(end.status == 0, "SIGTERM drains: \(end.errors.suffix(2000))")
-        let last = try AgentProcess.run(["run", "--until-end", "--json"], in: folder)
+        let last = try await AgentProcess.run(["run", "--until-end", "--json"], in: folder)
         try #require(last.status == 0, "\(last.errors.suffix(2000))")
         let (right, wrong) = (looks.current.right, looks.current.wrong)
         print(
             "killed \(kills) times, \(right) looks found the total, \(looks.current.told) were told that it may differ")
         #expect(wrong.isEmpty, "looks that found another total: \(wrong.prefix(5))")
         for (table, rows) in balances {
-            let found = try AgentProcess.run(
+            let found = try await AgentProcess.run(
                 ["query", "--format", "csv", "select balance from kbank_live.\(table) order by id"], in: folder)
             let lines = found.output.split(whereSeparator: \.isNewline).dropFirst().map(String.init)
             #expect(lines == rows.map(String.init), "\(table)")

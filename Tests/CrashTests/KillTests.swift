@@ -41,15 +41,16 @@ import ThrowawayPostgres
             try yaml.write(to: folder.appending(path: "\(name).yaml"), atomically: true, encoding: .utf8)
         }
 
-        func query(_ name: String, _ sql: String) throws -> JSONValue {
-            let result = try AgentProcess.run(["query", "-c", "\(name).yaml", "--format", "json", sql], in: folder)
+        func query(_ name: String, _ sql: String) async throws -> JSONValue {
+            let result = try await AgentProcess.run(
+                ["query", "-c", "\(name).yaml", "--format", "json", sql], in: folder)
             try #require(result.status == 0, "query: \(result.errors)")
             return try JSONValue(parsing: result.output)
         }
 
         /// A digest of all that must be equal.
-        func digest(_ name: String) throws -> String {
-            try query(
+        func digest(_ name: String) async throws -> String {
+            try await query(
                 name,
                 """
                 select count(*) as n, md5(string_agg(concat_ws('|', id, customer_id, status, amount, qty, sku, note,
@@ -60,18 +61,18 @@ import ThrowawayPostgres
         }
     }
 
-    private func attempt(_ place: Place, _ name: String, crash: String?) throws -> AgentProcess.Result {
-        try AgentProcess.run(
+    private func attempt(_ place: Place, _ name: String, crash: String?) async throws -> AgentProcess.Result {
+        try await AgentProcess.run(
             ["run", "--until-end", "--json", "-c", "\(name).yaml"], in: place.folder,
             environment: crash.map { ["MILLRACE_CRASH_AT": $0] } ?? [:])
     }
 
-    private func survive(_ place: Place) throws {
+    private func survive(_ place: Place) async throws {
         var random = SeededRandom(seed: UInt64(Self.kills))
         try place.write("calm")
-        let calm = try attempt(place, "calm", crash: nil)
+        let calm = try await attempt(place, "calm", crash: nil)
         try #require(calm.status == 0, "\(calm.errors)")
-        let wanted = try place.digest("calm")
+        let wanted = try await place.digest("calm")
 
         // At least ten inside a commit, the others spread over every other place, the first start's DDL included.
         let others = CrashPoint.allCases.filter { $0 != .commit && $0 != .copy }
@@ -95,7 +96,7 @@ import ThrowawayPostgres
             try place.write(name)
             var ended = false
             while !ended, kills < Self.kills {
-                let result = try attempt(place, name, crash: plan[kills])
+                let result = try await attempt(place, name, crash: plan[kills])
                 if result.status == 128 + SIGKILL {
                     if plan[kills].hasPrefix("commit") { inCommit += 1 }
                     kills += 1
@@ -106,13 +107,13 @@ import ThrowawayPostgres
                     if plan[kills].hasPrefix("ddl") { plan[kills] = "committed:1" }
                 }
             }
-            let last = try attempt(place, name, crash: nil)
+            let last = try await attempt(place, name, crash: nil)
             try #require(last.status == 0, "\(last.errors)")
-            #expect(try place.digest(name) == wanted, "round \(round): tables")
-            let raw = try place.query(
+            #expect(try await place.digest(name) == wanted, "round \(round): tables")
+            let raw = try await place.query(
                 name, "select count(*) as n, count(distinct event_id) as d from \(name)_raw.orders")
             #expect(raw.serialized == "[{\"n\":\(Self.events),\"d\":\(Self.events)}]", "round \(round): raw")
-            let ledger = try place.query(
+            let ledger = try await place.query(
                 name,
                 """
                 select cast(sum(read) as bigint) as r, cast(sum(applied + superseded + duplicate + compacted + filtered + quarantined
@@ -124,11 +125,11 @@ import ThrowawayPostgres
         #expect(inCommit >= min(10, Self.kills * 2 / 5 - 1))
     }
 
-    @Test func duckdbSurvivesKills() throws {
+    @Test func duckdbSurvivesKills() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-kill-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        try survive(Place(folder: folder, warehouse: "duckdb: { path: NAME.duckdb }"))
+        try await survive(Place(folder: folder, warehouse: "duckdb: { path: NAME.duckdb }"))
     }
 
     @Test func postgresSurvivesKills() async throws {
@@ -136,7 +137,7 @@ import ThrowawayPostgres
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let server = try await ThrowawayPostgres.start()
-        try survive(Place(folder: folder, warehouse: "postgres: { url: \"\(server.url())\" }"))
+        try await survive(Place(folder: folder, warehouse: "postgres: { url: \"\(server.url())\" }"))
         await server.remove()
     }
 }

@@ -100,9 +100,9 @@ import ThrowawayPostgres
             let read = try await number("select sum(read) from _millrace.ledger where pipeline = 'pair'")
             return owners == 1 && read >= lsn
         }
-        #expect(first.wait().status == 128 + SIGKILL)
+        #expect(await first.wait().status == 128 + SIGKILL)
         second.signal(SIGTERM)
-        let end = second.wait()
+        let end = await second.wait()
         #expect(end.status == 0, "SIGTERM drains: \(end.errors.suffix(2000))")
         #expect(try await number("select count(*) from pair_raw.items") == lsn)
         #expect(try await number("select count(distinct event_id) from pair_raw.items") == lsn)
@@ -141,15 +141,15 @@ import ThrowawayPostgres
         try await until("the first has the file") {
             FileManager.default.fileExists(atPath: folder.appending(path: ".millrace-a/agent.json").path)
         }
-        let second = try AgentProcess.run(["run", "-c", "b.yaml"], in: folder)
+        let second = try await AgentProcess.run(["run", "-c", "b.yaml"], in: folder)
         #expect(second.status == 3)
         #expect(second.errors.contains("Error: ") && second.errors.contains("Try: "), "\(second.errors)")
         // Commands of the same agent folder go through the running one.
-        let query = try AgentProcess.run(
+        let query = try await AgentProcess.run(
             ["query", "-c", "a.yaml", "--format", "json", "select 42 as answer"], in: folder)
         #expect(query.status == 0 && query.output.contains("42"), "\(query.errors)")
         first.signal(SIGTERM)
-        #expect(first.wait().status == 0)
+        #expect(await first.wait().status == 0)
     }
 
     @Test func aWarehouseThatIsAwayIsWaitedFor() async throws {
@@ -186,22 +186,22 @@ import ThrowawayPostgres
         }
         #expect(try await server.psql("select count(*) = count(distinct event_id) from away_raw.items").hasPrefix("t"))
         agent.signal(SIGTERM)
-        #expect(agent.wait().status == 0)
+        #expect(await agent.wait().status == 0)
         await producer.close()
         broker.close()
         await server.remove()
     }
 
-    @Test func aWrongPipelineFileNamesTheLine() throws {
+    @Test func aWrongPipelineFileNamesTheLine() async throws {
         let folder = try folder()
         defer { try? FileManager.default.removeItem(at: folder) }
         try "pipeline: shop\nsource:\n  file: { path: x.jsonl }\nwarehous:\n  duckdb: {}\n".write(
             to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
-        let result = try AgentProcess.run(["run"], in: folder)
+        let result = try await AgentProcess.run(["run"], in: folder)
         #expect(result.status == 2)
         #expect(result.errors.contains("millrace.yaml:4:1") && result.errors.contains("Try: "), "\(result.errors)")
-        let later = try AgentProcess.run(["sweep"], in: folder)
+        let later = try await AgentProcess.run(["sweep"], in: folder)
         #expect(later.status == 2 && later.errors.contains("not yet"))
-        #expect(try AgentProcess.run(["run", "--no-such-flag"], in: folder).status == 2)
+        #expect(try await AgentProcess.run(["run", "--no-such-flag"], in: folder).status == 2)
     }
 }

@@ -41,8 +41,8 @@ import ThrowawayPostgres
         }
     }
 
-    private func query(_ folder: URL, _ sql: String) throws -> String {
-        let result = try AgentProcess.run(["query", "--format", "csv", sql], in: folder)
+    private func query(_ folder: URL, _ sql: String) async throws -> String {
+        let result = try await AgentProcess.run(["query", "--format", "csv", sql], in: folder)
         try #require(result.status == 0, "\(result.errors)")
         return String(result.output.split(whereSeparator: \.isNewline).dropFirst().first ?? "")
     }
@@ -97,26 +97,26 @@ import ThrowawayPostgres
             try await Task.sleep(for: .milliseconds(random.below(400) + wanted * 20))
             if agent.isRunning {
                 agent.signal(SIGKILL)
-                if agent.wait().status == 128 + SIGKILL { killed += 1 }
+                if await agent.wait().status == 128 + SIGKILL { killed += 1 }
             } else {
-                let end = agent.wait()
+                let end = await agent.wait()
                 // Through before it was killed: the next one copies all anew.
                 try #require(end.status == 0, "\(end.errors.suffix(2000))")
             }
         }
-        let done = try AgentProcess.run(["backfill", "--workers", "2", "--json"], in: folder)
+        let done = try await AgentProcess.run(["backfill", "--workers", "2", "--json"], in: folder)
         try #require(done.status == 0, "\(done.errors.suffix(3000))")
         let report = try JSONValue(parsing: done.output)
         #expect(report["tables"]?.array?.first?["equal"]?.bool == true, "verified while the writer writes")
         stop.set()
         let turns = await writer.value
         // Row by row, with nobody writing.
-        let end = try AgentProcess.run(["run", "--until-end", "--json"], in: folder)
+        let end = try await AgentProcess.run(["run", "--until-end", "--json"], in: folder)
         try #require(end.status == 0, "\(end.errors.suffix(3000))")
         let digest =
             "select md5(string_agg(concat_ws('|', id, customer, status, amount, md5(note)), ',' order by id)) as d from"
         let wanted = try await source.psql("\(digest) orders").trimmingCharacters(in: .whitespacesAndNewlines)
-        #expect(try query(folder, "\(digest) direct_live.orders") == wanted)
+        #expect(try await query(folder, "\(digest) direct_live.orders") == wanted)
         let slots = try await source.psql("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%backfill%'")
         #expect(slots.hasPrefix("0"), "the backfill's slot is gone")
         print("\(engine): \(rows) rows, killed \(killed) times, \(turns) rounds of the writer")
@@ -154,7 +154,7 @@ import ThrowawayPostgres
         }
         #expect(partial == 0, "a reader saw a part of the transaction")
         agent.signal(SIGTERM)
-        let end = agent.wait()
+        let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")
         #expect(peak_kB > 0 && peak_kB < 256 * 1024, "peak \(peak_kB / 1024) MiB")
         print("\(rows) rows in one transaction: peak \(peak_kB / 1024) MiB")
@@ -207,7 +207,7 @@ import ThrowawayPostgres
             "idle for \(idle_s) s: confirmed moved \((last.moved - first.moved) >> 10) KiB, at most \(worst >> 10) KiB behind, \(looks) looks"
         )
         agent.signal(SIGTERM)
-        #expect(agent.wait().status == 0)
+        #expect(await agent.wait().status == 0)
         await source.remove()
     }
 
@@ -223,8 +223,8 @@ import ThrowawayPostgres
             "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE ROLE guarded LOGIN REPLICATION SUPERUSER PASSWORD 'right'"
         )
         let warehouse = "duckdb: { path: direct_wh.duckdb }"
-        func run(_ arguments: [String] = ["run", "--until-end"]) throws -> AgentProcess.Result {
-            try AgentProcess.run(arguments, in: folder)
+        func run(_ arguments: [String] = ["run", "--until-end"]) async throws -> AgentProcess.Result {
+            try await AgentProcess.run(arguments, in: folder)
         }
         func expectTold(_ result: AgentProcess.Result, _ words: String, _ what: String) {
             #expect(result.status == 3, "\(what): exit \(result.status)")
@@ -235,13 +235,13 @@ import ThrowawayPostgres
             #expect(!result.errors.contains("wrong-secret"), "no secret is told")
         }
         try write(folder, source: source.url(user: "guarded", password: "wrong-secret"), warehouse: warehouse)
-        expectTold(try run(), "password", "a wrong password")
+        expectTold(try await run(), "password", "a wrong password")
 
         try write(folder, source: "postgres://postgres@127.0.0.1:1/postgres", warehouse: warehouse)
-        expectTold(try run(), "127.0.0.1", "a source that isn't there")
+        expectTold(try await run(), "127.0.0.1", "a source that isn't there")
 
         try write(folder, source: source.url(), warehouse: warehouse, more: "")
-        try #require(try run().status == 0)
+        try #require(try await run().status == 0)
 
         // A second agent of the pipeline.
         let agent = try AgentProcess(["run"], in: folder)
@@ -249,13 +249,13 @@ import ThrowawayPostgres
         let other = folder.appending(path: "other")
         try FileManager.default.createDirectory(at: other, withIntermediateDirectories: true)
         try write(other, source: source.url(), warehouse: warehouse)
-        expectTold(try AgentProcess.run(["run"], in: other), "is in use by process", "a second agent")
+        expectTold(try await AgentProcess.run(["run"], in: other), "is in use by process", "a second agent")
 
         // The source restarts: it is waited for.
         try await source.restart(.immediate)
         try await source.psql("INSERT INTO t VALUES (2)")
         try await until("it goes on") {
-            ((try? query(folder, "select count(*) as n from direct_live.t")) ?? "") == "2"
+            ((try? await query(folder, "select count(*) as n from direct_live.t")) ?? "") == "2"
         }
         // The slot is taken away under the running agent.
         try await source.psql(
@@ -268,23 +268,23 @@ import ThrowawayPostgres
             "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'millrace_direct'"
         ).hasPrefix("0")
         if isGone {
-            let end = agent.wait()
+            let end = await agent.wait()
             expectTold(end, "is gone", "a slot that was dropped")
         } else {
             agent.signal(SIGTERM)
-            _ = agent.wait()
+            _ = await agent.wait()
             try await source.psql("SELECT pg_drop_replication_slot('millrace_direct')")
         }
-        expectTold(try run(), "is gone", "a slot that was dropped while the agent was away")
+        expectTold(try await run(), "is gone", "a slot that was dropped while the agent was away")
         let slots = try await source.psql("SELECT count(*) FROM pg_replication_slots")
         #expect(slots.hasPrefix("0"), "nothing restarts from now by itself")
 
         // The ways out, as they are told.
-        let drop = try run(["drop", "--tables", "--yes"])
+        let drop = try await run(["drop", "--tables", "--yes"])
         #expect(drop.status == 0, "\(drop.errors)")
-        try #require(try run().status == 0)
-        #expect(try query(folder, "select count(*) as n from direct_live.t") == "3")
-        #expect(try run(["drop", "--tables", "--yes"]).status == 0)
+        try #require(try await run().status == 0)
+        #expect(try await query(folder, "select count(*) as n from direct_live.t") == "3")
+        #expect(try await run(["drop", "--tables", "--yes"]).status == 0)
         #expect(
             try await source.psql("SELECT count(*) FROM pg_replication_slots").hasPrefix("0"), "drop leaves no slot")
         #expect(

@@ -30,6 +30,14 @@ import Testing
         #expect(candidates(configured: folder.url.path) == [folder.path(DuckDBLibrary.fileName)])
     }
 
+    @Test("A working directory that was deleted has no end of folders above it", arguments: ["", ".", "..", "../.."])
+    func aFolderThatIsGone(_ path: String) {
+        let places = DuckDBLibrary.Places(
+            configured: nil, environment: nil, executable: "/nowhere/millrace", workingDirectory: path)
+        #expect(places.candidates.count < 100)
+        #expect(URL(fileURLWithPath: "/a/b").ancestors.map(\.path) == ["/a/b", "/a", "/"])
+    }
+
     @Test func placesAreLookedAtInOrder() {
         let name = DuckDBLibrary.fileName
         #expect(

@@ -90,7 +90,7 @@ import Testing
         try await shop.apply([update(1, .text("late"), .null, at: 15)])
         let ledger = try await shop.warehouse.ledger().tables
         #expect(ledger.map(\.applied) == [3] && ledger.map(\.late) == [1])
-        #expect(try await shop.rows("SELECT value FROM _millrace.meta WHERE key = 'version'") == ["4"])
+        #expect(try await shop.rows("SELECT value FROM _millrace.meta WHERE key = 'version'") == ["5"])
         #expect(try await shop.rows("SELECT count(*) FROM _millrace.late_events") == ["1"])
     }
 

@@ -183,7 +183,7 @@ import Testing
         try await shop.apply([update(1, .text("late"), .null, at: 15)])
         let ledger = try await shop.warehouse.ledger().tables
         #expect(ledger.map(\.applied) == [3] && ledger.map(\.late) == [1])
-        #expect(try await shop.rows("SELECT max(version) FROM _millrace.meta") == ["4"])
+        #expect(try await shop.rows("SELECT max(version) FROM _millrace.meta") == ["5"])
         #expect(try await shop.rows("SELECT count(*) FROM _millrace.late_events") == ["1"])
     }
 

@@ -63,7 +63,10 @@ extension PipelineSetup {
             validate: { try self.validate($0, beside: $1) })
         control.prepare = { try await self.prepare($0) }
         control.filter = { self.filter(of: $0) }
-        if case .postgres = pipeline.source.input { control.hasLSNs = true }
+        if case .postgres(let server) = pipeline.source.input {
+            control.hasLSNs = true
+            if pipeline.source.snapshot == .initial { control.copyJob = server.slot }
+        }
         return control
     }
 

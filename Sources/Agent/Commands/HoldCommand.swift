@@ -1,12 +1,14 @@
 import JSON
 import Replication
 
-/// `millrace pause`, `resume` and `release`.
+/// `millrace pause`, `resume`, `resync` and `release`.
 package struct HoldCommand: Sendable {
     package enum Action: Sendable, Equatable {
         case pause(TableSelection)
         case resume(TableSelection)
-        case release(RestoreVerdict)
+        case resync(TableSelection)
+        case decide(RestoreVerdict)
+        case release(TableSelection, quarantinesAll: Bool)
     }
 
     package var action: Action
@@ -21,9 +23,16 @@ package struct HoldCommand: Sendable {
 
     package func run(_ context: CommandContext, _ control: any AgentControl) async throws -> Int32 {
         switch action {
-        case .pause(let selection): show(paused: try await control.pause(selection), context)
+        case .pause(let selection):
+            show(try await control.pause(selection), as: "paused", "is paused: what comes is kept in raw", context)
+        case .resync(let selection):
+            show(
+                try await control.resync(selection), as: "resyncing",
+                "is copied anew, by the running agent or the next: millrace status", context)
         case .resume(let selection): show(try await release(.paused, selection, control, context), context)
-        case .release(let verdict):
+        case .release(let selection, let quarantinesAll):
+            show(try await release(.failing, selection, control, context, quarantinesAll: quarantinesAll), context)
+        case .decide(let verdict):
             try await control.decide(verdict)
             show(try await release(.restored, .all, control, context), context)
         }
@@ -31,27 +40,28 @@ package struct HoldCommand: Sendable {
     }
 
     private func release(
-        _ kind: TableHold.Kind, _ selection: TableSelection, _ control: any AgentControl, _ context: CommandContext
+        _ kind: TableHold.Kind, _ selection: TableSelection, _ control: any AgentControl, _ context: CommandContext,
+        quarantinesAll: Bool = false
     ) async throws -> ReleaseProgress {
         var all = ReleaseProgress()
         repeat {
-            all.add(try await control.release(kind, selection))
+            all.add(try await control.release(kind, selection, quarantinesAll: quarantinesAll))
             context.console.progress("\(all.tables.reduce(0) { $0 + $1.events }) events applied")
         } while !all.isDone
         context.console.progress("")
         return all
     }
 
-    private func show(paused tables: [String], _ context: CommandContext) {
+    private func show(_ tables: [String], as state: String, _ words: String, _ context: CommandContext) {
         if context.json {
             let entries = tables.map { table -> JSONValue in
-                .object([("source", .string(table)), ("state", .string("paused"))])
+                .object([("source", .string(table)), ("state", .string(state))])
             }
             context.console.result(JSONValue.array(entries).serialized)
         } else if tables.isEmpty {
             context.console.result("no table is known yet")
         } else {
-            let lines = tables.map { "\(Console.printable($0)) is paused: what comes is kept in raw" }
+            let lines = tables.map { "\(Console.printable($0)) \(words)" }
             context.console.result(lines.joined(separator: "\n"))
         }
     }

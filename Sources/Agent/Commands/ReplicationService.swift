@@ -28,6 +28,7 @@ final class ReplicationService: Service, Sendable {
 
     private struct Turn {
         var replicator: Replicator?
+        var source: (any RecordSource)?
         var isStopping = false
         var wantsRejoin = false
         /// The warehouse's file is still to be opened.
@@ -81,6 +82,9 @@ final class ReplicationService: Service, Sendable {
         turn.withLock { $0.wantsRejoin ? $0.replicator : nil }?.stop()
     }
 
+    /// Copies tables anew. Where no source is at hand, the next one reads what the warehouse was told.
+    func copyAnew(_ tables: [TableID]) async { await turn.withLock { $0.source }?.copyAnew(tables) }
+
     private func replicate() async throws {
         var attempts = 0
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
@@ -90,6 +94,7 @@ final class ReplicationService: Service, Sendable {
             let replicator = makeReplicator(source)
             let mayRun = turn.withLock { turn in
                 turn.replicator = replicator
+                turn.source = source
                 return !turn.isStopping
             }
             do {
@@ -147,6 +152,7 @@ final class ReplicationService: Service, Sendable {
         turn.withLock { turn in
             defer { turn.wantsRejoin = false }
             turn.replicator = nil
+            turn.source = nil
             return turn.wantsRejoin && !turn.isStopping
         }
     }

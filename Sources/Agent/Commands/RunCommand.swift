@@ -116,6 +116,8 @@ package struct RunCommand: Sendable {
         settings.untilEnd = untilEnd
         settings.validate = { try setup.validate($0, beside: $1) }
         settings.prepare = { try await setup.prepare($0) }
+        settings.holdsTables = setup.layout.hasRaw && setup.layout.hasCurrent
+        settings.filter = { setup.filter(of: $0) }
         // The rest of the time is for ending.
         settings.drain_s = agent.drain / .seconds(1) * 0.8
         let (isListening, continuation) = AsyncStream.makeStream(of: Void.self)
@@ -125,7 +127,9 @@ package struct RunCommand: Sendable {
         let replication = ReplicationService(
             setup: setup, warehouse: warehouse, status: status, settings: settings, catalog: catalog,
             isListening: isListening, onTakeover: onTakeover)
-        let running = WarehouseControl.Running(status: status) { try await replication.rejoin(after: $0) }
+        let running = WarehouseControl.Running(status: status, copyAnew: { await replication.copyAnew($0) }) {
+            try await replication.rejoin(after: $0)
+        }
         let router = AgentRouter(
             control: setup.control(warehouse, catalog: catalog, running: running), status: status,
             layout: setup.layout, token: token, pid: getpid(), isLoopback: AgentServer.isLoopback(agent.listen.host))

@@ -112,8 +112,16 @@ package struct APIClient: AgentControl {
         try list(try await post("pause", selection.json), \.string)
     }
 
-    package func release(_ kind: TableHold.Kind, _ selection: TableSelection) async throws -> ReleaseProgress {
-        let body: JSONValue = .object([("kind", .string(kind.rawValue))] + (selection.json.members ?? []))
+    package func resync(_ selection: TableSelection) async throws -> [String] {
+        try list(try await post("resync", selection.json), \.string)
+    }
+
+    package func release(
+        _ kind: TableHold.Kind, _ selection: TableSelection, quarantinesAll: Bool
+    ) async throws -> ReleaseProgress {
+        let body: JSONValue = .object(
+            [("kind", .string(kind.rawValue)), ("quarantine_failing", .bool(quarantinesAll))]
+                + (selection.json.members ?? []))
         return try understood(ReleaseProgress(json: try await post("release", body)))
     }
 

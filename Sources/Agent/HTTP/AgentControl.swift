@@ -28,9 +28,15 @@ package protocol AgentControl: Sendable {
     func holds() async throws -> [TableHold]
     /// Lets current of tables stand still, and gives their source names.
     func pause(_ selection: TableSelection) async throws -> [String]
+    /// Has tables copied anew beside the stream, by the running agent or the next one, and gives their source names.
+    func resync(_ selection: TableSelection) async throws -> [String]
     /// Works for some seconds at ending holds of this kind: deferred events are applied. Tables that aren't held so are
     /// left out.
-    func release(_ kind: TableHold.Kind, _ selection: TableSelection) async throws -> ReleaseProgress
+    ///
+    /// - Parameter quarantinesAll: however many rows are refused, they are put aside.
+    func release(
+        _ kind: TableHold.Kind, _ selection: TableSelection, quarantinesAll: Bool
+    ) async throws -> ReleaseProgress
     /// Says what the suspicion was that holds the tables; they are to be released then.
     func decide(_ verdict: RestoreVerdict) async throws
 }

@@ -116,13 +116,20 @@ package struct AgentRouter: Sendable {
                 .array(try await control.pause(try Self.selection(body)).map(JSONValue.string))
             }
         }
+        api.post("resync") { request, _ in
+            await Self.answer(request) { body in
+                .array(try await control.resync(try Self.selection(body)).map(JSONValue.string))
+            }
+        }
         api.post("release") { request, _ in
             await Self.answer(request) { body in
                 guard let kind = body["kind"]?.string.flatMap(TableHold.Kind.init(rawValue:)) else {
                     throw Self.wrong(
                         "kind must be \(TableHold.Kind.allCases.map(\.rawValue).joined(separator: " or "))")
                 }
-                return try await control.release(kind, try Self.selection(body)).json
+                return try await control.release(
+                    kind, try Self.selection(body), quarantinesAll: body["quarantine_failing"]?.bool ?? false
+                ).json
             }
         }
         api.post("decide") { request, _ in

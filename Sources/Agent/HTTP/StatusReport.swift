@@ -73,6 +73,7 @@ extension StatusReport {
                 source: id.description, target: "\(layout.current).\(status.definition.target)", ledger: status.ledger)
             table.error = status.error
             if snapshot.progress.copying[id] != nil { table.state = "copying" }
+            if snapshot.progress.resyncing.contains(id) { table.state = "resyncing" }
             if let refused = snapshot.progress.refused[id] { table.error = refused }
             if table.error != nil { table.state = "error" }
             table.lag_ms = snapshot.lag_ms(status, now_us: now_us)

@@ -73,12 +73,56 @@ extension WarehouseControl {
                 try: "set layers: { raw: true, current: true } in the pipeline file, or stop the agent")
         }
         let tables = try await chosen(selection).map(\.source)
+        // Applied later, as what was deferred is, their rows would be away for a while.
+        if let table = tables.first(where: { running?.status.current.progress.resyncing.contains($0) ?? false }) {
+            throw CommandFailure(
+                ExitStatus.usage, "\(table) is being resynced, and can be paused behind that", try: "millrace status")
+        }
         if !tables.isEmpty { try await warehouse.hold(tables, .paused, reason: "paused by hand") }
         await noteHolds()
         return tables.map(\.description)
     }
 
-    package func release(_ kind: TableHold.Kind, _ selection: TableSelection) async throws -> ReleaseProgress {
+    package func resync(_ selection: TableSelection) async throws -> [String] {
+        let warehouse = try atWork()
+        guard let job = copyJob else {
+            throw CommandFailure(
+                ExitStatus.usage, "what this source has of a table can't be asked for beside its events",
+                try: "with source.kafka.catalog: millrace backfill; else read the topics again: "
+                    + "millrace checkpoint set --to-offset earliest")
+        }
+        guard layout.hasRaw, layout.hasCurrent else {
+            throw CommandFailure(
+                ExitStatus.usage, "a table can't be resynced without its raw and current layers",
+                try: "set layers: { raw: true, current: true } in the pipeline file")
+        }
+        let tables = try await chosen(selection).map(\.source)
+        if let hold = try await warehouse.holds().first(where: { tables.contains($0.table) }) {
+            throw CommandFailure(
+                ExitStatus.usage, "\(hold.table) is held (\(hold.reason)), and can be resynced behind that",
+                try: hold.remedy)
+        }
+        let progress = running?.status.current.progress
+        for table in tables {
+            if progress?.resyncing.contains(table) ?? false {
+                throw CommandFailure(ExitStatus.usage, "\(table) is being resynced already", try: "millrace status")
+            }
+            if progress?.copying[table] != nil {
+                throw CommandFailure(
+                    ExitStatus.usage, "\(table) is still being copied for the first time", try: "millrace status")
+            }
+        }
+        guard !tables.isEmpty else { return [] }
+        // Before it is begun: what stops now is begun by the next start.
+        try await warehouse.forgetCopied(job: job, tables)
+        await running?.copyAnew(tables)
+        running?.status.update { $0.progress.resyncing.formUnion(tables) }
+        return tables.map(\.description)
+    }
+
+    package func release(
+        _ kind: TableHold.Kind, _ selection: TableSelection, quarantinesAll: Bool
+    ) async throws -> ReleaseProgress {
         let warehouse = try atWork()
         let held = Set(try await warehouse.holds().filter { $0.kind == kind }.map(\.table))
         let started = ContinuousClock.now
@@ -86,6 +130,7 @@ extension WarehouseControl {
         for table in try await chosen(selection) where held.contains(table.source) {
             var found = ReleaseProgress.Table(source: table.source.description, events: 0)
             var options = ReleaseOptions(limit: BatchApplier.release_max, filter: filter(table.source))
+            options.quarantinesAll = quarantinesAll
             var isDone = false
             while !isDone, ContinuousClock.now - started < .seconds(Self.release_s) || found.events == 0 {
                 let step = try await warehouse.release(table, kind, options)

@@ -9,12 +9,16 @@ package struct WarehouseControl: AgentControl {
         package var status: AgentStatus
         /// Does what changes checkpoints, and lets the runner begin anew from what is stored then.
         package var rejoin: @Sendable (_ work: @Sendable () async throws -> Void) async throws -> Void
+        /// Lets the source copy tables anew.
+        package var copyAnew: @Sendable ([TableID]) async -> Void
 
         package init(
             status: AgentStatus,
+            copyAnew: @escaping @Sendable ([TableID]) async -> Void = { _ in },
             rejoin: @escaping @Sendable (_ work: @Sendable () async throws -> Void) async throws -> Void
         ) {
             self.status = status
+            self.copyAnew = copyAnew
             self.rejoin = rejoin
         }
     }
@@ -32,6 +36,8 @@ package struct WarehouseControl: AgentControl {
     package var query_s_max = 60.0
     /// Positions are Postgres' own.
     package var hasLSNs = false
+    /// Under which the tables' copies are marked; nil: the source can't copy tables.
+    package var copyJob: String?
 
     package init(
         layout: WarehouseLayout, warehouse: any Warehouse, running: Running? = nil,

@@ -19,6 +19,11 @@ package actor Replicator {
         /// Called before a batch is decoded: fetches what decoding needs beside the records.
         package var prepare: @Sendable (RecordBatch) async throws -> Void = { _ in }
 
+        /// A table that can't be changed as its events want is held, by itself: raw keeps them.
+        package var holdsTables = false
+        /// A table's `where`.
+        package var filter: @Sendable (TableID) -> (any RowFilter)? = { _ in nil }
+
         /// How retries wait.
         package var pause: any Pause = RealPause()
 
@@ -48,6 +53,7 @@ package actor Replicator {
     private var remaining: [TopicPartition: Int64]?
     private let isStopRequested = Atomic<Bool>(false)
     private let stoppedAt = Mutex<ContinuousClock.Instant?>(nil)
+    private var failing: [TableID: FailingTable] = [:]
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
@@ -139,13 +145,17 @@ package actor Replicator {
         case .records(let records):
             guard try await prepare(records.batch) else { return false }
             try await apply(records)
-            if ContinuousClock.now - lastTold > .seconds(1) { await tell() }
+            if ContinuousClock.now - lastTold > .seconds(1) {
+                await tell()
+                try await mend()
+            }
         case .lost(let partition): try report([partition])
         case .idle:
             try await drain()
             BlockPool.empty()
             if remaining != nil { try await look() }
             await tell()
+            try await mend()
         case .end:
             try await drain()
             return false
@@ -341,7 +351,10 @@ package actor Replicator {
                 used.insert(index)
             }
         }
-        let changed = used.sorted().map { batch.tables[$0] }.filter { known[$0.source] != $0 }
+        var changed = used.sorted().map { batch.tables[$0] }.filter {
+            // What failed already is tried by `mend`.
+            known[$0.source] != $0 && failing[$0.source]?.wanted != $0
+        }
         guard !changed.isEmpty else { return }
         for definition in changed {
             let others =
@@ -352,7 +365,7 @@ package actor Replicator {
         // Tables are made in a transaction of their own; with them known the source transaction comes again.
         let isInside = isUnfinished
         if isInside { await warehouse.abandon() }
-        try await retrying("making tables") { [warehouse] in try await warehouse.ensure(changed) }
+        changed = try await make(changed)
         for definition in changed {
             let before = known[definition.source]
             known[definition.source] = definition
@@ -375,6 +388,73 @@ package actor Replicator {
         if isInside {
             throw ReplicationError(.restart, "a table changed inside a large source transaction, which is read again")
         }
+    }
+
+    /// Returns those that are as they should be. Others were made before, and are held: their events go to raw alone.
+    private func make(_ tables: [TableDefinition]) async throws -> [TableDefinition] {
+        do {
+            try await retrying("making tables") { [warehouse] in
+                try await FailingTable.tellingLocks { try await warehouse.ensure(tables) }
+            }
+            return tables
+        } catch let error as ReplicationError where settings.holdsTables && error.mayHoldTable {
+            guard let table = error.table, let wanted = tables.first(where: { $0.source == table }),
+                known[table]?.hasShape == true
+            else { throw error }
+            try await warehouse.hold([table], .failing, reason: error.message)
+            let holds = try await warehouse.holds()
+            status.update { $0.holds = holds }
+            logger.error("\(table) is held: \(error.message)")
+            failing[table, default: FailingTable()].wanted = wanted
+            let others = tables.filter { $0.source != table }
+            return others.isEmpty ? [] : try await make(others)
+        }
+    }
+
+    /// Tries tables again that are held since something of their own failed.
+    private func mend() async throws {
+        let held = Set(status.current.holds.filter { $0.kind == .failing }.map(\.table))
+        failing = failing.filter { held.contains($0.key) }
+        for table in held where failing[table] == nil { failing[table] = FailingTable() }
+        let due = held.filter { failing[$0]?.isDue ?? false }.sorted()
+        guard !due.isEmpty, !isUnfinished, !stopRequested else { return }
+        try await drain()
+        for table in due {
+            var entry = failing[table] ?? FailingTable()
+            do {
+                if let wanted = entry.wanted {
+                    try await warehouse.ensure([wanted])
+                    entry.wanted = nil
+                    known[table] = wanted
+                    status.update { $0.tables[table]?.definition = wanted }
+                }
+                // Of another program's time; it comes with its first event.
+                guard let definition = known[table] else { continue }
+                if try await release(definition) {
+                    failing[table] = nil
+                    logger.notice("\(table) goes on: what was deferred is applied")
+                    continue
+                }
+                entry.succeeded()
+            } catch let error as ReplicationError where error.mayHoldTable || error.kind == .passing {
+                entry.failed()
+                logger.warning("\(table) stays held: \(error.message)")
+            }
+            failing[table] = entry
+        }
+    }
+
+    /// For a short while; false: there is more.
+    private func release(_ table: TableDefinition) async throws -> Bool {
+        var options = ReleaseOptions(filter: settings.filter(table.source))
+        options.lockWait_ms = FailingTable.lockWait_ms
+        let started = ContinuousClock.now
+        while ContinuousClock.now - started < .milliseconds(500) {
+            let step = try await warehouse.release(table, .failing, options)
+            status.released(step.outcome)
+            if step.isDone { return true }
+        }
+        return false
     }
 
     private func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart) async throws {

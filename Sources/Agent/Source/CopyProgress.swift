@@ -21,8 +21,23 @@ struct CopyProgress: Sendable {
         var table: TableID { published.table }
     }
 
-    /// Tables without a key, which no version could tell apart, and those that hold rows of an earlier copy.
+    /// Tables without a key, which no version could tell apart.
     var whole: [Whole] = []
+
+    /// A table that holds rows already, and of which all chunks were handed out.
+    struct Resynced: Sendable {
+        var facts: RelationFacts
+        var snapshot: Int64
+        var rows: Int64
+    }
+
+    /// Tables with a key that hold rows already. Their rows as of the snapshot are applied beside the stream, once that has
+    /// passed the snapshot: each wins over what is older, and changes nothing where the warehouse was right. Behind the
+    /// last of them comes a truncate just below the snapshot, which marks as deleted what the source no longer had. So
+    /// readers see the rows at any time, and no transaction is larger than others.
+    var resyncing: Set<TableID> = []
+    /// What is to be ended so.
+    var resynced: [Resynced] = []
     /// Tables that can't be read, with the reason.
     var refused: [TableID: ReplicationError] = [:]
     /// Of each copied table: the newest snapshot that rows of it were read from.
@@ -32,7 +47,7 @@ struct CopyProgress: Sendable {
     /// The batch with which the last chunk was handed out.
     var lastBatch = 0
 
-    var isGoingOn: Bool { !whole.isEmpty || tables.values.contains { !$0.isDone } }
+    var isGoingOn: Bool { !whole.isEmpty || !resynced.isEmpty || tables.values.contains { !$0.isDone } }
 
     /// The consistent point of everything copied so far.
     var newestSnapshot: Int64? { snapshots.values.max() }
@@ -43,6 +58,9 @@ struct CopyProgress: Sendable {
         }
         for mark in marks where mark.isWholeTable && mark.state == .done { known.insert(mark.table) }
     }
+
+    /// The snapshot that the stream has to pass before rows of tables that are resynced are applied.
+    var resyncFloor: Int64? { resyncing.compactMap { snapshots[$0] }.max() }
 
     /// Counts a piece that is handed out; true where it was the last of its table.
     mutating func note(_ table: TableID, rows: Int64, isLastOfChunk: Bool) -> Bool {

@@ -47,12 +47,14 @@ extension PostgresSource {
             claim.decoderState.flatMap(PostgresSourceState.init(json:))
             ?? PostgresSourceState(system: system.identifier, timeline: system.timeline)
         state.timeline = system.timeline
-        self.state = state
-        if claim.position == nil { firstPosition = position }
-
         // Without a stream a half copy can't be gone on with; and what happened to a table that was out of the
         // publication is in no stream. Both are copied anew.
         var marks = isCopyOnly ? [] : try await ledger.copied(job: settings.slot)
+        // Somebody set the position to the source's present one, leaving a gap on purpose.
+        if claim.position == nil, !marks.isEmpty { state.published = nil }
+        self.state = state
+        if claim.position == nil { firstPosition = position }
+
         let returned = added.union(returned(publication))
         marks.removeAll { returned.contains($0.table) }
         copy.take(marks)

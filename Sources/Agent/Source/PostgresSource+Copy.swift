@@ -27,15 +27,23 @@ extension PostgresSource {
             {
                 isResync = try await ledger.hasRows(definition)
             }
-            if isKeyless(facts) || isResync {
+            if isKeyless(facts) {
                 copy.whole.append(CopyProgress.Whole(published: table, isResync: isResync))
                 continue
             }
-            // Marks of an earlier copy, which doesn't count, must not be taken for this one's after a restart.
-            pendingMarks.append(
-                CopyMark(
-                    job: settings.slot, table: table.table, state: .copying, snapshot: 0, rows: 0,
-                    startsOver: !marks.contains { $0.table == table.table }))
+            if isResync {
+                // Without a mark until its end: after a restart it is resynced from the beginning.
+                copy.resyncing.insert(table.table)
+                logger.notice(
+                    "\(table.table) holds rows already: it is resynced, and what the source no longer has is marked as deleted"
+                )
+            } else {
+                // Marks of an earlier copy, which doesn't count, must not be taken for this one's after a restart.
+                pendingMarks.append(
+                    CopyMark(
+                        job: settings.slot, table: table.table, state: .copying, snapshot: 0, rows: 0,
+                        startsOver: !marks.contains { $0.table == table.table }))
+            }
             let parts = try await control.with { try $0.parts(of: table.table) }
             let left = CopyPlan.chunks(
                 facts, filter: table.filter, parts: parts, done: marks.filter { $0.table == table.table })
@@ -170,6 +178,8 @@ extension PostgresSource {
 
     /// A piece that a worker has read.
     func nextPiece() throws -> SourceStep? {
+        // A copy alone has no stream.
+        if settings.snapshot != .only, let floor = copy.resyncFloor, handed < floor { return nil }
         guard let item = mailbox?.take() else { return nil }
         switch item {
         case .failed(let error): throw error
@@ -187,6 +197,7 @@ extension PostgresSource {
         rereadsLeft[table] = nil
         copy.refused[table] = error
         copy.tables[table] = nil
+        copy.resyncing.remove(table)
     }
 
     private func hand(_ piece: CopyPiece, isUnfinished: Bool = false) -> SourceRecords {
@@ -200,6 +211,14 @@ extension PostgresSource {
         }
         let table = piece.chunk.facts.table
         let isDone = copy.note(table, rows: piece.rows, isLastOfChunk: piece.isLast)
+        if copy.resyncing.contains(table) {
+            if isDone {
+                copy.resynced.append(
+                    .init(
+                        facts: piece.chunk.facts, snapshot: piece.snapshot, rows: copy.tables[table]?.rows ?? 0))
+            }
+            return records
+        }
         if piece.isLast {
             records.copied.append(
                 CopyMark(
@@ -214,6 +233,22 @@ extension PostgresSource {
             logger.info("\(table): \(copy.tables[table]?.rows ?? 0) rows copied")
         }
         return records
+    }
+
+    /// Behind the rows of a resynced table: what of it is older than they is deleted.
+    func endOfResync() -> SourceStep? {
+        guard let ended = copy.resynced.first else { return nil }
+        copy.resynced.removeFirst()
+        let table = ended.facts.table
+        copy.resyncing.remove(table)
+        noteMemberships([table])
+        var records = hand(resyncBatch(ended.facts, ended.snapshot), to: handed, isUnfinished: false)
+        records.copied.append(
+            CopyMark(
+                job: settings.slot, table: table, snapshot: ended.snapshot, rows: ended.rows, startsOver: true))
+        copy.lastBatch = batchesHanded
+        logger.info("\(table): \(ended.rows) rows resynced")
+        return .records(records)
     }
 
     // MARK: Tables without a key
@@ -361,6 +396,7 @@ extension PostgresSource {
     /// A table that came into the publication meanwhile is copied while the others go on.
     private func lookForNewTables() async throws -> SourceStep? {
         guard settings.snapshot == .initial else { return nil }
+        if !wantedAnew.isEmpty { return try await beginAnew() }
         guard let look = publicationLook, let result = look.result else {
             if publicationLook == nil, ContinuousClock.now - lastPublicationLook > settings.publicationLook {
                 beginPublicationLook()
@@ -371,7 +407,14 @@ extension PostgresSource {
         lastPublicationLook = .now
         // It was made before a copy that took its time: what it shows may be no more.
         guard ContinuousClock.now - look.begunAt < settings.publicationLook * 12 else { return nil }
-        let (publication, added) = try result.get()
+        let (publication, added): (SourceServer.Publication, added: Set<TableID>)
+        do {
+            (publication, added) = try result.get()
+        } catch let error as ReplicationError where error.isLock {
+            // A table that is to be published is locked by somebody: the next look is soon.
+            logger.warning("new tables can't be published yet: \(error.message)")
+            return nil
+        }
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))
         copy.known.subtract(added.union(returned(publication)).union(copy.known.subtracting(published)))
@@ -380,6 +423,29 @@ extension PostgresSource {
         isRereadDone = false
         try await planCopies(publication.tables, [])
         return .idle
+    }
+
+    /// What was asked for by hand.
+    private func beginAnew() async throws -> SourceStep? {
+        let tables = try await publication().0.tables
+        for table in wantedAnew.sorted() where !tables.contains(where: { $0.table == table }) {
+            logger.warning("\(table) can't be copied anew: the publication \(settings.server.publication) hasn't it")
+        }
+        copy.known.subtract(wantedAnew)
+        for table in wantedAnew {
+            copy.refused[table] = nil
+            reread[table] = nil
+        }
+        wantedAnew = []
+        isRereadDone = false
+        try await planCopies(tables, [])
+        return .idle
+    }
+
+    package func copyAnew(_ tables: [TableID]) {
+        // One that is under way has just begun.
+        wantedAnew.formUnion(Set(tables).subtracting(copy.resyncing))
+        waker.wake()
     }
 
     /// Asks beside the stream: the catalog's answer may take a tenth of a second, which nobody's rows should wait for.

@@ -100,6 +100,8 @@ package actor PostgresSource: RecordSource {
     var isCopyTurn = true
     var lastPublicationLook = ContinuousClock.now
     var publicationLook: PublicationLook?
+    /// Tables that somebody asked for to be copied anew.
+    var wantedAnew: Set<TableID> = []
     /// Of the stream's last batch: about what the next one takes.
     var streamedBytes = 0
     private var lastSettled = ContinuousClock.now - .seconds(1)
@@ -156,6 +158,7 @@ package actor PostgresSource: RecordSource {
         if isReadingWhole { return try await nextOfWholeCopies() ?? .idle }
         if isInsideTransaction { return try await nextOfStream() ?? .idle }
         try beginOpened()
+        if let step = endOfResync() { return step }
         if settings.snapshot == .only, !copy.isGoingOn { return .end }
         if !pendingMarks.isEmpty, !isReadingWhole, let step = try await settleCopies() { return step }
         if hasStopped { return try await endOfBackfill() }
@@ -236,13 +239,15 @@ package actor PostgresSource: RecordSource {
     }
 
     package func isCopying() async -> Bool {
-        copy.isGoingOn || isRereading || opening != nil || state?.consistentSince == nil && settings.snapshot != .never
+        copy.isGoingOn || isRereading || !wantedAnew.isEmpty || opening != nil
+            || state?.consistentSince == nil && settings.snapshot != .never
     }
 
     package func progress() async -> SourceProgress {
         SourceProgress(
             copying: copy.isGoingOn
                 ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
+            resyncing: copy.resyncing.union(copy.whole.filter(\.isResync).map(\.table)).union(wantedAnew),
             refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
     }
 

@@ -72,11 +72,20 @@ extension DuckDBWarehouse {
         }
     }
 
-    package func forgetCopied(job: String) async throws {
-        _ = try writing("forgetting what is copied") { session in
-            try session.execute(
-                "DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = ? AND job = ?",
-                [.text(layout.pipeline), .text(job)], purpose: "forgetting what is copied")
+    package func forgetCopied(job: String, _ tables: [TableID]?) async throws {
+        let (purpose, delete) = (
+            "forgetting what is copied", "DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = ? AND job = ?"
+        )
+        try writing(purpose) { session in
+            guard let tables else {
+                _ = try session.execute(delete, [.text(layout.pipeline), .text(job)], purpose: purpose)
+                return
+            }
+            for table in tables {
+                _ = try session.execute(
+                    "\(delete) AND source_schema = ? AND source_table = ?",
+                    [.text(layout.pipeline), .text(job), .text(table.schema), .text(table.table)], purpose: purpose)
+            }
         }
     }
 

@@ -8,7 +8,8 @@ package final class SourceServer {
 
     package init(url: String, interrupter: Interrupter = Interrupter()) throws {
         var settings = ConnectionSettings(url: url)
-        settings.serverSettings += ConnectionSettings.patience
+        // What waits for one table's lock keeps all others waiting.
+        settings.serverSettings += ConnectionSettings.patience + [("lock_timeout", "5s")]
         session = try Session(settings, interrupter: interrupter)
         facts = try session.facts()
     }
@@ -266,15 +267,31 @@ package final class SourceServer {
 
     /// By number, as looking a name up needs a right on its schema, whose lack is told table by table.
     package func parts(of table: TableID) throws -> [Part] {
-        let root = "'\(try number(of: table))'::oid"
-        let rows = try session.query(
-            """
-            SELECT n.nspname, c.relname, c.oid::text || '/' || coalesce(pg_relation_filenode(c.oid), 0)::text, \
-            pg_relation_size(c.oid) / current_setting('block_size')::bigint, greatest(c.reltuples, 0)::bigint \
-            FROM (SELECT \(root) AS relid UNION SELECT relid FROM pg_partition_tree(\(root))) AS tree \
-            JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
-            WHERE c.relkind = 'r' ORDER BY c.oid
-            """, for: "look at the blocks of \(table)")
+        let purpose = "look at the blocks of \(table)"
+        // From the catalog's rows, which nobody's lock on the table keeps from being read.
+        func parts(_ blocks: String) throws -> Rows {
+            try session.query(
+                """
+                WITH RECURSIVE tree AS (SELECT '\(try number(of: table))'::oid AS relid UNION \
+                SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid \
+                JOIN pg_class p ON p.oid = i.inhrelid AND p.relispartition) \
+                SELECT n.nspname, c.relname, c.oid::text || '/' || coalesce(pg_relation_filenode(c.oid), 0)::text, \
+                \(blocks), greatest(c.reltuples, 0)::bigint \
+                FROM tree JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                WHERE c.relkind = 'r' ORDER BY c.oid
+                """, for: purpose)
+        }
+        let rows: Rows
+        do {
+            rows = try session.transaction(for: purpose) {
+                // A file's size is only told to who may open the table.
+                try session.execute("SET LOCAL lock_timeout = '100ms'", for: purpose)
+                return try parts("pg_relation_size(c.oid) / current_setting('block_size')::bigint")
+            }
+        } catch let error as PostgresError where error.sqlstate == "55P03" {
+            // As it was when it was looked at last; the last chunk goes to the end, however far that is.
+            rows = try parts("c.relpages::bigint")
+        }
         return (0..<rows.count).map { row in
             Part(
                 schema: rows.string(row, 0) ?? "", name: rows.string(row, 1) ?? "", identity: rows.string(row, 2) ?? "",

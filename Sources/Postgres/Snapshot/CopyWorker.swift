@@ -158,5 +158,6 @@ extension ReplicationError {
             ?? (kind == .passing
                 ? "see that the source runs, and that source.postgres.url names it: millrace check" : nil)
         self.init(kind, "the source: \(error.description)", remedy: remedy)
+        isLock = error.sqlstate == "55P03"
     }
 }

@@ -25,6 +25,7 @@ extension ReplicationError {
             (kind, remedy) = Self.permanent(error, who)
         }
         self.init(kind, message, remedy: remedy, table: source)
+        isLock = error.sqlstate == "55P03"
     }
 
     /// Staging tables call their columns c0, c1 …

@@ -129,8 +129,11 @@ extension PostgresWarehouse {
     package func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions)
         async throws -> ReleaseStep
     {
-        try withTransaction {
-            try writer.release(table, kind, layout: layout, in: $0, loadedAt_us: $0.loadedAt_us, options)
+        try withTransaction { transaction in
+            if let wait_ms = options.lockWait_ms { try transaction.waitForLocks("\(wait_ms)ms") }
+            defer { if options.lockWait_ms != nil { try? transaction.waitForLocks(Self.lockWait) } }
+            return try writer.release(
+                table, kind, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us, options)
         }
     }
 }

@@ -48,6 +48,11 @@ final class PostgresTransaction: WarehouseTransaction {
         try ReplicationError.translating(table, who: who, body)
     }
 
+    /// For the session.
+    func waitForLocks(_ time: String) throws {
+        try translating { _ = try session.execute("SET lock_timeout = '\(time)'", for: "wait for locks") }
+    }
+
     // MARK: Bounds
 
     func begin() throws {

@@ -71,11 +71,20 @@ extension PostgresWarehouse {
         }
     }
 
-    package func forgetCopied(job: String) async throws {
+    package func forgetCopied(job: String, _ tables: [TableID]?) async throws {
+        let delete = "DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = $1 AND job = $2"
         try write { session in
-            _ = try session.query(
-                "DELETE FROM \(MetaTables.name("backfills")) WHERE pipeline = $1 AND job = $2", [layout.pipeline, job],
-                for: "forget what is copied")
+            try session.transaction(for: "forget what is copied") {
+                guard let tables else {
+                    _ = try session.query(delete, [layout.pipeline, job], for: "forget what is copied")
+                    return
+                }
+                for table in tables {
+                    _ = try session.query(
+                        "\(delete) AND source_schema = $3 AND source_table = $4",
+                        [layout.pipeline, job, table.schema, table.table], for: "forget what is copied")
+                }
+            }
         }
     }
 

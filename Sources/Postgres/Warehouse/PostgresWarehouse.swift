@@ -130,12 +130,16 @@ package actor PostgresWarehouse: Warehouse {
         self.lost = nil
     }
 
+    /// Whoever has a table's lock for longer (an index that is built, a transaction that is forgotten) holds up that table
+    /// alone: it is held, and others go on.
+    static let lockWait = "10s"
+
     private func connect() throws -> PostgresTransaction {
         var settings = ConnectionSettings(url: url)
         // Statements are many and alike: compiling them costs more than it saves. Staged rows stay in memory.
         // Of an agent that is frozen inside a batch nothing may stay locked for ever.
         settings.serverSettings += [
-            ("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s"), ("temp_buffers", "64MB"),
+            ("lock_timeout", Self.lockWait), ("idle_in_transaction_session_timeout", "60s"), ("temp_buffers", "64MB"),
             ("jit", "off"),
         ]
         settings.applicationName = applicationName

@@ -31,7 +31,7 @@ extension BatchApplier {
             do {
                 return try release(
                     definition, kind, layout, transaction, loadedAt_us, RawBatch(definition, options.filter, equality),
-                    limit: options.limit, refused)
+                    options, refused)
             } catch let error as RefusedRows {
                 guard !error.reasons.isEmpty else { throw error.cause }
                 refused.merge(error.reasons) { $1 }
@@ -47,7 +47,7 @@ extension BatchApplier {
 
     private static func release(
         _ definition: TableDefinition, _ kind: TableHold.Kind, _ layout: WarehouseLayout,
-        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ raw: RawBatch, limit: Int,
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ raw: RawBatch, _ options: ReleaseOptions,
         _ refused: [EventID: String]
     ) throws -> ReleaseStep {
         try transaction.begin()
@@ -60,8 +60,13 @@ extension BatchApplier {
                 try transaction.commit()
                 return ReleaseStep(outcome: .init(), count: 0, isDone: true)
             }
-            let events = try transaction.deferredEvents(definition, limit: limit)
-            let (batch, found) = raw.make(events)
+            let events = try transaction.deferredEvents(definition, limit: options.limit)
+            let (batch, found, unknown) = raw.make(events)
+            if kind == .failing, let unknown {
+                throw ReplicationError(
+                    .permanent, "\(definition.source): raw has column \(unknown), which the table hasn't got yet",
+                    remedy: "it is made with the next change of the table", table: definition.source)
+            }
             var misfits = found
             for (index, event) in batch.events.enumerated() {
                 if let reason = refused[event.id] { misfits[Int32(index)] = reason }
@@ -72,7 +77,7 @@ extension BatchApplier {
                 refused: misfits, isReplay: true)
             let outcome = try applier.replay(state, transaction)
             try transaction.forgetDeferred(definition, events)
-            let isDone = events.count < limit
+            let isDone = events.count < options.limit
             if isDone { try transaction.endHold(definition.source, kind) }
             try transaction.commit()
             var step = ReleaseStep(outcome: outcome, count: events.count, isDone: isDone)
@@ -83,7 +88,7 @@ extension BatchApplier {
             guard let tried, error.table == definition.source else { throw error }
             let found = try refusals(
                 tried.batch, error, tried.refused, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
-                isReplay: true)
+                isReplay: true, quarantinesAll: options.quarantinesAll)
             var reasons: [EventID: String] = [:]
             for (index, reason) in found { reasons[tried.batch.events[Int(index)].id] = reason }
             throw RefusedRows(reasons: reasons, cause: error)
@@ -119,6 +124,7 @@ struct RawBatch {
     private let filter: (any RowFilter)?
     private let filterColumns: [Int]
     private let judge = RowJudge()
+    private let columnNames: Set<String>
     /// Of a table with a key, and of one without.
     private let keyTemplate: KeyTemplate?
     private let imageTemplate: ImageTemplate?
@@ -127,20 +133,23 @@ struct RawBatch {
     init(_ definition: TableDefinition, _ filter: (any RowFilter)?, _ equality: KeyEquality) {
         self.definition = definition
         self.filter = filter
+        columnNames = Set(definition.columns.map(\.name))
         filterColumns = filter?.indices(in: definition) ?? []
         keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
         imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil
     }
 
     /// The batch has one table; its events are in the order given. `misfits`: events (indices) of which raw holds
-    /// something that doesn't fit the table's columns as they are now, with reasons.
-    func make(_ events: [DeferredEvent]) -> (batch: ChangeBatch, misfits: [Int32: String]) {
+    /// something that doesn't fit the table's columns as they are now, with reasons. `unknown`: a column that raw has and
+    /// the table hasn't; its values are left out.
+    func make(_ events: [DeferredEvent]) -> (batch: ChangeBatch, misfits: [Int32: String], unknown: String?) {
         let batch = ChangeBatch()
         batch.tables = [definition]
         batch.read = [0]
         if events.allSatisfy(\.hasImmediateKey) { batch.immediateKeys = [0] }
         var spans: [TopicPartition: Int32] = [:]
         var misfits: [Int32: String] = [:]
+        var unknown: String?
         for deferred in events {
             let span = spans[deferred.partition] ?? Int32(spans.count)
             if spans[deferred.partition] == nil {
@@ -149,13 +158,13 @@ struct RawBatch {
             }
             let index = Int32(batch.events.count)
             do throws(Misfit) {
-                try append(deferred, span, to: batch)
+                try append(deferred, span, to: batch, &unknown)
             } catch {
                 misfits[index] = error.reason
                 batch.events.append(bare(deferred, span))
             }
         }
-        return (batch, misfits)
+        return (batch, misfits, unknown)
     }
 
     private struct Misfit: Error { var reason: String }
@@ -171,14 +180,16 @@ struct RawBatch {
         return event
     }
 
-    private func append(_ deferred: DeferredEvent, _ span: Int32, to batch: ChangeBatch) throws(Misfit) {
+    private func append(
+        _ deferred: DeferredEvent, _ span: Int32, to batch: ChangeBatch, _ unknown: inout String?
+    ) throws(Misfit) {
         let raw = deferred.event
         var event = bare(deferred, span)
         let width = Int32(definition.columns.count)
         event.width = width
-        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), batch)
+        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), batch, &unknown)
         event.after = try image(
-            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), batch)
+            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), batch, &unknown)
         if let key = raw.key { event.key = batch.arena.append(key) }
         if let other = raw.otherKey { event.otherKey = batch.arena.append(other) }
         if event.after >= 0, (0..<Int(width)).contains(where: { !batch.field(event.after, $0, width: width).isKnown }) {
@@ -206,15 +217,18 @@ struct RawBatch {
 
     /// Index of the image's first field; -1 without an image.
     private func image(
-        _ text: String?, _ unchanged: Set<String>, _ jsonNulls: Set<String>, _ batch: ChangeBatch
+        _ text: String?, _ unchanged: Set<String>, _ jsonNulls: Set<String>, _ batch: ChangeBatch,
+        _ unknown: inout String?
     ) throws(Misfit) -> Int32 {
         guard let text else { return -1 }
         var fields: [Field] = []
         var reason: String?
+        var other: String?
         let isRead: Bool? = try? JSONParser.withTape(of: Array(text.utf8)) { tape in
             guard tape.kind(tape.root) == .object else { return false }
             var members: [String: Int] = [:]
             for member in tape.children(tape.root) { if let name = tape.key(member) { members[name] = member } }
+            other = members.keys.first { !columnNames.contains($0) }
             for column in definition.columns {
                 guard let at = members[column.name] else {
                     fields.append(unchanged.contains(column.name) ? .unchanged : .absent)
@@ -232,6 +246,7 @@ struct RawBatch {
             }
             return true
         }
+        unknown = unknown ?? other
         guard isRead == true else { throw Misfit(reason: reason ?? "raw holds an image that isn't JSON") }
         let start = Int32(batch.fields.count)
         batch.fields.append(contentsOf: fields)

@@ -1,6 +1,8 @@
 extension BatchApplier {
     /// How often one batch is tried before a data error that can't be pinned on rows is passed on.
     private static var attempts_max: Int { 32 }
+    /// Rows of a batch that are put aside since the engine refuses them. With more the table is at fault, not its rows.
+    static var refused_max: Int { 100 }
 
     /// Applies a batch and deals with what one attempt may run into: a raw row that is there though the marks said
     /// otherwise (all events are probed), and rows that the engine refuses (found by halving, put aside).
@@ -32,7 +34,8 @@ extension BatchApplier {
     /// out. The transaction isn't open, and isn't when this returns.
     static func refusals(
         _ batch: ChangeBatch, _ error: ReplicationError, _ known: [Int32: String], layout: WarehouseLayout,
-        in transaction: some WarehouseTransaction, loadedAt_us: Int64, isReplay: Bool = false
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, isReplay: Bool = false,
+        quarantinesAll: Bool = false
     ) throws -> [Int32: String] {
         guard let table = error.table, let index = batch.tables.firstIndex(where: { $0.source == table }) else {
             throw error
@@ -41,23 +44,35 @@ extension BatchApplier {
             Int(batch.events[Int($0)].table) == index && known[$0] == nil
                 && batch.events[Int($0)].operation != .truncate
         }
-        return try refusals(batch, index, suspects, layout, transaction, loadedAt_us, isReplay)
+        var found: [Int32: String] = [:]
+        // Where raw is off nothing could keep the events of a table that is held.
+        let isBounded = !quarantinesAll && layout.hasRaw && layout.hasCurrent
+        try findRefusals(batch, index, suspects, layout, transaction, loadedAt_us, isReplay, isBounded, &found)
+        return found
     }
 
     /// Events whose rows the engine refuses, found by trying halves in transactions that are rolled back.
-    private static func refusals(
+    private static func findRefusals(
         _ batch: ChangeBatch, _ table: Int, _ events: [Int32], _ layout: WarehouseLayout,
-        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ isReplay: Bool
-    ) throws -> [Int32: String] {
-        guard let reason = try refusal(batch, table, events, layout, transaction, loadedAt_us, isReplay) else {
-            return [:]
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ isReplay: Bool, _ isBounded: Bool,
+        _ found: inout [Int32: String]
+    ) throws {
+        guard let reason = try refusal(batch, table, events, layout, transaction, loadedAt_us, isReplay) else { return }
+        if events.count <= 1 {
+            if let event = events.first { found[event] = reason }
+            guard !isBounded || found.count <= refused_max else {
+                throw ReplicationError(
+                    .permanent, "more than \(refused_max) rows of a batch are refused, the first so: \(reason)",
+                    remedy: "mend the table, or put the rows aside: millrace release TABLE --quarantine-failing",
+                    table: batch.tables[table].source)
+            }
+            return
         }
-        if events.count <= 1 { return events.first.map { [$0: reason] } ?? [:] }
         let middle = events.count / 2
-        var found = try refusals(batch, table, Array(events[..<middle]), layout, transaction, loadedAt_us, isReplay)
-        let rest = try refusals(batch, table, Array(events[middle...]), layout, transaction, loadedAt_us, isReplay)
-        found.merge(rest) { a, _ in a }
-        return found
+        for half in [events[..<middle], events[middle...]] {
+            try findRefusals(
+                batch, table, Array(half), layout, transaction, loadedAt_us, isReplay, isBounded, &found)
+        }
     }
 
     /// Tries the events alone; the reason if the engine refuses one of their rows.

@@ -103,10 +103,14 @@ package struct BatchApplier {
 
             var entries = [LedgerEntry]()
             for table in byTable.indices {
-                entries.append(
-                    try apply(
-                        table, byTable.events[table], states[batch.tables[table].source] ?? .init(), marks, transaction)
-                )
+                let source = batch.tables[table].source
+                do {
+                    entries.append(
+                        try apply(table, byTable.events[table], states[source] ?? .init(), marks, transaction))
+                } catch var error as ReplicationError where error.table == nil {
+                    error.table = source
+                    throw error
+                }
             }
             quarantine(&entries)
             try settle(entries)

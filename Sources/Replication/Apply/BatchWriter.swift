@@ -38,6 +38,13 @@ package struct BatchWriter {
         if part == .whole, refused.isEmpty {
             return try applyWhole(batch, advances, layout, transaction, loadedAt_us, probesAll)
         }
+        return try applyPart(batch, advances, part, layout, transaction, loadedAt_us, probesAll)
+    }
+
+    private mutating func tryPart(
+        _ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart, _ layout: WarehouseLayout,
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ probesAll: Bool
+    ) throws -> BatchApplier.Outcome {
         do {
             let outcome = try BatchApplier.apply(
                 batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
@@ -61,6 +68,50 @@ package struct BatchWriter {
         }
     }
 
+    /// Applies a part of a source transaction; where a table's own trouble stands in its way, the table is held, and the
+    /// transaction has to come again.
+    private mutating func applyPart(
+        _ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart, _ layout: WarehouseLayout,
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ probesAll: Bool
+    ) throws -> BatchApplier.Outcome {
+        do {
+            return try tryPart(batch, advances, part, layout, transaction, loadedAt_us, probesAll)
+        } catch let error as ReplicationError where error.mayHoldTable {
+            guard try holdFailing(error, batch, layout, transaction, loadedAt_us) else { throw error }
+            throw ReplicationError(.restart, "a table of this source transaction is held: \(error.message)")
+        }
+    }
+
+    /// Holds the table that an error is about; false where that can't be, or it is held already.
+    private func holdFailing(
+        _ error: ReplicationError, _ batch: ChangeBatch, _ layout: WarehouseLayout,
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64
+    ) throws -> Bool {
+        guard layout.hasRaw, layout.hasCurrent, let table = error.table,
+            batch.tables.contains(where: { $0.source == table && $0.hasShape })
+        else { return false }
+        var isNew = false
+        do {
+            try transaction.run {
+                let state = try transaction.lock([table], exclusive: true)[table]
+                isNew = state?.holds.isEmpty ?? true
+                guard isNew else { return }
+                try transaction.hold([
+                    TableHold(table: table, kind: .failing, reason: error.message, since_us: loadedAt_us)
+                ])
+            }
+        } catch let other as ReplicationError where other.kind == .passing {
+            // Another agent is at work on the table: what failed is told.
+            return false
+        }
+        return isNew
+    }
+
+    /// Of a table that can't be written to raw either.
+    private func endFailing(_ table: TableID, _ transaction: some WarehouseTransaction) {
+        try? transaction.run { try transaction.endHold(table, .failing) }
+    }
+
     /// Undoes the parts that have come.
     package mutating func abandon(_ transaction: some WarehouseTransaction) {
         guard unfinished != nil else { return }
@@ -72,10 +123,23 @@ package struct BatchWriter {
         _ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ layout: WarehouseLayout,
         _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ probesAll: Bool
     ) throws -> BatchApplier.Outcome {
+        // One table's trouble is its own: it is held, and the batch is applied with its events deferred.
         func apply(_ suspicion: RestoreSuspicion?) throws -> BatchApplier.Outcome {
-            try BatchApplier.applyWithRemedies(
-                batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
-                probeAll: probesAll, suspicion: suspicion)
+            var held: Set<TableID> = []
+            while true {
+                do {
+                    return try BatchApplier.applyWithRemedies(
+                        batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
+                        probeAll: probesAll, suspicion: suspicion)
+                } catch let error as ReplicationError where error.mayHoldTable {
+                    if let table = error.table, held.contains(table) {
+                        endFailing(table, transaction)
+                        throw error
+                    }
+                    guard try holdFailing(error, batch, layout, transaction, loadedAt_us) else { throw error }
+                    if let table = error.table { held.insert(table) }
+                }
+            }
         }
         // What comes beside the log, a replay of quarantined records, tells nothing of it.
         guard layout.suspectsRestore, layout.hasRaw, layout.hasCurrent, !advances.isEmpty else { return try apply(nil) }

@@ -28,6 +28,18 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     /// The command or change that mends it.
     package var remedy: String?
     package var table: TableID?
+    /// Of a passing one: somebody else holds a lock.
+    package var isLock = false
+
+    /// What the others needn't suffer from: `table` alone can be held until it is mended.
+    package var mayHoldTable: Bool {
+        guard table != nil else { return false }
+        switch kind {
+        case .data, .permanent, .environment: return true
+        case .passing: return isLock
+        default: return false
+        }
+    }
 
     package init(_ kind: Kind, _ message: String, remedy: String? = nil, table: TableID? = nil) {
         self.kind = kind

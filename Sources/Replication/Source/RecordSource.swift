@@ -40,6 +40,9 @@ package protocol RecordSource: Sendable {
 
     func progress() async -> SourceProgress
 
+    /// Copies tables anew, beside all else, of which the warehouse was told to forget that they were copied.
+    func copyAnew(_ tables: [TableID]) async
+
     /// Reads nothing of these for now, and all else that was begun.
     func pause(_ partitions: Set<TopicPartition>) async throws
 
@@ -59,6 +62,7 @@ package protocol RecordSource: Sendable {
 extension RecordSource {
     package func isCopying() async -> Bool { false }
     package func progress() async -> SourceProgress { SourceProgress() }
+    package func copyAnew(_ tables: [TableID]) async {}
     package func pause(_ partitions: Set<TopicPartition>) async throws {}
     package nonisolated func gather(_ isWanted: Bool) {}
     package nonisolated var hasAnswered: Bool { false }
@@ -68,6 +72,8 @@ extension RecordSource {
 package struct SourceProgress: Sendable {
     /// Tables that are being copied: rows handed out, and as many as there may be.
     package var copying: [TableID: (rows: Int64, estimate: Int64)]
+    /// Tables that are copied anew, or are about to be, into rows that stand there.
+    package var resyncing: Set<TableID>
     /// Tables that can't be copied, with the reason.
     package var refused: [TableID: String]
     /// The position from which on a reader of the warehouse sees whole source transactions; nil: not (yet).
@@ -76,10 +82,11 @@ package struct SourceProgress: Sendable {
     package var cutTransactions: Int
 
     package init(
-        copying: [TableID: (rows: Int64, estimate: Int64)] = [:], refused: [TableID: String] = [:],
-        consistentSince: String? = nil, cutTransactions: Int = 0
+        copying: [TableID: (rows: Int64, estimate: Int64)] = [:], resyncing: Set<TableID> = [],
+        refused: [TableID: String] = [:], consistentSince: String? = nil, cutTransactions: Int = 0
     ) {
         self.copying = copying
+        self.resyncing = resyncing
         self.refused = refused
         self.consistentSince = consistentSince
         self.cutTransactions = cutTransactions

@@ -8,6 +8,9 @@ package struct TableHold: Sendable, Equatable {
         case paused
         /// By the suspicion that the source was restored from a backup: its new events would all be too old.
         case restored
+        /// By the agent, since the table can't be written: its columns were changed by somebody, its rows are refused in
+        /// masses, somebody holds a lock on it. Tried again by itself.
+        case failing
 
         /// Nothing is wrong: somebody wants it so.
         package var isWanted: Bool { self == .paused }
@@ -36,6 +39,8 @@ package struct TableHold: Sendable, Equatable {
             millrace release --as new-epoch if the source was restored from a backup or replaced, else \
             millrace release --as redelivery
             """
+        case .failing:
+            "mend what the reason names; it is tried again each minute, and at once by: millrace release \(table)"
         }
     }
 
@@ -153,6 +158,10 @@ package struct ReleaseOptions: Sendable {
     package var limit: Int
     /// The table's `where`, for events of which it isn't stored what it said.
     package var filter: (any RowFilter)?
+    /// However many rows are refused, they are put aside.
+    package var quarantinesAll = false
+    /// How long another's lock is waited for, where the engine has such; nil: as long as by any batch.
+    package var lockWait_ms: Int?
 
     package init(limit: Int = BatchApplier.release_max, filter: (any RowFilter)? = nil) {
         self.limit = limit

@@ -47,8 +47,8 @@ package protocol Warehouse: Sendable {
 
     /// What of an initial copy or backfill is durable, under the slot's name.
     func copied(job: String) async throws -> [CopyMark]
-    /// Forgets it: all of it is copied anew.
-    func forgetCopied(job: String) async throws
+    /// Forgets it: these tables are copied anew; nil: all of them.
+    func forgetCopied(job: String, _ tables: [TableID]?) async throws
 
     /// Keys (JSON objects) of live rows with a column that never arrived, at most `limit`.
     func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String]
@@ -98,6 +98,8 @@ extension Warehouse {
     ) async throws -> ReleaseStep {
         try await release(table, kind, ReleaseOptions(limit: limit))
     }
+
+    package func forgetCopied(job: String) async throws { try await forgetCopied(job: job, nil) }
 
     package func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance]

@@ -67,7 +67,7 @@ import ThrowawayPostgres
         try await events.expectExact(server, "frozen")
         for agent in [frozen, steady] {
             agent.signal(SIGTERM)
-            let end = await agent.end()
+            let end = await agent.wait()
             #expect(end.status == 0, "\(end.errors.suffix(3000))")
         }
         try await events.expectExact(server, "frozen")
@@ -107,7 +107,7 @@ import ThrowawayPostgres
             }
         }
         agent.signal(SIGTERM)
-        #expect(await agent.end().status == 0)
+        #expect(await agent.wait().status == 0)
         #expect(try await server.number("SELECT count(*) - count(distinct event_id) FROM woken_raw.t") == 0)
         #expect(try await server.number("SELECT count(*) FROM woken_raw.t WHERE op = 'c'") == 1_002)
         await source.remove()
@@ -156,7 +156,7 @@ import ThrowawayPostgres
         let spread = "select extract(epoch from max(loaded_at) - min(loaded_at))::int from clock_raw.items"
         #expect(try await server.number(spread) > 80_000, "the agent's clock did jump")
         agent.signal(SIGTERM)
-        #expect(await agent.end().status == 0)
+        #expect(await agent.wait().status == 0)
         try await events.expectExact(server, "clock")
         await events.close()
         broker.close()

@@ -43,11 +43,11 @@ import ThrowawayPostgres
         }
 
         func run(_ arguments: String...) async throws -> AgentProcess.Result {
-            try await AgentProcess(arguments, in: folder).end()
+            try await AgentProcess(arguments, in: folder).wait()
         }
 
         func value(_ sql: String) async throws -> String {
-            let result = try await AgentProcess(["query", "--format", "csv", sql], in: folder).end()
+            let result = try await AgentProcess(["query", "--format", "csv", sql], in: folder).wait()
             return String(result.output.split(whereSeparator: \.isNewline).last ?? "")
         }
 
@@ -100,12 +100,12 @@ import ThrowawayPostgres
 
         // A pause outlives its agent. A release that is killed inside of its second step goes on behind the first.
         agent.signal(SIGKILL)
-        #expect(await agent.end().status == 128 + SIGKILL)
+        #expect(await agent.wait().status == 128 + SIGKILL)
         #expect(try await shop.table("items")?["state"]?.string == "paused")
         let dying = try AgentProcess(["run"], in: shop.folder, environment: ["MILLRACE_CRASH_AT": "commit:2"])
         try await until("it answers", [dying]) { try await shop.table("items")?["state"]?.string == "paused" }
         #expect(try await shop.run("resume", "--all").status == 3, "the agent broke off")
-        #expect(await dying.end().status == 128 + SIGKILL)
+        #expect(await dying.wait().status == 128 + SIGKILL)
         #expect(try await shop.table("items")?["state"]?.string == "paused")
         #expect(try await shop.table("items")?["deferred"]?.int64 == 3000)
 
@@ -123,7 +123,7 @@ import ThrowawayPostgres
         result = try await shop.run("resume", "--all")
         #expect(result.status == 0 && result.output.contains("nothing was held"))
         again.signal(SIGTERM)
-        let end = await again.end()
+        let end = await again.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")
         await shop.close()
     }
@@ -193,7 +193,7 @@ import ThrowawayPostgres
         #expect(try await server.number(ledger) == 0)
         for agent in agents {
             agent.signal(SIGTERM)
-            let end = await agent.end()
+            let end = await agent.wait()
             #expect(end.status == 0, "\(end.errors.suffix(2000))")
         }
         await shop.close()

@@ -81,7 +81,7 @@ import ThrowawayPostgres
         }
         try await events.expectExact(server, "brokers")
         agent.signal(SIGTERM)
-        let end = await agent.end()
+        let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(3000))")
         try await events.expectExact(server, "brokers")
         await events.close()

@@ -120,7 +120,7 @@ import ThrowawayPostgres
         }
         try await stage.expectExact()
         agent.signal(SIGTERM)
-        let end = await agent.end()
+        let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(3000))")
         let counts = [stage.toSource.counts, stage.toServer.counts]
         print("network: \(turn) transactions, source and warehouse: \(counts)")
@@ -148,7 +148,7 @@ import ThrowawayPostgres
         }
         try await stage.expectExact()
         agent.signal(SIGTERM)
-        let end = await agent.end()
+        let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(3000))")
         await stage.remove()
     }
@@ -169,7 +169,7 @@ import ThrowawayPostgres
         try await until("it is applied", [agent]) { try await stage.isEqual() }
         #expect(!agent.said().contains("trying again"), "\(agent.said())")
         agent.signal(SIGTERM)
-        #expect(await agent.end().status == 0)
+        #expect(await agent.wait().status == 0)
         await stage.remove()
     }
 }

@@ -24,7 +24,7 @@ import ThrowawayPostgres
         try await until("all is applied", [agent]) { try await server.number(read) >= events.count }
         try await events.expectExact(server, "outage")
         agent.signal(SIGTERM)
-        #expect(await agent.end().status == 0)
+        #expect(await agent.wait().status == 0)
         await events.close()
         broker.close()
         await server.remove()
@@ -43,7 +43,7 @@ import ThrowawayPostgres
         warehouse: { postgres: { url: "\(server.url())" } }
         agent: { listen: "127.0.0.1:0" }
         """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
-        #expect(try await AgentProcess(["run", "--until-end"], in: folder).end().status == 0)
+        #expect(try await AgentProcess(["run", "--until-end"], in: folder).wait().status == 0)
         let agent = try AgentProcess(["run"], in: folder)
         try await until("it streams", [agent]) { agent.said().contains("streaming slot") }
         try await source.restart(.immediate)
@@ -52,7 +52,7 @@ import ThrowawayPostgres
             try await server.value("SELECT count(*) FROM outage_live.t") == "2"
         }
         agent.signal(SIGTERM)
-        #expect(await agent.end().status == 0)
+        #expect(await agent.wait().status == 0)
         await source.remove()
         await server.remove()
     }
@@ -81,7 +81,7 @@ import ThrowawayPostgres
             (try? await server.value("SELECT count(*) FROM outage_live.t")) == "1"
         }
         agent.signal(SIGTERM)
-        #expect(await agent.end().status == 0)
+        #expect(await agent.wait().status == 0)
         await source.remove()
         await server.remove()
     }
@@ -115,7 +115,7 @@ import ThrowawayPostgres
         let agent = try AgentProcess(["run"], in: folder)
         func count() async throws -> Int {
             let sql = "select count(*) from outage_raw.items"
-            let result = try await AgentProcess(["query", "--format", "csv", sql], in: folder).end()
+            let result = try await AgentProcess(["query", "--format", "csv", sql], in: folder).wait()
             return Int(result.output.split(whereSeparator: \.isNewline).last ?? "") ?? -1
         }
         try await events.produce(500)
@@ -131,14 +131,14 @@ import ThrowawayPostgres
         try FileManager.default.removeItem(at: ballast)
         try await until("it goes on", [agent]) { try await count() == events.count }
         agent.signal(SIGTERM)
-        let end = await agent.end()
+        let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(3000))")
         let result = try await AgentProcess(
             [
                 "query", "--format", "csv",
                 "select concat(count(distinct event_id), ' ', (select sum(read) from _millrace.ledger)) as d from outage_raw.items",
             ], in: folder
-        ).end()
+        ).wait()
         #expect(result.output.contains("\(events.count) \(events.count)"), "\(result.output)")
         await events.close()
         broker.close()
@@ -163,7 +163,7 @@ import ThrowawayPostgres
         try await events.produce(500)
         try await until("it waits", [agent]) { agent.said().contains("trying again") }
         agent.signal(SIGTERM)
-        var end = await agent.end()
+        var end = await agent.wait()
         #expect(end.status == 1, "\(end.errors.suffix(1000))")
         #expect(end.errors.contains("stopped before the batch in hand was written") && end.errors.contains("Try: "))
 
@@ -175,7 +175,7 @@ import ThrowawayPostgres
         try await events.produce(500)
         try await until("it hangs", [agent]) { try await hasUnread(server.port) }
         agent.signal(SIGTERM)
-        end = await agent.end()
+        end = await agent.wait()
         #expect(end.status == 1, "\(end.errors.suffix(1000))")
         #expect(end.errors.contains("agent.drain (5s)"), "\(end.errors.suffix(1000))")
         await server.resume()
@@ -184,7 +184,7 @@ import ThrowawayPostgres
         agent = try AgentProcess(["run"], in: folder)
         try await until("all is there", [agent]) { try await server.number(read) >= events.count }
         agent.signal(SIGTERM)
-        #expect(await agent.end().status == 0)
+        #expect(await agent.wait().status == 0)
         try await events.expectExact(server, "outage")
         await events.close()
         broker.close()

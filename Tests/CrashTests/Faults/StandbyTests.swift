@@ -7,7 +7,7 @@ import ThrowawayPostgres
 /// `millrace run --standby`: a second agent that takes over, as real processes.
 @Suite(.serialized) struct StandbyTests {
     private func state(_ file: String, _ folder: URL) async throws -> String? {
-        let result = try await AgentProcess(["status", "--json", "-c", file], in: folder).end()
+        let result = try await AgentProcess(["status", "--json", "-c", file], in: folder).wait()
         return (try? JSONValue(parsing: result.output))?["state"]?.string
     }
 
@@ -51,13 +51,13 @@ import ThrowawayPostgres
         // Without --standby it is told, with the way out.
         let refused = try await AgentProcess(
             ["run", "-c", "b.yaml"], in: folder, environment: ["MILLRACE_CRASH_AT": ""]
-        ).end()
+        ).wait()
         #expect(refused.status == 3 && refused.errors.contains("millrace run --standby"), "\(refused.errors)")
 
         // Killed.
         try await write()
         first.signal(SIGKILL)
-        #expect(await first.end().status == 128 + SIGKILL)
+        #expect(await first.wait().status == 128 + SIGKILL)
         try await write()
         try await until("the second takes over", [second]) { try await isEqual() }
         #expect(try await state("b.yaml", folder) == "ok")
@@ -68,7 +68,7 @@ import ThrowawayPostgres
             environment: ["MILLRACE_CRASH_AT": "commit:3", "MILLRACE_CRASH_SIGNAL": "STOP"])
         try await until("the first stands by", [first]) { try await state("a.yaml", folder) == "standby" }
         second.signal(SIGKILL)
-        #expect(await second.end().status == 128 + SIGKILL)
+        #expect(await second.wait().status == 128 + SIGKILL)
         try await until("the first has taken over and is frozen", [first]) {
             try await write()
             return first.isFrozen
@@ -88,11 +88,11 @@ import ThrowawayPostgres
 
         // And back.
         third.signal(SIGTERM)
-        #expect(await third.end().status == 0)
+        #expect(await third.wait().status == 0)
         try await write()
         try await until("the first goes on", [first]) { try await isEqual() }
         first.signal(SIGTERM)
-        let end = await first.end()
+        let end = await first.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")
         #expect(try await server.number("select count(*) - count(distinct event_id) from pair_raw.t") == 0)
         #expect(
@@ -121,7 +121,7 @@ import ThrowawayPostgres
             let result = try await AgentProcess(
                 ["query", "--format", "csv", "-c", file, "select count(distinct event_id) from file_raw.items"],
                 in: folder
-            ).end()
+            ).wait()
             return Int(result.output.split(whereSeparator: \.isNewline).last ?? "") ?? -1
         }
         let first = try AgentProcess(["run", "-c", "a.yaml"], in: folder)
@@ -129,23 +129,23 @@ import ThrowawayPostgres
         try await until("the first has applied all", [first]) { try await count("a.yaml") == 500 }
         let second = try AgentProcess(["run", "--standby", "-c", "b.yaml"], in: folder)
         try await until("the second stands by", [second]) { try await state("b.yaml", folder) == "standby" }
-        let query = try await AgentProcess(["query", "-c", "b.yaml", "select 1"], in: folder).end()
+        let query = try await AgentProcess(["query", "-c", "b.yaml", "select 1"], in: folder).wait()
         #expect(query.status == 3 && query.errors.contains("stands by"), "\(query.errors)")
-        let refused = try await AgentProcess(["run", "-c", "b.yaml"], in: folder).end()
+        let refused = try await AgentProcess(["run", "-c", "b.yaml"], in: folder).wait()
         #expect(refused.status == 3 && refused.errors.contains("millrace run --standby"), "\(refused.errors)")
         try await events.produce(500)
         first.signal(SIGKILL)
-        #expect(await first.end().status == 128 + SIGKILL)
+        #expect(await first.wait().status == 128 + SIGKILL)
         try await until("the second takes over", [second]) { try await count("b.yaml") == 1000 }
         second.signal(SIGTERM)
-        let end = await second.end()
+        let end = await second.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")
         let last = try await AgentProcess(
             [
                 "query", "--format", "csv", "-c", "b.yaml",
                 "select concat(count(*), ' ', (select sum(read) from _millrace.ledger)) as d from file_raw.items",
             ], in: folder
-        ).end()
+        ).wait()
         #expect(last.output.contains("1000 1000"), "\(last.output)\(last.errors)")
         await events.close()
         broker.close()
@@ -157,8 +157,8 @@ import ThrowawayPostgres
         try
             "pipeline: p\nsource: { file: { path: x.jsonl } }\nwarehouse: { postgres: { url: postgres://127.0.0.1:1/x } }\n"
             .write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
-        let result = try await AgentProcess(["run", "--standby"], in: folder).end()
+        let result = try await AgentProcess(["run", "--standby"], in: folder).wait()
         #expect(result.status == 2 && result.errors.contains("Try: "), "\(result.errors)")
-        #expect(try await AgentProcess(["run", "--standby", "--until-end"], in: folder).end().status == 2)
+        #expect(try await AgentProcess(["run", "--standby", "--until-end"], in: folder).wait().status == 2)
     }
 }

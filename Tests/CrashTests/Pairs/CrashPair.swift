@@ -119,7 +119,7 @@ struct CrashPair<Source: CrashSource> {
             }
             try await source.feed(isWider: false)
             try write(pipeline, attempt + 1, folder)
-            let last = try await AgentProcess(["run", "--until-end", "--json"], in: folder).end()
+            let last = try await AgentProcess(["run", "--until-end", "--json"], in: folder).wait()
             try #require(last.status == 0, "\(report.name): \(last.errors.suffix(3000))")
             report.events += try await compare(pipeline, folder, report.name)
             try await source.end()
@@ -151,14 +151,14 @@ struct CrashPair<Source: CrashSource> {
             try await Task.sleep(for: .milliseconds(range.lowerBound + random.below(range.count)))
             agent.signal(SIGKILL)
         }
-        let end = await agent.end()
+        let end = await agent.wait()
         try #require(
             end.status == 0 || end.status == 128 + SIGKILL, "\(kill): exit \(end.status): \(end.errors.suffix(3000))")
         return end.status == 128 + SIGKILL
     }
 
     private func query(_ sql: String, _ folder: URL) async throws -> String {
-        let result = try await AgentProcess(["query", "--format", "csv", sql], in: folder).end()
+        let result = try await AgentProcess(["query", "--format", "csv", sql], in: folder).wait()
         try #require(result.status == 0, "\(sql): \(result.errors)")
         return String(result.output.split(whereSeparator: \.isNewline).dropFirst().first ?? "")
     }

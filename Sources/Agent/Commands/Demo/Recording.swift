@@ -1,3 +1,4 @@
+import DuckDB
 import EventFile
 import Foundation
 import SerialQueue
@@ -62,13 +63,9 @@ struct Recording {
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
             .map { URL(fileURLWithPath: $0) } ?? program
         for start in [URL(fileURLWithPath: FileManager.default.currentDirectoryPath), executable] {
-            var place = start.standardizedFileURL
-            while true {
+            for place in start.ancestors {
                 let candidate = place.appendingPathComponent(folder).path
                 if eventFile(in: candidate) != nil { return candidate }
-                let parent = place.deletingLastPathComponent().standardizedFileURL
-                if parent.path == place.path || place.path == "/" { break }
-                place = parent
             }
         }
         return nil
