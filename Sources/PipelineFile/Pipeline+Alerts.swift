@@ -13,6 +13,8 @@ extension Pipeline {
         case error
         /// The warehouse is away, or a Postgres source.
         case waiting
+        /// Of the log that the source keeps little is left before what wasn't read is gone.
+        case retention
     }
 
     /// An entry of `alerts`: where alerts go, and which.

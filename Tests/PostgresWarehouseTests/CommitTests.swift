@@ -68,24 +68,83 @@ import Testing
         #expect(try await shop.rows("SELECT count(*) FROM shop.orders") == ["2"])
     }
 
-    @Test func aLockedRowPasses() async throws {
+    @Test("A row that somebody locks holds up its table alone, where raw keeps what comes", arguments: [false, true])
+    func aLockedRow(hasRaw: Bool) async throws {
         let shop = try await WarehouseFixture([.orders])
         try await shop.apply([create(1, .text("a"), .null, at: 1)])
         await shop.warehouse.close()
         try await shop.cluster.psql("ALTER ROLE postgres IN DATABASE \(shop.database) SET deadlock_timeout = '20s'")
-        let url = shop.url + "?options=-c%20lock_timeout%3D50ms"
-        let hasty = PostgresWarehouse(url: url, layout: shop.layout)
+        var layout = shop.layout
+        layout.hasRaw = hasRaw
+        let hasty = PostgresWarehouse(url: shop.url, layout: layout, lockWait: "50ms")
         try await hasty.open(readOnly: false)
         let holder = try Session(url: shop.url)
         try holder.execute("BEGIN; SELECT FROM shop.orders FOR UPDATE")
         let batch = shop.builder.batch([update(1, .text("b"), .null, at: 2)], from: 1)
         let advance = shop.advance(to: 2)
-        #expect(await kind { _ = try await hasty.apply(batch, advancing: [advance]) } == .passing)
-        try holder.execute("ROLLBACK")
-        _ = try await hasty.apply(batch, advancing: [advance])
+        if hasRaw {
+            let outcome = try await hasty.apply(batch, advancing: [advance])
+            #expect(outcome.ledger.map(\.deferred) == [1])
+            #expect(try await hasty.holds().map(\.kind) == [.failing])
+            #expect(await kind { _ = try await hasty.release(.orders, .failing) } == .passing, "it is locked still")
+            #expect(try await shop.orders() == ["1|a|∅|f|∅|1|∅"])
+            try holder.execute("ROLLBACK")
+            #expect(try await hasty.release(.orders, .failing).isDone)
+            #expect(try await hasty.holds().isEmpty)
+        } else {
+            #expect(await kind { _ = try await hasty.apply(batch, advancing: [advance]) } == .passing)
+            #expect(try await hasty.holds().isEmpty)
+            try holder.execute("ROLLBACK")
+            _ = try await hasty.apply(batch, advancing: [advance])
+        }
         #expect(try await shop.orders() == ["1|b|∅|f|∅|2|∅"])
         holder.close()
         await hasty.close()
+    }
+
+    @Test("A few rows that are refused are put aside; with many the table is held")
+    func manyRowsAreRefused() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.cluster.psql(
+            "ALTER TABLE shop.orders ADD CONSTRAINT c CHECK (status <> 'bad')", database: shop.database)
+        func rows(_ ids: ClosedRange<Int64>, _ status: String, _ at: Int64) -> [EventSpec] {
+            ids.map { create($0, .text(status), .null, at: at) }
+        }
+        var outcome = try await shop.apply(rows(1...20, "bad", 1) + rows(21...300, "good", 1))
+        #expect(outcome.ledger.map(\.quarantined) == [20] && outcome.ledger.map(\.applied) == [280])
+        #expect(try await shop.warehouse.holds().isEmpty)
+        outcome = try await shop.apply(rows(1001...1150, "bad", 2) + rows(1151...1160, "good", 2))
+        #expect(outcome.ledger.map(\.deferred) == [160] && outcome.ledger.map(\.quarantined) == [0])
+        #expect(try await shop.warehouse.holds().map(\.kind) == [.failing])
+        #expect(try await shop.warehouse.holds().first?.reason.contains("more than 100 rows") == true)
+        #expect(await kind { _ = try await shop.warehouse.release(.orders, .failing) } == .permanent)
+        #expect(try await shop.warehouse.holds().count == 1)
+        var options = ReleaseOptions()
+        options.quarantinesAll = true
+        let step = try await shop.warehouse.release(.orders, .failing, options)
+        #expect(step.isDone && step.outcome.quarantined == 150)
+        #expect(try await shop.rows("SELECT count(*) FROM shop.orders") == ["290"])
+        let ledger = try await shop.warehouse.ledger().tables
+        #expect(ledger.map(\.deferred) == [0] && ledger.map(\.quarantined) == [170] && ledger.map(\.applied) == [290])
+    }
+
+    @Test("Of two tables the one that can't be written is held, and goes on when it is mended")
+    func aTableThatFails() async throws {
+        let shop = try await WarehouseFixture([.orders, .log])
+        try await shop.apply([create(1, .text("a"), .null, at: 1)])
+        try await shop.cluster.psql("ALTER TABLE shop.orders RENAME COLUMN note TO other", database: shop.database)
+        let both = [
+            update(1, .text("b"), .null, at: 2),
+            EventSpec(.create, TableDefinition.log.source, version(3), after: [.text("line"), .null]),
+        ]
+        try await shop.apply(both)
+        #expect(try await shop.warehouse.holds().map(\.table) == [TableDefinition.orders.source])
+        #expect(try await shop.warehouse.holds().first?.reason.contains("note") == true)
+        #expect(try await shop.rows("SELECT count(*) FROM shop.log") == ["1"], "the other table goes on")
+        #expect(await kind { _ = try await shop.warehouse.release(.orders, .failing) } == .environment)
+        try await shop.cluster.psql("ALTER TABLE shop.orders RENAME COLUMN other TO note", database: shop.database)
+        #expect(try await shop.warehouse.release(.orders, .failing).isDone)
+        #expect(try await shop.orders() == ["1|b|∅|f|∅|2|∅"])
     }
 
     @Test func agentsThatStartTogetherMakeOneSchema() async throws {

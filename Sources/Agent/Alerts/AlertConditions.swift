@@ -28,12 +28,23 @@ enum AlertConditions {
                     key: .init(kind: .lost, subject: partition.partition.description), message: partition.reason,
                     remedy: partition.remedy))
         }
-        if let waiting = snapshot.waiting {
+        if let waiting = snapshot.waitsFor {
             alerts.append(
                 Alert(key: .init(kind: .waiting, subject: pipeline), message: waiting, remedy: "millrace check"))
         }
+        for (partition, left) in snapshot.progress.logLeft where left < logLeft_min {
+            alerts.append(
+                Alert(
+                    key: .init(kind: .retention, subject: partition.description),
+                    message:
+                        "only \(Int(left * 100)) % of what the source keeps of its log is left before changes are lost",
+                    remedy: "let the agent catch up (millrace status), or let the source keep more"))
+        }
         return alerts
     }
+
+    /// A fifth.
+    static let logLeft_min = 0.2
 
     /// Records put aside since the agent started, by table; `""`: those whose table couldn't be told.
     static func quarantined(_ snapshot: AgentStatus.Snapshot) -> [String: Int] {

@@ -90,7 +90,7 @@ struct AlertEpisodes: Sendable {
     private static func patience_us(_ kind: Pipeline.AlertKind) -> Int64 {
         switch kind {
         case .waiting: 60_000_000
-        case .lag: 5_000_000
+        case .lag, .retention: 5_000_000
         case .held, .quarantine, .lost, .error: 0
         }
     }
@@ -99,7 +99,7 @@ struct AlertEpisodes: Sendable {
     private static func quiet_us(_ kind: Pipeline.AlertKind) -> Int64 {
         switch kind {
         case .quarantine: quarantineQuiet_us
-        case .lag, .waiting: 30_000_000
+        case .lag, .waiting, .retention: 30_000_000
         // A source that is joined anew forgets for a moment what it had lost.
         case .held, .lost, .error: 10_000_000
         }

@@ -33,7 +33,7 @@ struct RunProgress: Sendable {
     }
 
     private func line(_ snapshot: AgentStatus.Snapshot, rate: Double) -> String {
-        if let waiting = snapshot.waiting { return Console.printable("waiting: \(waiting)") }
+        if let waiting = snapshot.waitsFor { return Console.printable("waiting: \(waiting)") }
         var line = "\(snapshot.events) events, \(Int(rate))/s, \(snapshot.tables.count) tables"
         if let lag = Self.lag(snapshot) { line += ", \(lag) behind" }
         if snapshot.quarantined > 0 { line += ", \(snapshot.quarantined) quarantined" }

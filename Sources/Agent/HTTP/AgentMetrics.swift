@@ -34,7 +34,9 @@ package enum AgentMetrics {
             "millrace_control_records_total", .counter, "Records that are no change events.", Double(snapshot.control))
         text.metric("millrace_batches_total", .counter, "Batches that are durable.", Double(snapshot.batches))
         text.metric(
-            "millrace_apply_seconds_total", .counter, "Time spent in writing batches.", snapshot.applySeconds)
+            "millrace_apply_seconds_total", .counter, "Time spent in writing batches.", snapshot.applySeconds.sum)
+        text.metric("millrace_apply_duration_seconds", "Time in which a batch was written.", snapshot.applySeconds)
+        text.metric("millrace_batch_events", "Change events of a batch.", snapshot.batchEvents)
         text.metric(
             "millrace_rows_written_total", .counter, "Rows written to current tables.", Double(snapshot.rows))
         text.metric(
@@ -45,6 +47,16 @@ package enum AgentMetrics {
         text.metric(
             "millrace_lag_records", .gauge, "Records not read yet.",
             snapshot.lag.sorted { $0.key < $1.key }.map { (labels($0.key), Double($0.value)) })
+        if let retained = snapshot.progress.retainedLog_bytes {
+            text.metric(
+                "millrace_retained_log_bytes", .gauge,
+                "What the slot keeps a Postgres source from removing of its log.",
+                Double(retained))
+        }
+        text.metric(
+            "millrace_log_left_ratio", .gauge,
+            "Of what the source keeps of its log, the part that is left before changes that weren't read are lost.",
+            snapshot.progress.logLeft.sorted { $0.key < $1.key }.map { (labels($0.key), $0.value) })
         text.metric(
             "millrace_lag_seconds", .gauge, "How far a table is behind its source.",
             report.tables.compactMap { table in table.lag_ms.map { ([("table", table.source)], Double($0) / 1000) } })
@@ -57,7 +69,8 @@ package enum AgentMetrics {
         text.metric(
             "millrace_lost_partitions", .gauge, "Partitions that can't be read on.", Double(snapshot.lost.count))
         text.metric(
-            "millrace_waiting", .gauge, "1 while the agent waits for the warehouse.", snapshot.waiting == nil ? 0 : 1)
+            "millrace_waiting", .gauge, "1 while the agent waits for the warehouse or the source.",
+            snapshot.waitsFor == nil ? 0 : 1)
         text.metric(
             "millrace_cut_transactions_total", .counter, "Source transactions that were applied in parts.",
             Double(snapshot.progress.cutTransactions))

@@ -26,6 +26,18 @@ package struct PrometheusText {
         metric(name, kind, help, [([], value)])
     }
 
+    /// - Parameter histogram: `le` and how many were at most that, rising; all of them, and their sum.
+    package mutating func metric(_ name: String, _ help: String, _ histogram: Histogram) {
+        text += "# HELP \(name) \(Self.escaped(help, quotes: false))\n# TYPE \(name) histogram\n"
+        var count = 0
+        for (bound, inBucket) in zip(histogram.bounds, histogram.counts) {
+            count += inBucket
+            text += "\(name)_bucket{le=\"\(Self.number(bound))\"} \(count)\n"
+        }
+        text += "\(name)_bucket{le=\"+Inf\"} \(histogram.count)\n\(name)_sum \(Self.number(histogram.sum))\n"
+        text += "\(name)_count \(histogram.count)\n"
+    }
+
     private static func escaped(_ text: String, quotes: Bool) -> String {
         var escaped = ""
         for scalar in text.unicodeScalars {

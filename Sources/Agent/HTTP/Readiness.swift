@@ -12,7 +12,7 @@ package struct Readiness: Sendable, Equatable {
         case .standby: reasons.append("the agent stands by")
         case .ok, .degraded: break
         }
-        if let waiting = snapshot.waiting { reasons.append("waiting: \(waiting)") }
+        if let waiting = snapshot.waitsFor { reasons.append("waiting: \(waiting)") }
         reasons += snapshot.lost.map { "\($0.partition): \($0.reason)" }
         guard let lag_ms_max, reasons.isEmpty else { return }
         guard !snapshot.lag.isEmpty else {

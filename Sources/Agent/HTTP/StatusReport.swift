@@ -88,7 +88,7 @@ extension StatusReport {
         tables.sort { $0.source < $1.source }
         note(snapshot.holds)
         unknown = snapshot.unknown
-        waiting = snapshot.waiting
+        waiting = snapshot.waitsFor
         lost = snapshot.lost.map { "\($0.partition): \($0.reason)" }
     }
 
@@ -108,7 +108,7 @@ extension StatusReport {
         if snapshot.state == .stopped || isRunning && snapshot.state == .starting { return .stopped }
         let isDegraded =
             snapshot.state == .degraded || snapshot.quarantined > 0 || !snapshot.lost.isEmpty
-            || !snapshot.progress.refused.isEmpty || isRunning && snapshot.waiting != nil
+            || !snapshot.progress.refused.isEmpty || isRunning && snapshot.waitsFor != nil
             || snapshot.tables.values.contains { $0.error != nil }
         return isDegraded ? .degraded : .ok
     }

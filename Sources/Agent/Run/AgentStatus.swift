@@ -34,8 +34,13 @@ package final class AgentStatus: Sendable {
         package var hasBegun = false
         /// What the agent waits for, if it waits.
         package var waiting: String?
+        /// That, or what the source waits for inside.
+        package var waitsFor: String? { waiting ?? progress.away }
         package var batches = 0
-        package var applySeconds = 0.0
+        /// Seconds in which batches were written.
+        package var applySeconds = Histogram([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30])
+        /// Their change events.
+        package var batchEvents = Histogram([1, 10, 100, 1000, 10_000, 25_000, 50_000, 100_000])
         package var rows = 0
         package var recordBytes = 0
         package var retries = 0
@@ -74,7 +79,8 @@ package final class AgentStatus: Sendable {
     ) {
         snapshot.withLock { all in
             all.batches += 1
-            all.applySeconds += seconds
+            all.applySeconds.add(seconds)
+            all.batchEvents.add(Double(outcome.ledger.reduce(0) { $0 + $1.read }))
             all.rows += outcome.rows
             all.recordBytes += recordBytes
             all.control += outcome.control

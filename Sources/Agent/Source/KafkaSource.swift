@@ -15,6 +15,8 @@ package actor KafkaSource: RecordSource {
     /// Partitions whose checkpoint lies outside the log: assigned by the group, not read.
     private var stopped: Set<TopicPartition> = []
     private var paused: Set<TopicPartition> = []
+    /// Where their logs began when they were looked at first.
+    private var lows: [TopicPartition: Int64] = [:]
 
     package init(_ settings: Pipeline.Kafka, limits: Pipeline.Batch, logger: Logger) throws {
         self.settings = settings
@@ -205,6 +207,21 @@ package actor KafkaSource: RecordSource {
             if let behind = partition.lag { lag[partition.partition] = behind }
         }
         return lag
+    }
+
+    package func progress() async -> SourceProgress {
+        let statistics = await consumer.statistics()
+        var progress = SourceProgress()
+        for partition in statistics.partitions where !stopped.contains(partition.partition) {
+            guard let low = partition.low, let high = partition.high, high > low else { continue }
+            // Whether anything is removed from its beginning shows by its moving on alone.
+            let first = lows[partition.partition] ?? low
+            lows[partition.partition] = first
+            guard low > first else { continue }
+            progress.logLeft[partition.partition] = Double(max(0, partition.position - low)) / Double(high - low)
+        }
+        if statistics.isDisconnected { progress.away = "no broker of \(settings.brokers) answers" }
+        return progress
     }
 
     package nonisolated func wake() { consumer.wake() }

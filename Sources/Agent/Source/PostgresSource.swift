@@ -104,6 +104,9 @@ package actor PostgresSource: RecordSource {
     var wantedAnew: Set<TableID> = []
     /// Of the stream's last batch: about what the next one takes.
     var streamedBytes = 0
+    /// What the source keeps of its log for us, as it was looked at last.
+    private var retention: (retained_bytes: Int64, left_bytes: Int64?)?
+    private var lastRetentionLook = ContinuousClock.now - .seconds(60)
     private var lastSettled = ContinuousClock.now - .seconds(1)
     /// Chunks of tables with a key that wait until those without are copied.
     var pendingChunks: [CopyChunk] = []
@@ -244,11 +247,31 @@ package actor PostgresSource: RecordSource {
     }
 
     package func progress() async -> SourceProgress {
-        SourceProgress(
+        var progress = SourceProgress(
             copying: copy.isGoingOn
                 ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
             resyncing: copy.resyncing.union(copy.whole.filter(\.isResync).map(\.table)).union(wantedAnew),
             refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
+        if let retention {
+            progress.retainedLog_bytes = retention.retained_bytes
+            if let left = retention.left_bytes {
+                progress.logLeft[partition] = Double(max(0, left)) / Double(max(1, left + retention.retained_bytes))
+            }
+        }
+        return progress
+    }
+
+    /// Beside the stream, which the answer doesn't hold up.
+    private func lookAtRetention() {
+        guard settings.snapshot != .only, ContinuousClock.now - lastRetentionLook > .seconds(10) else { return }
+        lastRetentionLook = .now
+        let slot = settings.slot
+        Task {
+            guard let found = try? await control.with({ try $0.slot(slot) }), let retained = found.retained_bytes else {
+                return
+            }
+            retention = (retained, found.left_bytes)
+        }
     }
 
     package nonisolated var hasAnswered: Bool { control.hasAnswered.load(ordering: .acquiring) }
@@ -312,6 +335,7 @@ package actor PostgresSource: RecordSource {
         guard !isClosed else { return false }
         // A connection that is lost shows itself when it is read.
         try? sendFeedback()
+        lookAtRetention()
         return true
     }
 

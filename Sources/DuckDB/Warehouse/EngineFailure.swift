@@ -21,6 +21,8 @@ extension ReplicationError {
         case .outOfMemory, .catalog, .syntax, .closed, .other:
             self.init(.permanent, message, remedy: error.remedy, table: table)
         }
+        // A table or a column that somebody took away.
+        if case .catalog = error.kind { isTablesOwn = true }
     }
 
     /// Runs `body` and turns the engine's errors into replication's.

@@ -80,6 +80,10 @@ package final class SourceServer {
         package var walStatus: String
         /// Why it can't be used any more, where the server says so (from 17 on).
         package var invalidation: String?
+        /// Bytes of the log that can't be removed because of it.
+        package var retained_bytes: Int64?
+        /// Bytes by which they may grow before the slot is lost (`max_slot_wal_keep_size`); nil: without end.
+        package var left_bytes: Int64?
     }
 
     package func slot(_ name: String) throws -> Slot? {
@@ -90,14 +94,16 @@ package final class SourceServer {
         let status = facts.serverVersion >= 130000 ? "wal_status" : "NULL"
         let rows = try session.query(
             """
-            SELECT plugin, database, active_pid, confirmed_flush_lsn, restart_lsn, \(status), \(reason) \
-            FROM pg_replication_slots WHERE slot_name = \(try quoteLiteral(name))
+            SELECT plugin, database, active_pid, confirmed_flush_lsn, restart_lsn, \(status), \(reason), \
+            (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - restart_lsn)::bigint, \
+            \(facts.serverVersion >= 130000 ? "safe_wal_size" : "NULL") FROM pg_replication_slots WHERE slot_name = \(try quoteLiteral(name))
             """, for: "look for the replication slot \(name)")
         guard rows.count == 1 else { return nil }
         return Slot(
             plugin: rows.string(0, 0) ?? "", database: rows.string(0, 1) ?? "", activePID: rows.integer(0, 2),
             confirmed: rows.string(0, 3).flatMap(LSN.parse), restart: rows.string(0, 4).flatMap(LSN.parse),
-            walStatus: rows.string(0, 5) ?? "reserved", invalidation: rows.string(0, 6))
+            walStatus: rows.string(0, 5) ?? "reserved", invalidation: rows.string(0, 6),
+            retained_bytes: rows.integer(0, 7), left_bytes: rows.integer(0, 8))
     }
 
     package func dropSlot(_ name: String) throws {

@@ -26,6 +26,19 @@ extension ReplicationError {
         }
         self.init(kind, message, remedy: remedy, table: source)
         isLock = error.sqlstate == "55P03"
+        isTablesOwn = Self.isTablesOwn(error)
+    }
+
+    /// What somebody did to one table: it, a column or an index is gone or another kind of thing, a right on it was taken.
+    private static func isTablesOwn(_ error: PostgresError) -> Bool {
+        switch error.sqlstate ?? "" {
+        case "42P01", "42703", "42804", "42809", "42P10", "428C9", "55000", "2BP01": return true
+        case "42501":
+            return ["permission denied for table ", "permission denied for view ", "must be owner of "].contains {
+                error.message.hasPrefix($0)
+            }
+        default: return false
+        }
     }
 
     /// Staging tables call their columns c0, c1 …

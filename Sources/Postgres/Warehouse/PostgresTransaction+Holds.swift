@@ -131,7 +131,7 @@ extension PostgresWarehouse {
     {
         try withTransaction { transaction in
             if let wait_ms = options.lockWait_ms { try transaction.waitForLocks("\(wait_ms)ms") }
-            defer { if options.lockWait_ms != nil { try? transaction.waitForLocks(Self.lockWait) } }
+            defer { if options.lockWait_ms != nil { try? transaction.waitForLocks(lockWait) } }
             return try writer.release(
                 table, kind, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us, options)
         }

@@ -10,6 +10,7 @@ import Synchronization
 package actor PostgresWarehouse: Warehouse {
     package nonisolated let engine = "postgres"
     let layout: WarehouseLayout
+    let lockWait: String
     private let url: String
     private(set) var isReading = false
     private var connection: PostgresTransaction?
@@ -31,8 +32,11 @@ package actor PostgresWarehouse: Warehouse {
     /// - Parameters:
     ///   - url: `postgres://…`; nothing is connected before `open`.
     ///   - insertNew_min: so many new rows of a table in one batch are inserted without being staged.
-    package init(url: String, layout: WarehouseLayout, insertNew_min: Int = 500) {
+    /// - Parameter lockWait: as Postgres writes it. Whoever has a table's lock for longer (an index that is built, a
+    ///   transaction that is forgotten) holds up that table alone: it is held, and others go on.
+    package init(url: String, layout: WarehouseLayout, insertNew_min: Int = 500, lockWait: String = "10s") {
         self.url = url
+        self.lockWait = lockWait
         self.insertNew_min = insertNew_min
         self.layout = layout
     }
@@ -130,16 +134,12 @@ package actor PostgresWarehouse: Warehouse {
         self.lost = nil
     }
 
-    /// Whoever has a table's lock for longer (an index that is built, a transaction that is forgotten) holds up that table
-    /// alone: it is held, and others go on.
-    static let lockWait = "10s"
-
     private func connect() throws -> PostgresTransaction {
         var settings = ConnectionSettings(url: url)
         // Statements are many and alike: compiling them costs more than it saves. Staged rows stay in memory.
         // Of an agent that is frozen inside a batch nothing may stay locked for ever.
         settings.serverSettings += [
-            ("lock_timeout", Self.lockWait), ("idle_in_transaction_session_timeout", "60s"), ("temp_buffers", "64MB"),
+            ("lock_timeout", lockWait), ("idle_in_transaction_session_timeout", "60s"), ("temp_buffers", "64MB"),
             ("jit", "off"),
         ]
         settings.applicationName = applicationName

@@ -61,10 +61,12 @@ extension BatchApplier {
         if events.count <= 1 {
             if let event = events.first { found[event] = reason }
             guard !isBounded || found.count <= refused_max else {
-                throw ReplicationError(
+                var error = ReplicationError(
                     .permanent, "more than \(refused_max) rows of a batch are refused, the first so: \(reason)",
                     remedy: "mend the table, or put the rows aside: millrace release TABLE --quarantine-failing",
                     table: batch.tables[table].source)
+                error.isTablesOwn = true
+                throw error
             }
             return
         }

@@ -30,16 +30,11 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     package var table: TableID?
     /// Of a passing one: somebody else holds a lock.
     package var isLock = false
+    /// It is about what one table is like (its columns, its rights, a lock on it), not about the warehouse.
+    package var isTablesOwn = false
 
     /// What the others needn't suffer from: `table` alone can be held until it is mended.
-    package var mayHoldTable: Bool {
-        guard table != nil else { return false }
-        switch kind {
-        case .data, .permanent, .environment: return true
-        case .passing: return isLock
-        default: return false
-        }
-    }
+    package var mayHoldTable: Bool { table != nil && (kind == .data || isTablesOwn || kind == .passing && isLock) }
 
     package init(_ kind: Kind, _ message: String, remedy: String? = nil, table: TableID? = nil) {
         self.kind = kind

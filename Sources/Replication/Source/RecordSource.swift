@@ -80,6 +80,13 @@ package struct SourceProgress: Sendable {
     package var consistentSince: String?
     /// Source transactions that were applied in parts, since they never became complete or were too large.
     package var cutTransactions: Int
+    /// Of what the source keeps of its log for us: the part (0 to 1) by which what wasn't read may still grow before it is
+    /// gone. Only where the source says so, and bounds it.
+    package var logLeft: [TopicPartition: Double] = [:]
+    /// Bytes of a Postgres source's log that its slot keeps from being removed.
+    package var retainedLog_bytes: Int64?
+    /// What doesn't answer, while the source waits for it inside.
+    package var away: String?
 
     package init(
         copying: [TableID: (rows: Int64, estimate: Int64)] = [:], resyncing: Set<TableID> = [],

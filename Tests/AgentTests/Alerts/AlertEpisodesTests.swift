@@ -124,6 +124,22 @@ import Testing
         #expect(watch.told == ["211 waiting shop began", "280 waiting shop ended"])
     }
 
+    @Test func aLogThatIsAboutToPassIsTold() {
+        var watch = Watch()
+        watch.wait(10) { snapshot, _ in snapshot.progress.logLeft[self.partition] = 0.5 }
+        #expect(watch.told.isEmpty)
+        watch.wait(20) { snapshot, _ in snapshot.progress.logLeft[self.partition] = 0.19 }
+        #expect(watch.told == ["16 retention \(partition) began"])
+        watch.wait(60) { snapshot, _ in snapshot.progress.logLeft[self.partition] = 0.9 }
+        #expect(watch.told == ["16 retention \(partition) began", "60 retention \(partition) ended"])
+    }
+
+    @Test func brokersThatAreAwayAreTold() {
+        var watch = Watch()
+        watch.wait(70) { snapshot, _ in snapshot.progress.away = "no broker answers" }
+        #expect(watch.told.map { $0.split(separator: " ")[1] } == ["waiting"])
+    }
+
     @Test func whoIsNotToBeToldIsNot() {
         var target = Pipeline.AlertTarget(.log)
         target.kinds = [.lost]

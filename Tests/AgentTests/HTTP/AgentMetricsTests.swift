@@ -8,7 +8,11 @@ struct AgentMetricsTests {
     @Test("are well-formed text: each sample after its HELP and TYPE, no name twice")
     func wellFormed() async throws {
         let fixture = try await AgentFixture()
-        fixture.status.update { $0.unknown.read = 2 }
+        fixture.status.update {
+            $0.unknown.read = 2
+            $0.progress.retainedLog_bytes = 5
+            $0.progress.logLeft[TopicPartition(topic: "test", partition: 0)] = 0.25
+        }
         let text = AgentMetrics.text(
             fixture.status.current, layout: fixture.layout, now_us: 3_000_000, residentMemory_bytes: 4096)
         var typed: [String: String] = [:]
@@ -24,17 +28,28 @@ struct AgentMetricsTests {
                 typed[current] = String(words[3])
             } else {
                 let name = line.prefix { $0 != "{" && $0 != " " }
-                #expect(name == current)
+                if typed[current] == "histogram" {
+                    #expect(["_bucket", "_sum", "_count"].contains(name.dropFirst(current.count)))
+                }
+                #expect(typed[current] == "histogram" ? name.hasPrefix(current) : name == current)
                 #expect(
                     line.wholeMatch(of: /[a-z_]+(\{([a-z_]+="([^"\\\n]|\\.)*",?)+\})? -?[0-9.e+-]+/) != nil, "\(line)")
             }
         }
         #expect(text.hasSuffix("\n"))
         #expect(typed["millrace_events_total"] == "counter")
+        #expect(text.contains("millrace_retained_log_bytes 5\n"))
+        #expect(text.contains("millrace_log_left_ratio{topic=\"test\",partition=\"0\"} 0.25\n"))
         #expect(text.contains("millrace_events_total{table=\"public.orders\",outcome=\"applied\"} 1\n"))
         #expect(text.contains("millrace_events_total{table=\"\",outcome=\"read\"} 2\n"))
         #expect(text.contains("millrace_checkpoint_position{topic=\"test\",partition=\"0\"} 1\n"))
         #expect(text.contains("millrace_apply_seconds_total 0.5\n"))
+        #expect(typed["millrace_apply_duration_seconds"] == "histogram")
+        #expect(text.contains("millrace_apply_duration_seconds_bucket{le=\"0.25\"} 0\n"))
+        #expect(text.contains("millrace_apply_duration_seconds_bucket{le=\"0.5\"} 1\n"))
+        #expect(text.contains("millrace_apply_duration_seconds_bucket{le=\"+Inf\"} 1\n"))
+        #expect(text.contains("millrace_apply_duration_seconds_sum 0.5\n"))
+        #expect(text.contains("millrace_batch_events_count 1\n"))
         #expect(text.contains("process_resident_memory_bytes 4096\n"))
     }
 
