@@ -117,7 +117,7 @@ package struct RunCommand: Sendable {
         settings.validate = { try setup.validate($0, beside: $1) }
         settings.prepare = { try await setup.prepare($0) }
         settings.holdsTables = setup.layout.hasRaw && setup.layout.hasCurrent
-        settings.filter = { setup.filter(of: $0) }
+        settings.release = { setup.releaseOptions(of: $0) }
         // The rest of the time is for ending.
         settings.drain_s = agent.drain / .seconds(1) * 0.8
         let (isListening, continuation) = AsyncStream.makeStream(of: Void.self)

@@ -129,7 +129,7 @@ extension WarehouseControl {
         var progress = ReleaseProgress()
         for table in try await chosen(selection) where held.contains(table.source) {
             var found = ReleaseProgress.Table(source: table.source.description, events: 0)
-            var options = ReleaseOptions(limit: BatchApplier.release_max, filter: filter(table.source))
+            var options = releaseOptions(table.source)
             options.quarantinesAll = quarantinesAll
             var isDone = false
             while !isDone, ContinuousClock.now - started < .seconds(Self.release_s) || found.events == 0 {

@@ -30,8 +30,8 @@ package struct WarehouseControl: AgentControl {
     package var validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void
     /// Fetches what decoding needs beside the records.
     package var prepare: @Sendable (RecordBatch) async throws -> Void = { _ in }
-    /// A table's `where`.
-    package var filter: @Sendable (TableID) -> (any RowFilter)? = { _ in nil }
+    /// How a table's deferred events are released.
+    package var releaseOptions: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
     /// A running agent stops queries that hold its writer up for longer.
     package var query_s_max = 60.0
     /// Positions are Postgres' own.

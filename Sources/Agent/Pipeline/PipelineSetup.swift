@@ -195,7 +195,12 @@ package struct PipelineSetup: Sendable {
         return TableID(schema: String(source[..<dot]), table: String(source[source.index(after: dot)...]))
     }
 
-    func filter(of table: TableID) -> (any RowFilter)? { Self.choice(table, in: pipeline)?.filter }
+    func releaseOptions(of table: TableID) -> ReleaseOptions {
+        let choice = Self.choice(table, in: pipeline)
+        var options = ReleaseOptions(filter: choice?.filter)
+        options.excluded = choice?.excluded ?? []
+        return options
+    }
 
     private static func choice(_ table: TableID, in pipeline: Pipeline) -> TableChoice? {
         let name = table.description

@@ -21,8 +21,8 @@ package actor Replicator {
 
         /// A table that can't be changed as its events want is held, by itself: raw keeps them.
         package var holdsTables = false
-        /// A table's `where`.
-        package var filter: @Sendable (TableID) -> (any RowFilter)? = { _ in nil }
+        /// How a table's deferred events are released.
+        package var release: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
 
         /// How retries wait.
         package var pause: any Pause = RealPause()
@@ -93,6 +93,10 @@ package actor Replicator {
                 $0.tables[definition.source] = .init(definition: definition, ledger: .init(table: definition.source))
             }
         }
+        // Held by an earlier run: what stood in the way may be mended.
+        for hold in try await warehouse.holds() where hold.kind == .failing {
+            failing[hold.table] = FailingTable(isDue: true)
+        }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
         if settings.untilEnd, let ends = try await source.endPositions() {
             // A checkpoint behind an end says that it was reached only if it is a checkpoint of this very log.
@@ -113,6 +117,10 @@ package actor Replicator {
                 if try await !step(next) { break }
             }
             try await drain()
+            if remaining != nil {
+                await tell()
+                try await mend()
+            }
             // Of a source transaction that hasn't ended nothing is kept: it is read again.
             if isUnfinished { await warehouse.abandon() }
             await tell()
@@ -392,17 +400,21 @@ package actor Replicator {
 
     /// Returns those that are as they should be. Others were made before, and are held: their events go to raw alone.
     private func make(_ tables: [TableDefinition]) async throws -> [TableDefinition] {
+        let mayHold = settings.holdsTables && tables.allSatisfy { known[$0.source]?.hasShape == true }
         do {
             try await retrying("making tables") { [warehouse] in
-                try await FailingTable.tellingLocks { try await warehouse.ensure(tables) }
+                guard mayHold else { return try await warehouse.ensure(tables) }
+                try await FailingTable.telling(tables) { try await warehouse.ensure(tables) }
             }
             return tables
-        } catch let error as ReplicationError where settings.holdsTables && error.mayHoldTable {
-            guard let table = error.table, let wanted = tables.first(where: { $0.source == table }),
-                known[table]?.hasShape == true
-            else { throw error }
-            try await warehouse.hold([table], .failing, reason: error.message)
-            let holds = try await warehouse.holds()
+        } catch let error as ReplicationError where mayHold && error.mayHoldTable {
+            guard let table = error.table, let wanted = tables.first(where: { $0.source == table }) else {
+                throw error
+            }
+            let holds = try await retrying("holding a table") { [warehouse] in
+                try await warehouse.hold([table], .failing, reason: error.message)
+                return try await warehouse.holds()
+            }
             status.update { $0.holds = holds }
             logger.error("\(table) is held: \(error.message)")
             failing[table, default: FailingTable()].wanted = wanted
@@ -417,6 +429,7 @@ package actor Replicator {
         failing = failing.filter { held.contains($0.key) }
         for table in held where failing[table] == nil { failing[table] = FailingTable() }
         let due = held.filter { failing[$0]?.isDue ?? false }.sorted()
+        // A release undoes the parts of a transaction that have come.
         guard !due.isEmpty, !isUnfinished, !stopRequested else { return }
         try await drain()
         for table in due {
@@ -430,24 +443,27 @@ package actor Replicator {
                 }
                 // Of another program's time; it comes with its first event.
                 guard let definition = known[table] else { continue }
-                if try await release(definition) {
+                if try await release(definition, lockWait_ms: entry.lockWait_ms) {
                     failing[table] = nil
                     logger.notice("\(table) goes on: what was deferred is applied")
                     continue
                 }
                 entry.succeeded()
-            } catch let error as ReplicationError where error.mayHoldTable || error.kind == .passing {
+            } catch let error as ReplicationError where error.mayHoldTable || error.isLock || error.kind == .passing {
                 entry.failed()
                 logger.warning("\(table) stays held: \(error.message)")
+                failing[table] = entry
+                // What it waited for the others waited for, too: they come first.
+                return
             }
             failing[table] = entry
         }
     }
 
     /// For a short while; false: there is more.
-    private func release(_ table: TableDefinition) async throws -> Bool {
-        var options = ReleaseOptions(filter: settings.filter(table.source))
-        options.lockWait_ms = FailingTable.lockWait_ms
+    private func release(_ table: TableDefinition, lockWait_ms: Int) async throws -> Bool {
+        var options = settings.release(table.source)
+        options.lockWait_ms = lockWait_ms
         let started = ContinuousClock.now
         while ContinuousClock.now - started < .milliseconds(500) {
             let step = try await warehouse.release(table, .failing, options)

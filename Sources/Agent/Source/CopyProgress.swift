@@ -29,15 +29,20 @@ struct CopyProgress: Sendable {
         var facts: RelationFacts
         var snapshot: Int64
         var rows: Int64
+        /// The batch with its last piece.
+        var lastBatch: Int
     }
 
     /// Tables with a key that hold rows already. Their rows as of the snapshot are applied beside the stream, once that has
     /// passed the snapshot: each wins over what is older, and changes nothing where the warehouse was right. Behind the
     /// last of them comes a truncate just below the snapshot, which marks as deleted what the source no longer had. So
-    /// readers see the rows at any time, and no transaction is larger than others.
-    var resyncing: Set<TableID> = []
+    /// readers see the rows at any time, and no transaction is larger than others. Each with the records of it that were in
+    /// quarantine when it began: a row that is put aside now would be taken for one that the source no longer has.
+    var resyncing: [TableID: Int] = [:]
     /// What is to be ended so.
     var resynced: [Resynced] = []
+    /// Relations (their numbers) whose blocks are copied, of each table.
+    var plannedParts: [TableID: Set<String>] = [:]
     /// Tables that can't be read, with the reason.
     var refused: [TableID: ReplicationError] = [:]
     /// Of each copied table: the newest snapshot that rows of it were read from.
@@ -60,7 +65,7 @@ struct CopyProgress: Sendable {
     }
 
     /// The snapshot that the stream has to pass before rows of tables that are resynced are applied.
-    var resyncFloor: Int64? { resyncing.compactMap { snapshots[$0] }.max() }
+    var resyncFloor: Int64? { resyncing.keys.compactMap { snapshots[$0] }.max() }
 
     /// Counts a piece that is handed out; true where it was the last of its table.
     mutating func note(_ table: TableID, rows: Int64, isLastOfChunk: Bool) -> Bool {

@@ -251,9 +251,13 @@ extension PostgresSource {
                     try server.createPublication(name, missing)
                     logger.notice("made the publication \(name) for \(missing.count) tables")
                 } else if !missing.isEmpty {
-                    try server.addTables(missing, to: name)
-                    added = Set(missing)
-                    logger.notice("added \(missing.count) tables to the publication \(name)")
+                    do {
+                        try server.addTables(missing, to: name)
+                        added = Set(missing)
+                        logger.notice("added \(missing.count) tables to the publication \(name)")
+                    } catch let error as PostgresError where error.sqlstate == "55P03" {
+                        logger.warning("new tables can't be published yet, as one is locked: \(error.description)")
+                    }
                 }
                 publication = try server.publication(name)
             }

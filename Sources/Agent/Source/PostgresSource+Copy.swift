@@ -33,7 +33,7 @@ extension PostgresSource {
             }
             if isResync {
                 // Without a mark until its end: after a restart it is resynced from the beginning.
-                copy.resyncing.insert(table.table)
+                copy.resyncing[table.table] = try await ledger.quarantined(table.table)
                 logger.notice(
                     "\(table.table) holds rows already: it is resynced, and what the source no longer has is marked as deleted"
                 )
@@ -45,6 +45,7 @@ extension PostgresSource {
                         startsOver: !marks.contains { $0.table == table.table }))
             }
             let parts = try await control.with { try $0.parts(of: table.table) }
+            copy.plannedParts[table.table] = Set(parts.map(\.relation))
             let left = CopyPlan.chunks(
                 facts, filter: table.filter, parts: parts, done: marks.filter { $0.table == table.table })
             // A table without a part to read (no leaves yet) still gets its table.
@@ -66,6 +67,7 @@ extension PostgresSource {
                 continue
             }
             let parts = try await control.with { try $0.parts(of: table.table) }
+            copy.plannedParts[table.table] = Set(parts.map(\.relation))
             let chunks = parts.map { CopyChunk(facts: facts, filter: table.filter, part: $0) }
             let all = chunks.isEmpty ? [Self.emptyChunk(facts, table.filter)] : chunks
             copy.tables[table.table] = CopyProgress.Table(
@@ -123,7 +125,8 @@ extension PostgresSource {
         let holder = SnapshotHolder(url: settings.server.url.text)
         self.holder = holder
         let slot = nextSnapshotSlot()
-        begin(chunks, try await waiting(holder) { try await $0.export(slot: slot) })
+        let opened = try await waiting(holder) { try await $0.export(slot: slot) }
+        begin(try await withNewParts(chunks), opened)
     }
 
     /// A name of its own each time: the one before may still be on its way out.
@@ -133,10 +136,28 @@ extension PostgresSource {
     }
 
     /// Begins what `read` asked for, if its snapshot is there.
-    func beginOpened() throws {
+    func beginOpened() async throws {
         guard let request = opening, let result = request.result else { return }
         opening = nil
-        begin(request.chunks, try result.get())
+        let opened = try result.get()
+        try await begin(withNewParts(request.chunks), opened)
+    }
+
+    /// Partitions that were made since the chunks were planned: what was written to them before the snapshot is in it.
+    private func withNewParts(_ chunks: [CopyChunk]) async throws -> [CopyChunk] {
+        var all = chunks
+        for chunk in Dictionary(grouping: chunks.filter { $0.keys == nil }, by: \.facts.table).values.compactMap(
+            \.first)
+        {
+            let table = chunk.facts.table
+            guard let planned = copy.plannedParts[table] else { continue }
+            let parts = try await control.with { try $0.parts(of: table) }.filter { !planned.contains($0.relation) }
+            guard !parts.isEmpty else { continue }
+            all += parts.map { CopyChunk(facts: chunk.facts, filter: chunk.filter, part: $0) }
+            copy.tables[table]?.chunksLeft += parts.count
+            copy.plannedParts[table] = planned.union(parts.map(\.relation))
+        }
+        return all
     }
 
     private func begin(_ chunks: [CopyChunk], _ opened: SnapshotRequest.Snapshot) {
@@ -197,7 +218,7 @@ extension PostgresSource {
         rereadsLeft[table] = nil
         copy.refused[table] = error
         copy.tables[table] = nil
-        copy.resyncing.remove(table)
+        copy.resyncing[table] = nil
     }
 
     private func hand(_ piece: CopyPiece, isUnfinished: Bool = false) -> SourceRecords {
@@ -210,12 +231,15 @@ extension PostgresSource {
             return records
         }
         let table = piece.chunk.facts.table
+        // Given up: what is durable of it is no part of a copy.
+        guard copy.refused[table] == nil else { return records }
         let isDone = copy.note(table, rows: piece.rows, isLastOfChunk: piece.isLast)
-        if copy.resyncing.contains(table) {
+        if copy.resyncing[table] != nil {
             if isDone {
                 copy.resynced.append(
                     .init(
-                        facts: piece.chunk.facts, snapshot: piece.snapshot, rows: copy.tables[table]?.rows ?? 0))
+                        facts: piece.chunk.facts, snapshot: piece.snapshot, rows: copy.tables[table]?.rows ?? 0,
+                        lastBatch: batchesHanded))
             }
             return records
         }
@@ -236,11 +260,22 @@ extension PostgresSource {
     }
 
     /// Behind the rows of a resynced table: what of it is older than they is deleted.
-    func endOfResync() -> SourceStep? {
-        guard let ended = copy.resynced.first else { return nil }
+    func endOfResync() async throws -> SourceStep? {
+        guard let ended = copy.resynced.first, durable.withLock({ $0.batches }) >= ended.lastBatch else { return nil }
         copy.resynced.removeFirst()
         let table = ended.facts.table
-        copy.resyncing.remove(table)
+        let before = copy.resyncing.removeValue(forKey: table) ?? 0
+        let putAside = try await ledger.quarantined(table) - before
+        guard putAside <= 0 else {
+            // The rows that are there for them are older than the snapshot, and would be deleted.
+            refuse(
+                table,
+                ReplicationError(
+                    .permanent,
+                    "\(putAside) records were put aside while it was resynced, so what the source no longer has can't be told",
+                    remedy: "millrace quarantine list; mend what it names, then millrace resync \(table)"))
+            return .idle
+        }
         noteMemberships([table])
         var records = hand(resyncBatch(ended.facts, ended.snapshot), to: handed, isUnfinished: false)
         records.copied.append(
@@ -407,14 +442,7 @@ extension PostgresSource {
         lastPublicationLook = .now
         // It was made before a copy that took its time: what it shows may be no more.
         guard ContinuousClock.now - look.begunAt < settings.publicationLook * 12 else { return nil }
-        let (publication, added): (SourceServer.Publication, added: Set<TableID>)
-        do {
-            (publication, added) = try result.get()
-        } catch let error as ReplicationError where error.isLock {
-            // A table that is to be published is locked by somebody: the next look is soon.
-            logger.warning("new tables can't be published yet: \(error.message)")
-            return nil
-        }
+        let (publication, added) = try result.get()
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))
         copy.known.subtract(added.union(returned(publication)).union(copy.known.subtracting(published)))
@@ -444,7 +472,7 @@ extension PostgresSource {
 
     package func copyAnew(_ tables: [TableID]) {
         // One that is under way has just begun.
-        wantedAnew.formUnion(Set(tables).subtracting(copy.resyncing))
+        wantedAnew.formUnion(Set(tables).subtracting(copy.resyncing.keys))
         waker.wake()
     }
 

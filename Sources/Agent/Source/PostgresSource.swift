@@ -160,8 +160,8 @@ package actor PostgresSource: RecordSource {
         // Nothing comes between the parts of a transaction, nor between those of a table that is copied as one.
         if isReadingWhole { return try await nextOfWholeCopies() ?? .idle }
         if isInsideTransaction { return try await nextOfStream() ?? .idle }
-        try beginOpened()
-        if let step = endOfResync() { return step }
+        try await beginOpened()
+        if let step = try await endOfResync() { return step }
         if settings.snapshot == .only, !copy.isGoingOn { return .end }
         if !pendingMarks.isEmpty, !isReadingWhole, let step = try await settleCopies() { return step }
         if hasStopped { return try await endOfBackfill() }
@@ -250,7 +250,7 @@ package actor PostgresSource: RecordSource {
         var progress = SourceProgress(
             copying: copy.isGoingOn
                 ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
-            resyncing: copy.resyncing.union(copy.whole.filter(\.isResync).map(\.table)).union(wantedAnew),
+            resyncing: Set(copy.resyncing.keys).union(copy.whole.filter(\.isResync).map(\.table)).union(wantedAnew),
             refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
         if let retention {
             progress.retainedLog_bytes = retention.retained_bytes

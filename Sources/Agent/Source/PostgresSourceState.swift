@@ -68,6 +68,8 @@ protocol CopyLedger: Sendable {
     func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String]
     /// Whether current has rows of the table, deleted ones too.
     func hasRows(_ table: TableDefinition) async throws -> Bool
+    /// Records of the table that were ever put aside.
+    func quarantined(_ table: TableID) async throws -> Int
 }
 
 struct WarehouseCopyLedger: CopyLedger {
@@ -81,5 +83,8 @@ struct WarehouseCopyLedger: CopyLedger {
     func hasRows(_ table: TableDefinition) async throws -> Bool {
         let counts = try await warehouse.counts(table)
         return counts.live + counts.deleted > 0
+    }
+    func quarantined(_ table: TableID) async throws -> Int {
+        try await warehouse.ledger().tables.first { $0.table == table }?.quarantined ?? 0
     }
 }

@@ -258,6 +258,8 @@ package final class SourceServer {
         package var name: String
         /// The relation and its file: `16385/16391`.
         package var identity: String
+        /// The relation's number.
+        package var relation: String { String(identity.prefix { $0 != "/" }) }
         package var blocks: Int64
         /// As the planner guesses; for the progress bar.
         package var rows: Int64

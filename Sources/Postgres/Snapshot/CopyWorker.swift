@@ -11,6 +11,9 @@ package final class CopyQueue: Sendable {
 
     func next() -> CopyChunk? { chunks.withLock { $0.popLast() } }
 
+    /// For one whose table is locked: others come first.
+    func putBack(_ chunk: CopyChunk) { chunks.withLock { $0.insert(chunk, at: 0) } }
+
     /// Leaves a table out whose rows can't be read.
     func drop(_ table: TableID) { chunks.withLock { $0.removeAll { $0.facts.table == table } } }
 }
@@ -54,13 +57,18 @@ package final class CopyWorker: Sendable {
     private func run() {
         do {
             var settings = ConnectionSettings(url: url)
-            settings.serverSettings += ConnectionSettings.patience
+            settings.serverSettings += ConnectionSettings.patience + [("lock_timeout", "2s")]
             let session = try Session(settings, interrupter: interrupter)
             defer { session.close() }
             try open(session)
             while let chunk = queue.next() {
                 do {
                     guard try copy(chunk, session) else { return }
+                } catch let error as PostgresError where error.sqlstate == "55P03" {
+                    // Before its first row, or there would be no lock to wait for.
+                    queue.putBack(chunk)
+                    session.rollback()
+                    try open(session)
                 } catch let error as PostgresError where error.kind == .permanent || error.kind == .data {
                     // One table's trouble is its own: dropped meanwhile, or not to be read by us.
                     queue.drop(chunk.facts.table)

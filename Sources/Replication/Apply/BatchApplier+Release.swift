@@ -30,7 +30,8 @@ extension BatchApplier {
         while true {
             do {
                 return try release(
-                    definition, kind, layout, transaction, loadedAt_us, RawBatch(definition, options.filter, equality),
+                    definition, kind, layout, transaction, loadedAt_us,
+                    RawBatch(definition, options.filter, equality, options.excluded),
                     options, refused)
             } catch let error as RefusedRows {
                 guard !error.reasons.isEmpty else { throw error.cause }
@@ -124,16 +125,19 @@ struct RawBatch {
     private let filter: (any RowFilter)?
     private let filterColumns: [Int]
     private let judge = RowJudge()
+    /// Known ones: the table's, and those that are left out.
     private let columnNames: Set<String>
     /// Of a table with a key, and of one without.
     private let keyTemplate: KeyTemplate?
     private let imageTemplate: ImageTemplate?
     private let scratch = ByteArena(capacity: 1 << 10)
 
-    init(_ definition: TableDefinition, _ filter: (any RowFilter)?, _ equality: KeyEquality) {
+    init(
+        _ definition: TableDefinition, _ filter: (any RowFilter)?, _ equality: KeyEquality, _ excluded: Set<String>
+    ) {
         self.definition = definition
         self.filter = filter
-        columnNames = Set(definition.columns.map(\.name))
+        columnNames = excluded.union(definition.columns.map(\.name))
         filterColumns = filter?.indices(in: definition) ?? []
         keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
         imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil

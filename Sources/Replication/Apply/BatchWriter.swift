@@ -77,39 +77,49 @@ package struct BatchWriter {
         do {
             return try tryPart(batch, advances, part, layout, transaction, loadedAt_us, probesAll)
         } catch let error as ReplicationError where error.mayHoldTable {
-            guard try holdFailing(error, batch, layout, transaction, loadedAt_us) else { throw error }
+            var placed: Set<TableID> = []
+            guard try holdFailing(error, batch, layout, transaction, loadedAt_us, &placed) else { throw error }
+            // Found before the table was held; what is still in the way is found again.
+            refused = [:]
             throw ReplicationError(.restart, "a table of this source transaction is held: \(error.message)")
         }
     }
 
-    /// Holds the table that an error is about; false where that can't be, or it is held already.
+    /// Holds the table that an error is about, if nobody has: true where it is to be tried again so.
+    ///
+    /// - Parameter placed: tables that were held here.
     private func holdFailing(
         _ error: ReplicationError, _ batch: ChangeBatch, _ layout: WarehouseLayout,
-        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64
+        _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ placed: inout Set<TableID>
     ) throws -> Bool {
-        guard layout.hasRaw, layout.hasCurrent, let table = error.table,
+        guard layout.hasRaw, layout.hasCurrent, let table = error.table, !placed.contains(table),
             batch.tables.contains(where: { $0.source == table && $0.hasShape })
         else { return false }
         var isNew = false
-        do {
-            try transaction.run {
-                let state = try transaction.lock([table], exclusive: true)[table]
-                isNew = state?.holds.isEmpty ?? true
-                guard isNew else { return }
-                try transaction.hold([
-                    TableHold(table: table, kind: .failing, reason: error.message, since_us: loadedAt_us)
-                ])
-            }
-        } catch let other as ReplicationError where other.kind == .passing {
-            // Another agent is at work on the table: what failed is told.
-            return false
+        // A lock that another agent has passes, as it did for what failed.
+        try transaction.run {
+            isNew = try transaction.lock([table], exclusive: true)[table]?.holds.isEmpty ?? true
+            guard isNew else { return }
+            try transaction.hold([
+                TableHold(table: table, kind: .failing, reason: error.message, since_us: loadedAt_us)
+            ])
         }
-        return isNew
+        if isNew { placed.insert(table) }
+        return true
     }
 
-    /// Of a table that can't be written to raw either.
-    private func endFailing(_ table: TableID, _ transaction: some WarehouseTransaction) {
-        try? transaction.run { try transaction.endHold(table, .failing) }
+    /// Of a table that can't be written to raw either. Where another agent has deferred something meanwhile the hold stays.
+    private func endFailing(
+        _ table: TableID, _ batch: ChangeBatch, _ transaction: some WarehouseTransaction
+    ) {
+        guard let definition = batch.tables.first(where: { $0.source == table }) else { return }
+        // Not worth another error: whoever tries the table again ends it then.
+        try? transaction.run {
+            _ = try transaction.lock([table], exclusive: true)
+            if try transaction.deferredEvents(definition, limit: 1).isEmpty {
+                try transaction.endHold(table, .failing)
+            }
+        }
     }
 
     /// Undoes the parts that have come.
@@ -125,19 +135,21 @@ package struct BatchWriter {
     ) throws -> BatchApplier.Outcome {
         // One table's trouble is its own: it is held, and the batch is applied with its events deferred.
         func apply(_ suspicion: RestoreSuspicion?) throws -> BatchApplier.Outcome {
-            var held: Set<TableID> = []
+            var placed: Set<TableID> = []
+            var attempts = 0
             while true {
                 do {
                     return try BatchApplier.applyWithRemedies(
                         batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
                         probeAll: probesAll, suspicion: suspicion)
                 } catch let error as ReplicationError where error.mayHoldTable {
-                    if let table = error.table, held.contains(table) {
-                        endFailing(table, transaction)
+                    attempts += 1
+                    guard attempts <= 2 * batch.tables.count,
+                        try holdFailing(error, batch, layout, transaction, loadedAt_us, &placed)
+                    else {
+                        if let table = error.table, placed.contains(table) { endFailing(table, batch, transaction) }
                         throw error
                     }
-                    guard try holdFailing(error, batch, layout, transaction, loadedAt_us) else { throw error }
-                    if let table = error.table { held.insert(table) }
                 }
             }
         }

@@ -158,6 +158,8 @@ package struct ReleaseOptions: Sendable {
     package var limit: Int
     /// The table's `where`, for events of which it isn't stored what it said.
     package var filter: (any RowFilter)?
+    /// Columns of the source that the table doesn't have on purpose.
+    package var excluded: Set<String> = []
     /// However many rows are refused, they are put aside.
     package var quarantinesAll = false
     /// How long another's lock is waited for, where the engine has such; nil: as long as by any batch.
