@@ -34,11 +34,11 @@ package actor Replicator {
     private let taskExecutor: (any TaskExecutor)?
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    private let source: any RecordSource
-    private let warehouse: any Warehouse
-    private let status: AgentStatus
-    private let settings: Settings
-    private let logger: Logger
+    let source: any RecordSource
+    let warehouse: any Warehouse
+    let status: AgentStatus
+    let settings: Settings
+    let logger: Logger
     private let makeDecoder: @Sendable ([TableDefinition]) throws -> any RecordDecoder
 
     private var decoder: (any RecordDecoder)?
@@ -46,14 +46,14 @@ package actor Replicator {
     private var positions: [TopicPartition: Int64?] = [:]
     /// The decoder's memory of each partition, as it goes into checkpoints.
     private var decoderStates: [TopicPartition: String] = [:]
-    private var known: [TableID: TableDefinition] = [:]
+    var known: [TableID: TableDefinition] = [:]
     private var inFlight: Task<Void, any Error>?
     /// The batches so far end inside a source transaction: nothing of it is durable yet.
-    private var isUnfinished = false
+    var isUnfinished = false
     private var remaining: [TopicPartition: Int64]?
     private let isStopRequested = Atomic<Bool>(false)
     private let stoppedAt = Mutex<ContinuousClock.Instant?>(nil)
-    private var failing: [TableID: FailingTable] = [:]
+    var failing: [TableID: FailingTable] = [:]
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
@@ -83,7 +83,7 @@ package actor Replicator {
         source.wake()
     }
 
-    private nonisolated var stopRequested: Bool { isStopRequested.load(ordering: .acquiring) }
+    nonisolated var stopRequested: Bool { isStopRequested.load(ordering: .acquiring) }
 
     /// Replicates until stopped, or, with `untilEnd`, until what the source held at the start is durable.
     package func run() async throws {
@@ -344,7 +344,7 @@ package actor Replicator {
         }
     }
 
-    private func drain() async throws {
+    func drain() async throws {
         guard let task = inFlight else { return }
         inFlight = nil
         try await task.value
@@ -396,81 +396,6 @@ package actor Replicator {
         if isInside {
             throw ReplicationError(.restart, "a table changed inside a large source transaction, which is read again")
         }
-    }
-
-    /// Returns those that are as they should be. Others were made before, and are held: their events go to raw alone.
-    private func make(_ tables: [TableDefinition]) async throws -> [TableDefinition] {
-        let mayHold = settings.holdsTables && tables.allSatisfy { known[$0.source]?.hasShape == true }
-        do {
-            try await retrying("making tables") { [warehouse] in
-                guard mayHold else { return try await warehouse.ensure(tables) }
-                try await FailingTable.telling(tables) { try await warehouse.ensure(tables) }
-            }
-            return tables
-        } catch let error as ReplicationError where mayHold && error.mayHoldTable {
-            guard let table = error.table, let wanted = tables.first(where: { $0.source == table }) else {
-                throw error
-            }
-            let holds = try await retrying("holding a table") { [warehouse] in
-                try await warehouse.hold([table], .failing, reason: error.message)
-                return try await warehouse.holds()
-            }
-            status.update { $0.holds = holds }
-            logger.error("\(table) is held: \(error.message)")
-            failing[table, default: FailingTable()].wanted = wanted
-            let others = tables.filter { $0.source != table }
-            return others.isEmpty ? [] : try await make(others)
-        }
-    }
-
-    /// Tries tables again that are held since something of their own failed.
-    private func mend() async throws {
-        let held = Set(status.current.holds.filter { $0.kind == .failing }.map(\.table))
-        failing = failing.filter { held.contains($0.key) }
-        for table in held where failing[table] == nil { failing[table] = FailingTable() }
-        let due = held.filter { failing[$0]?.isDue ?? false }.sorted()
-        // A release undoes the parts of a transaction that have come.
-        guard !due.isEmpty, !isUnfinished, !stopRequested else { return }
-        try await drain()
-        for table in due {
-            var entry = failing[table] ?? FailingTable()
-            do {
-                if let wanted = entry.wanted {
-                    try await warehouse.ensure([wanted])
-                    entry.wanted = nil
-                    known[table] = wanted
-                    status.update { $0.tables[table]?.definition = wanted }
-                }
-                // Of another program's time; it comes with its first event.
-                guard let definition = known[table] else { continue }
-                if try await release(definition, lockWait_ms: entry.lockWait_ms) {
-                    failing[table] = nil
-                    logger.notice("\(table) goes on: what was deferred is applied")
-                    continue
-                }
-                entry.succeeded()
-            } catch let error as ReplicationError where error.mayHoldTable || error.isLock || error.kind == .passing {
-                entry.failed()
-                logger.warning("\(table) stays held: \(error.message)")
-                failing[table] = entry
-                // What it waited for the others waited for, too: they come first.
-                return
-            }
-            failing[table] = entry
-        }
-    }
-
-    /// For a short while; false: there is more.
-    private func release(_ table: TableDefinition, lockWait_ms: Int) async throws -> Bool {
-        var options = settings.release(table.source)
-        options.lockWait_ms = lockWait_ms
-        let started = ContinuousClock.now
-        while ContinuousClock.now - started < .milliseconds(500) {
-            let step = try await warehouse.release(table, .failing, options)
-            status.released(step.outcome)
-            if step.isDone { return true }
-        }
-        return false
     }
 
     private func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart) async throws {
@@ -528,7 +453,7 @@ package actor Replicator {
 
     /// Runs `work` until it succeeds or fails for good. What passes by itself is waited for with backoff and jitter, without
     /// end: a warehouse that is away is not the source's fault, and the source keeps its log meanwhile.
-    private func retrying<R: Sendable>(
+    func retrying<R: Sendable>(
         _ what: String, drain_s: Double? = nil, _ work: () async throws -> R
     ) async throws -> R {
         var delay_s = 0.1

@@ -212,7 +212,7 @@ extension PostgresSource {
         }
     }
 
-    private func refuse(_ table: TableID, _ error: ReplicationError) {
+    func refuse(_ table: TableID, _ error: ReplicationError) {
         let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
         logger.error("\(table): can't be copied: \(error.message)\(remedy)")
         rereadsLeft[table] = nil
@@ -259,33 +259,6 @@ extension PostgresSource {
         return records
     }
 
-    /// Behind the rows of a resynced table: what of it is older than they is deleted.
-    func endOfResync() async throws -> SourceStep? {
-        guard let ended = copy.resynced.first, durable.withLock({ $0.batches }) >= ended.lastBatch else { return nil }
-        copy.resynced.removeFirst()
-        let table = ended.facts.table
-        let before = copy.resyncing.removeValue(forKey: table) ?? 0
-        let putAside = try await ledger.quarantined(table) - before
-        guard putAside <= 0 else {
-            // The rows that are there for them are older than the snapshot, and would be deleted.
-            refuse(
-                table,
-                ReplicationError(
-                    .permanent,
-                    "\(putAside) records were put aside while it was resynced, so what the source no longer has can't be told",
-                    remedy: "millrace quarantine list; mend what it names, then millrace resync \(table)"))
-            return .idle
-        }
-        noteMemberships([table])
-        var records = hand(resyncBatch(ended.facts, ended.snapshot), to: handed, isUnfinished: false)
-        records.copied.append(
-            CopyMark(
-                job: settings.slot, table: table, snapshot: ended.snapshot, rows: ended.rows, startsOver: true))
-        copy.lastBatch = batchesHanded
-        logger.info("\(table): \(ended.rows) rows resynced")
-        return .records(records)
-    }
-
     // MARK: Tables without a key
 
     /// Copies one after the other, each in one warehouse transaction: a part of one can't be told from the next attempt's.
@@ -328,15 +301,6 @@ extension PostgresSource {
             }
             return .records(records)
         }
-    }
-
-    private func resyncBatch(_ facts: RelationFacts, _ position: Int64) -> RecordBatch {
-        let batch = RecordBatch(capacity: 1024)
-        let span = batch.span(of: partition, startingAt: position)
-        Array(facts.json.utf8).withUnsafeBytes {
-            batch.append(span: span, offset: position, tag: SourceRecord.resync, value: $0)
-        }
-        return batch
     }
 
     private func endWhole() async throws {
@@ -451,29 +415,6 @@ extension PostgresSource {
         isRereadDone = false
         try await planCopies(publication.tables, [])
         return .idle
-    }
-
-    /// What was asked for by hand.
-    private func beginAnew() async throws -> SourceStep? {
-        let tables = try await publication().0.tables
-        for table in wantedAnew.sorted() where !tables.contains(where: { $0.table == table }) {
-            logger.warning("\(table) can't be copied anew: the publication \(settings.server.publication) hasn't it")
-        }
-        copy.known.subtract(wantedAnew)
-        for table in wantedAnew {
-            copy.refused[table] = nil
-            reread[table] = nil
-        }
-        wantedAnew = []
-        isRereadDone = false
-        try await planCopies(tables, [])
-        return .idle
-    }
-
-    package func copyAnew(_ tables: [TableID]) {
-        // One that is under way has just begun.
-        wantedAnew.formUnion(Set(tables).subtracting(copy.resyncing.keys))
-        waker.wake()
     }
 
     /// Asks beside the stream: the catalog's answer may take a tenth of a second, which nobody's rows should wait for.

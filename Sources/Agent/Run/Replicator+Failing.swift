@@ -1,0 +1,79 @@
+import Replication
+
+/// Tables that can't be written or changed are held by themselves, and tried again.
+extension Replicator {
+    /// Returns those that are as they should be. Others were made before, and are held: their events go to raw alone.
+    func make(_ tables: [TableDefinition]) async throws -> [TableDefinition] {
+        let mayHold = settings.holdsTables && tables.allSatisfy { known[$0.source]?.hasShape == true }
+        do {
+            try await retrying("making tables") { [warehouse] in
+                guard mayHold else { return try await warehouse.ensure(tables) }
+                try await FailingTable.telling(tables) { try await warehouse.ensure(tables) }
+            }
+            return tables
+        } catch let error as ReplicationError where mayHold && error.mayHoldTable {
+            guard let table = error.table, let wanted = tables.first(where: { $0.source == table }) else {
+                throw error
+            }
+            let holds = try await retrying("holding a table") { [warehouse] in
+                try await warehouse.hold([table], .failing, reason: error.message)
+                return try await warehouse.holds()
+            }
+            status.update { $0.holds = holds }
+            logger.error("\(table) is held: \(error.message)")
+            failing[table, default: FailingTable()].wanted = wanted
+            let others = tables.filter { $0.source != table }
+            return others.isEmpty ? [] : try await make(others)
+        }
+    }
+
+    /// Tries tables again that are held since something of their own failed.
+    func mend() async throws {
+        let held = Set(status.current.holds.filter { $0.kind == .failing }.map(\.table))
+        failing = failing.filter { held.contains($0.key) }
+        for table in held where failing[table] == nil { failing[table] = FailingTable() }
+        let due = held.filter { failing[$0]?.isDue ?? false }.sorted()
+        // A release undoes the parts of a transaction that have come.
+        guard !due.isEmpty, !isUnfinished, !stopRequested else { return }
+        try await drain()
+        for table in due {
+            var entry = failing[table] ?? FailingTable()
+            do {
+                if let wanted = entry.wanted {
+                    try await warehouse.ensure([wanted])
+                    entry.wanted = nil
+                    known[table] = wanted
+                    status.update { $0.tables[table]?.definition = wanted }
+                }
+                // Of another program's time; it comes with its first event.
+                guard let definition = known[table] else { continue }
+                if try await release(definition, lockWait_ms: entry.lockWait_ms) {
+                    failing[table] = nil
+                    logger.notice("\(table) goes on: what was deferred is applied")
+                    continue
+                }
+                entry.succeeded()
+            } catch let error as ReplicationError where error.mayHoldTable || error.isLock || error.kind == .passing {
+                entry.failed()
+                logger.warning("\(table) stays held: \(error.message)")
+                failing[table] = entry
+                // What it waited for the others waited for, too: they come first.
+                return
+            }
+            failing[table] = entry
+        }
+    }
+
+    /// For a short while; false: there is more.
+    private func release(_ table: TableDefinition, lockWait_ms: Int) async throws -> Bool {
+        var options = settings.release(table.source)
+        options.lockWait_ms = lockWait_ms
+        let started = ContinuousClock.now
+        while ContinuousClock.now - started < .milliseconds(500) {
+            let step = try await warehouse.release(table, .failing, options)
+            status.released(step.outcome)
+            if step.isDone { return true }
+        }
+        return false
+    }
+}
