@@ -151,6 +151,26 @@ struct Resync: AsyncParsableCommand {
     func run() async throws { try Ended.with(try await HoldCommand(.resync(tables.selection)).run(global.context())) }
 }
 
+struct Lend: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Lend the DuckDB file to another program.",
+        discussion: """
+            DuckDB lets one process write. The running agent finishes its batch and closes the file, CMD runs (its path is \
+            in MILLRACE_WAREHOUSE), the agent opens the file again and catches up. Ends as CMD ends. Of a borrower that is \
+            killed the agent takes the file back by itself.
+
+            Example: millrace lend -- dbt build
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Argument(parsing: .postTerminator, help: "The program and its arguments, behind --.") var command: [String] = []
+
+    func validate() throws {
+        if command.isEmpty { throw ValidationError("name a program behind --: millrace lend -- dbt build") }
+    }
+
+    func run() async throws { try Ended.with(try await LendCommand(command).run(global.context())) }
+}
+
 struct Release: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let tables go on that are held.",

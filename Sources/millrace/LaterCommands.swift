@@ -38,11 +38,6 @@ struct Schema: NotYet {
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
 }
 
-struct Lend: NotYet {
-    static let configuration = later("lend", "Lend the DuckDB file to another program.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct DBT: NotYet {
     static let configuration = later("dbt", "Make dbt sources and staging models.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

@@ -28,7 +28,8 @@ enum AlertConditions {
                     key: .init(kind: .lost, subject: partition.partition.description), message: partition.reason,
                     remedy: partition.remedy))
         }
-        if let waiting = snapshot.waitsFor {
+        // Lending is somebody's wish.
+        if snapshot.lent == nil, let waiting = snapshot.waitsFor {
             alerts.append(
                 Alert(key: .init(kind: .waiting, subject: pipeline), message: waiting, remedy: "millrace check"))
         }

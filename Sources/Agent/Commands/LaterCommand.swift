@@ -8,7 +8,6 @@ package enum LaterCommand {
         ("freshness", "millrace status, or /readyz?max_lag=30s"),
         ("quality", "millrace query"),
         ("schema", "millrace status"),
-        ("lend", "stop the agent, run the command, and start the agent again"),
         ("dbt", "read the tables as they are: see millrace status for their names"),
         ("erase", "millrace drop --tables, and replicate anew with the columns excluded"),
     ]

@@ -29,6 +29,7 @@ final class ReplicationService: Service, Sendable {
     private struct Turn {
         var replicator: Replicator?
         var source: (any RecordSource)?
+        var loan: Loan?
         var isStopping = false
         var wantsRejoin = false
         /// The warehouse's file is still to be opened.
@@ -82,13 +83,80 @@ final class ReplicationService: Service, Sendable {
         turn.withLock { $0.wantsRejoin ? $0.replicator : nil }?.stop()
     }
 
+    /// Lets the warehouse's file go to another program: finishes the batch in hand, closes the file, and reads nothing until
+    /// it is given back.
+    func lend(to borrower: Int32, program: String) async throws {
+        guard isFile else {
+            throw CommandFailure(
+                ExitStatus.usage, "only a DuckDB file needs to be lent", try: "run the command as it is")
+        }
+        let other = turn.withLock { turn in
+            defer {
+                if turn.loan == nil {
+                    turn.loan = Loan(borrower: borrower, program: program)
+                    turn.wantsRejoin = true
+                }
+            }
+            return turn.loan
+        }
+        if let other {
+            throw CommandFailure(ExitStatus.environment, "\(other.text)", try: "try again when that has ended")
+        }
+        let deadline = ContinuousClock.now + Loan.patience
+        while turn.withLock({ $0.loan?.isGiven == false }) {
+            // Again and again: one that has just begun may not have heard it.
+            turn.withLock { $0.replicator }?.stop()
+            guard ContinuousClock.now < deadline else {
+                turn.withLock { $0.loan = nil }
+                throw CommandFailure(
+                    ExitStatus.environment, "the batch in hand isn't finished yet, and the file can't be let go",
+                    try: "millrace status, then try again")
+            }
+            try await Task.sleep(for: Loan.look)
+        }
+    }
+
+    /// Returns when the file is open again; whoever the borrower has left behind with it is waited for beside that.
+    func endLoan() async throws {
+        turn.withLock { $0.loan = nil }
+        let deadline = ContinuousClock.now + Loan.patience
+        while status.current.lent != nil, ContinuousClock.now < deadline { try await Task.sleep(for: Loan.look) }
+    }
+
+    /// False: a stop was asked for while the file was somebody else's.
+    private func waitWhileLent() async throws -> Bool {
+        guard let loan = turn.withLock({ $0.loan }) else { return true }
+        await warehouse.close()
+        status.update { $0.lent = loan.text }
+        turn.withLock { $0.loan?.isGiven = true }
+        logger.notice("\(loan.text)")
+        while turn.withLock({ $0.loan != nil && !$0.isStopping }) {
+            if loan.isBorrowerGone { turn.withLock { $0.loan = nil } }
+            try await Task.sleep(for: Loan.look)
+        }
+        var hasWaited = false
+        while !turn.withLock({ $0.isStopping }) {
+            do {
+                try await warehouse.open(readOnly: false)
+                status.update { $0.lent = nil }
+                logger.notice("the warehouse is back")
+                return true
+            } catch let error as ReplicationError where error.kind == .taken {
+                if !hasWaited { logger.warning("the warehouse isn't back yet: \(error.message)") }
+                hasWaited = true
+                try await Task.sleep(for: .milliseconds(500))
+            }
+        }
+        return false
+    }
+
     /// Copies tables anew. Where no source is at hand, the next one reads what the warehouse was told.
     func copyAnew(_ tables: [TableID]) async { await turn.withLock { $0.source }?.copyAnew(tables) }
 
     private func replicate() async throws {
         var attempts = 0
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
-            guard try await standBy() else { return }
+            guard try await waitWhileLent(), try await standBy() else { return }
             let batches = status.current.batches
             let source = try setup.makeSource(warehouse, isAnew: status.current.hasBegun)
             let replicator = makeReplicator(source)

@@ -127,9 +127,15 @@ package struct RunCommand: Sendable {
         let replication = ReplicationService(
             setup: setup, warehouse: warehouse, status: status, settings: settings, catalog: catalog,
             isListening: isListening, onTakeover: onTakeover)
-        let running = WarehouseControl.Running(status: status, copyAnew: { await replication.copyAnew($0) }) {
-            try await replication.rejoin(after: $0)
-        }
+        let running = WarehouseControl.Running(
+            status: status, copyAnew: { await replication.copyAnew($0) },
+            lend: { borrower in
+                if let borrower {
+                    try await replication.lend(to: borrower.pid, program: borrower.program)
+                } else {
+                    try await replication.endLoan()
+                }
+            }, rejoin: { try await replication.rejoin(after: $0) })
         let router = AgentRouter(
             control: setup.control(warehouse, catalog: catalog, running: running), status: status,
             layout: setup.layout, token: token, pid: getpid(), isLoopback: AgentServer.isLoopback(agent.listen.host))

@@ -112,6 +112,12 @@ package struct APIClient: AgentControl {
         try list(try await post("pause", selection.json), \.string)
     }
 
+    package func lend(to borrower: Int32, program: String) async throws {
+        _ = try await post("lend", .object([("pid", .integer(borrower)), ("program", .string(program))]))
+    }
+
+    package func endLoan() async throws { _ = try await post("lend/end", .object([])) }
+
     package func resync(_ selection: TableSelection) async throws -> [String] {
         try list(try await post("resync", selection.json), \.string)
     }

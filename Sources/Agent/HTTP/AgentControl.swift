@@ -24,6 +24,11 @@ package protocol AgentControl: Sendable {
     /// Marks waiting records as given up; they stay on record.
     func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
 
+    /// Lets the warehouse's file go until `endLoan`, or until the process is gone; returns when it is closed.
+    func lend(to borrower: Int32, program: String) async throws
+    /// Returns when the agent has the file again.
+    func endLoan() async throws
+
     /// Tables whose current stands still.
     func holds() async throws -> [TableHold]
     /// Lets current of tables stand still, and gives their source names.

@@ -70,7 +70,9 @@ package enum AgentMetrics {
             "millrace_lost_partitions", .gauge, "Partitions that can't be read on.", Double(snapshot.lost.count))
         text.metric(
             "millrace_waiting", .gauge, "1 while the agent waits for the warehouse or the source.",
-            snapshot.waitsFor == nil ? 0 : 1)
+            snapshot.lent == nil && snapshot.waitsFor != nil ? 1 : 0)
+        text.metric(
+            "millrace_lent", .gauge, "1 while another program has the DuckDB file.", snapshot.lent == nil ? 0 : 1)
         text.metric(
             "millrace_cut_transactions_total", .counter, "Source transactions that were applied in parts.",
             Double(snapshot.progress.cutTransactions))

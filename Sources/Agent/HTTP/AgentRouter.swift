@@ -116,6 +116,21 @@ package struct AgentRouter: Sendable {
                 .array(try await control.pause(try Self.selection(body)).map(JSONValue.string))
             }
         }
+        api.post("lend") { request, _ in
+            await Self.answer(request) { body in
+                guard let pid = body["pid"]?.int64.flatMap(Int32.init(exactly:)), pid > 1,
+                    let program = body["program"]?.string
+                else { throw Self.wrong("pid must be a process, and program a text") }
+                try await control.lend(to: pid, program: program)
+                return .object([("lent", .bool(true))])
+            }
+        }
+        api.post("lend/end") { _, _ in
+            await Self.answer {
+                try await control.endLoan()
+                return .object([("lent", .bool(false))])
+            }
+        }
         api.post("resync") { request, _ in
             await Self.answer(request) { body in
                 .array(try await control.resync(try Self.selection(body)).map(JSONValue.string))

@@ -11,14 +11,18 @@ package struct WarehouseControl: AgentControl {
         package var rejoin: @Sendable (_ work: @Sendable () async throws -> Void) async throws -> Void
         /// Lets the source copy tables anew.
         package var copyAnew: @Sendable ([TableID]) async -> Void
+        /// Lets the warehouse's file go, and takes it back (nil).
+        package var lend: @Sendable (_ borrower: (pid: Int32, program: String)?) async throws -> Void
 
         package init(
             status: AgentStatus,
             copyAnew: @escaping @Sendable ([TableID]) async -> Void = { _ in },
+            lend: @escaping @Sendable (_ borrower: (pid: Int32, program: String)?) async throws -> Void = { _ in },
             rejoin: @escaping @Sendable (_ work: @Sendable () async throws -> Void) async throws -> Void
         ) {
             self.status = status
             self.copyAnew = copyAnew
+            self.lend = lend
             self.rejoin = rejoin
         }
     }
@@ -52,8 +56,8 @@ package struct WarehouseControl: AgentControl {
     }
 
     package func status() async throws -> StatusReport {
-        if let snapshot = running?.status.current, snapshot.state == .standby {
-            // The warehouse may be the other agent's alone.
+        if let snapshot = running?.status.current, snapshot.state == .standby || snapshot.lent != nil {
+            // The warehouse may be the other's alone.
             var report = StatusReport(snapshot, layout: layout, isRunning: true, now_us: Moment.now_us())
             report.isAgentRunning = true
             return report
@@ -114,8 +118,19 @@ package struct WarehouseControl: AgentControl {
                 ExitStatus.environment, "this agent stands by, and another one is at work",
                 try: "ask that one: millrace status -c with the pipeline file that it runs with")
         }
+        if let lent = running?.status.current.lent {
+            throw CommandFailure(
+                ExitStatus.environment, "\(lent), and this agent hasn't got it", try: "try again when that has ended")
+        }
         return warehouse
     }
+
+    package func lend(to borrower: Int32, program: String) async throws {
+        _ = try atWork()
+        try await running?.lend((borrower, program))
+    }
+
+    package func endLoan() async throws { try await running?.lend(nil) }
 
     package func checkpoints() async throws -> [Checkpoint] { try await atWork().checkpoints() }
 

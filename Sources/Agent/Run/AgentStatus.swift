@@ -34,8 +34,10 @@ package final class AgentStatus: Sendable {
         package var hasBegun = false
         /// What the agent waits for, if it waits.
         package var waiting: String?
-        /// That, or what the source waits for inside.
-        package var waitsFor: String? { waiting ?? progress.away }
+        /// Who has the warehouse's file, while nothing is read.
+        package var lent: String?
+        /// That, or what the source waits for inside, or who has the file.
+        package var waitsFor: String? { lent ?? waiting ?? progress.away }
         package var batches = 0
         /// Seconds in which batches were written.
         package var applySeconds = Histogram([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30])
