@@ -23,6 +23,8 @@ package final class MockBroker: @unchecked Sendable {
     private let handle: ClientHandle
     private let cluster: OpaquePointer
     private let isOpen = Mutex(true)
+    /// Ports of brokers that are down.
+    private let reserved = Mutex<[Int32]>([])
 
     /// - Parameters:
     ///   - port: of the first broker, the others on the ports that follow; nil: whatever is free.
@@ -88,6 +90,7 @@ package final class MockBroker: @unchecked Sendable {
             return open
         }
         guard first else { return }
+        releasePorts()
         rd_kafka_mock_cluster_destroy(cluster)
         handle.destroy()
     }
@@ -156,9 +159,41 @@ package final class MockBroker: @unchecked Sendable {
     /// Hangs up and refuses connections. Brokers are numbered from 1; nil: all.
     package func setDown(broker: Int32? = nil) throws(KafkaError) {
         try check(rd_kafka_mock_broker_set_down(cluster, broker ?? -1), "taking a broker down")
+        let ports = bootstrap.split(separator: ",").compactMap { $0.split(separator: ":").last.flatMap { UInt16($0) } }
+        let down =
+            broker.map { number in ports.indices.contains(Int(number) - 1) ? [ports[Int(number) - 1]] : [] } ?? ports
+        reserved.withLock { $0 += down.compactMap(Self.reserve) }
+    }
+
+    /// Keeps a port from being given to a connection, as the system does with free ones: librdkafka ends the process where
+    /// it can't listen on it again.
+    private static func reserve(_ port: UInt16) -> Int32? {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { return nil }
+        var on: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let isBound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+        if !isBound { Foundation.close(descriptor) }
+        return isBound ? descriptor : nil
+    }
+
+    private func releasePorts() {
+        reserved.withLock { descriptors in
+            for descriptor in descriptors { Foundation.close(descriptor) }
+            descriptors = []
+        }
     }
 
     package func setUp(broker: Int32? = nil) throws(KafkaError) {
+        releasePorts()
         try check(rd_kafka_mock_broker_set_up(cluster, broker ?? -1), "bringing a broker up")
     }
 

@@ -126,8 +126,9 @@ final class ReplicationService: Service, Sendable {
     /// False: a stop was asked for while the file was somebody else's.
     private func waitWhileLent() async throws -> Bool {
         guard let loan = turn.withLock({ $0.loan }) else { return true }
-        await warehouse.close()
+        // First: whoever asks now hears why it is closed.
         status.update { $0.lent = loan.text }
+        await warehouse.close()
         turn.withLock { $0.loan?.isGiven = true }
         logger.notice("\(loan.text)")
         while turn.withLock({ $0.loan != nil && !$0.isStopping }) {
