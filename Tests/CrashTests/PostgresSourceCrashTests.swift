@@ -68,20 +68,13 @@ import ThrowawayPostgres
             warehouse: target.map { "postgres: { url: \"\($0.url())\" }" } ?? "duckdb: { path: direct_wh.duckdb }")
         // Updates, deletes, inserts and key changes spread over the whole table, so over every chunk.
         let stop = StopFlag()
-        let writer = Task {
-            var turn = 0
-            while !stop.isSet {
-                turn += 1
-                _ = try? await Shell.run(
-                    source.programs.path("psql"), ["-XAtq", "-d", source.url()],
-                    input: """
-                        UPDATE orders SET status = 's\(turn)', customer = customer + 1 WHERE id % 997 = \(turn % 997);
-                        DELETE FROM orders WHERE id % 9973 = \(turn % 9973);
-                        INSERT INTO orders SELECT \(10_000_000 + turn * 10) + i, i, 'ins', i, 'x' FROM generate_series(1, 10) i;
-                        UPDATE orders SET id = id + 50000000 WHERE id % 50021 = \(turn % 50021) AND id < 10000000;
-                        """)
-            }
-            return turn
+        let writer = source.writing(until: stop) { turn in
+            """
+            UPDATE orders SET status = 's\(turn)', customer = customer + 1 WHERE id % 997 = \(turn % 997);
+            DELETE FROM orders WHERE id % 9973 = \(turn % 9973);
+            INSERT INTO orders SELECT \(10_000_000 + turn * 10) + i, i, 'ins', i, 'x' FROM generate_series(1, 10) i;
+            UPDATE orders SET id = id + 50000000 WHERE id % 50021 = \(turn % 50021) AND id < 10000000;
+            """
         }
         var random = SeededRandom(seed: 3)
         var killed = 0

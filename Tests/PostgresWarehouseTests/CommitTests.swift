@@ -102,6 +102,29 @@ import Testing
         await hasty.close()
     }
 
+    @Test("What raw has of a column that the table lacks isn't left out: the table stays held until it has it")
+    func aColumnThatIsMissing() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        try await shop.warehouse.hold([TableDefinition.orders.source], .failing, reason: "by the test")
+        var wider = TableDefinition.orders
+        wider.columns.append(Column(name: "extra", type: .text))
+        shop.builder = BatchBuilder([wider])
+        try await shop.apply([
+            EventSpec(
+                .create, wider.source, version(1), after: [.int(1), .text("a"), .null, .text("kept")])
+        ])
+        await #expect {
+            _ = try await shop.warehouse.release(.orders, .failing)
+        } throws: {
+            guard let error = $0 as? ReplicationError else { return false }
+            return error.message.contains("column extra") && error.leavesTableHeld
+        }
+        #expect(try await shop.warehouse.holds().count == 1)
+        try await shop.warehouse.ensure([wider])
+        #expect(try await shop.warehouse.release(wider, .failing).isDone)
+        #expect(try await shop.rows("SELECT id, extra FROM shop.orders") == ["1|kept"])
+    }
+
     @Test("A few rows that are refused are put aside; with many the table is held")
     func manyRowsAreRefused() async throws {
         let shop = try await WarehouseFixture([.orders])

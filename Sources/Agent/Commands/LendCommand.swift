@@ -1,7 +1,6 @@
 import Foundation
 import PipelineFile
 import Replication
-import SerialQueue
 
 /// `millrace lend -- CMD…`: the agent lets the DuckDB file go, the program runs, the agent takes the file back.
 package struct LendCommand: Sendable {

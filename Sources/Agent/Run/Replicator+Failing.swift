@@ -53,7 +53,7 @@ extension Replicator {
                     continue
                 }
                 entry.succeeded()
-            } catch let error as ReplicationError where error.mayHoldTable || error.isLock || error.kind == .passing {
+            } catch let error as ReplicationError where error.leavesTableHeld {
                 entry.failed()
                 logger.warning("\(table) stays held: \(error.message)")
                 failing[table] = entry

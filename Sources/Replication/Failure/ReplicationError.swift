@@ -36,6 +36,15 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     /// What the others needn't suffer from: `table` alone can be held until it is mended.
     package var mayHoldTable: Bool { table != nil && (kind == .data || isTablesOwn || kind == .passing && isLock) }
 
+    /// Met while a held table is tried again: it stays held, and nothing else is touched. What else there is, a fence or a
+    /// broken promise of our own, is everybody's.
+    package var leavesTableHeld: Bool {
+        switch kind {
+        case .fenced, .taken, .restart, .invariant, .duplicateRaw: false
+        default: true
+        }
+    }
+
     package init(_ kind: Kind, _ message: String, remedy: String? = nil, table: TableID? = nil) {
         self.kind = kind
         self.message = message

@@ -84,21 +84,14 @@ import ThrowawayPostgres
 
         // Under load from here on.
         let stop = StopFlag()
-        let writer = Task {
-            var turn = 0
-            while !stop.isSet {
-                turn += 1
-                let statements = Self.tables.map { table in
-                    """
-                    UPDATE \(table) SET n = n + 1 WHERE id % 97 = \(turn % 97) OR id % 50 = \(turn % 50);
-                    DELETE FROM \(table) WHERE id = \(turn % 60 + 1);
-                    INSERT INTO \(table) VALUES (\(100_000 + turn), \(turn), 'streamed');
-                    """
-                }
-                _ = try? await Shell.run(
-                    source.programs.path("psql"), ["-XAtq", "-d", source.url()],
-                    input: statements.joined(separator: "\n"))
-            }
+        let writer = source.writing(until: stop) { turn in
+            Self.tables.map { table in
+                """
+                UPDATE \(table) SET n = n + 1 WHERE id % 97 = \(turn % 97) OR id % 50 = \(turn % 50);
+                DELETE FROM \(table) WHERE id = \(turn % 60 + 1);
+                INSERT INTO \(table) VALUES (\(100_000 + turn), \(turn), 'streamed');
+                """
+            }.joined(separator: "\n")
         }
         defer { stop.set() }
         #expect(try await pipeline.run("pause", Self.paused).status == 0)
@@ -113,10 +106,7 @@ import ThrowawayPostgres
 
         // Nobody can read it at the source, so its copy has to wait.
         let lock = Task {
-            // A server's own commands run one after the other.
-            _ = try? await Shell.run(
-                source.programs.path("psql"), ["-XAtq", "-d", source.url()],
-                input: "BEGIN; LOCK TABLE t00 IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600);")
+            await source.beside("BEGIN; LOCK TABLE t00 IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600);")
         }
         try await until("the lock is held", [agent]) {
             try await source.number(
@@ -169,7 +159,7 @@ import ThrowawayPostgres
         }
         #expect(try await pipeline.run("resume", Self.paused).status == 0)
         stop.set()
-        await writer.value
+        _ = await writer.value
         agent.signal(SIGTERM)
         let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")

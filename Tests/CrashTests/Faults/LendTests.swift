@@ -42,17 +42,11 @@ import ThrowawayPostgres
         let agent = try AgentProcess(["run"], in: folder)
         try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
         let stop = StopFlag()
-        let writer = Task {
-            var turn = 0
-            while !stop.isSet {
-                turn += 1
-                _ = try? await Shell.run(
-                    source.programs.path("psql"), ["-XAtq", "-d", source.url()],
-                    input: """
-                        UPDATE t SET n = n + 1 WHERE id % 31 = \(turn % 31);
-                        INSERT INTO t VALUES (\(10_000 + turn), \(turn)); DELETE FROM t WHERE id = \(turn % 2000);
-                        """)
-            }
+        let writer = source.writing(until: stop) { turn in
+            """
+            UPDATE t SET n = n + 1 WHERE id % 31 = \(turn % 31);
+            INSERT INTO t VALUES (\(10_000 + turn), \(turn)); DELETE FROM t WHERE id = \(turn % 2000);
+            """
         }
         defer { stop.set() }
         var lines = ""
@@ -90,7 +84,7 @@ import ThrowawayPostgres
         #expect(await borrower.wait().status == 128 + SIGKILL)
 
         stop.set()
-        await writer.value
+        _ = await writer.value
         agent.signal(SIGTERM)
         let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")

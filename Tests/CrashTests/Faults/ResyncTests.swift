@@ -73,11 +73,7 @@ import ThrowawayPostgres
         try write(folder, source, "duckdb: { path: again_wh.duckdb }")
         let agent = try AgentProcess(["run"], in: folder)
         try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
-        let open = Task {
-            _ = try? await Shell.run(
-                source.programs.path("psql"), ["-XAtq", "-d", source.url()],
-                input: "BEGIN; INSERT INTO other VALUES (1); SELECT pg_sleep(600);")
-        }
+        let open = Task { await source.beside("BEGIN; INSERT INTO other VALUES (1); SELECT pg_sleep(600);") }
         let sleeping =
             "FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()"
         try await until("a transaction is open", [agent]) {

@@ -48,6 +48,25 @@ extension ThrowawayPostgres {
     }
 
     nonisolated func number(_ sql: String) async throws -> Int { Int(try await value(sql)) ?? -1 }
+
+    /// In a session of its own, which nothing else waits for; what fails is nobody's matter.
+    nonisolated func beside(_ sql: String) async {
+        _ = try? await Shell.run(programs.path("psql"), ["-XAtq", "-d", url()], input: sql)
+    }
+
+    /// Writes turn by turn until `stop`; gives the number of turns.
+    nonisolated func writing(
+        until stop: StopFlag, _ statements: @escaping @Sendable (_ turn: Int) -> String
+    ) -> Task<Int, Never> {
+        Task {
+            var turn = 0
+            while !stop.isSet {
+                turn += 1
+                await beside(statements(turn))
+            }
+            return turn
+        }
+    }
 }
 
 /// Debezium's events of one table `public.items (id, n)`, whose newest `n` counts the events.
