@@ -44,7 +44,9 @@ let package = Package(
         .target(name: "SerialQueue", swiftSettings: strict),
         .target(name: "CrashPoint", swiftSettings: strict),
         .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: hot),
-        .target(name: "Replication", dependencies: ["JSON"], swiftSettings: hot),
+        .target(
+            name: "Replication", dependencies: ["JSON", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: hot),
         .target(name: "EventSchemas", dependencies: ["Replication", "JSON"], swiftSettings: hot),
         .target(name: "Debezium", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: hot),
         .target(name: "EventFile", dependencies: ["Replication", "JSON", "CZlib"], swiftSettings: strict),

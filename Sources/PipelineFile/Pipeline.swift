@@ -35,7 +35,9 @@ package struct Pipeline: Sendable, Equatable {
         package var raw = true
         /// `current`: a table of rows per source table. Default `true`.
         package var current = true
-        // `raw_retention`: `forever` is all there is so far.
+        /// `raw_retention`: how long raw keeps an event after it was loaded. Default `forever` (nil); at least `2d`, as
+        /// late events are reconciled from it. Example: `90d`.
+        package var raw_retention: Duration?
 
         package init(raw: Bool = true, current: Bool = true) {
             self.raw = raw

@@ -34,6 +34,7 @@ package struct MemoryTables: Sendable {
     package var deferred: [TableID: [DeferredEvent]] = [:]
     package var places: [EventID: (partition: TopicPartition, offset: Int64)] = [:]
     package var epochs = SourceEpochs()
+    package var erasures: [TableID: [String: Erasure]] = [:]
     package var acceptsOlder = false
 
     package init() {}

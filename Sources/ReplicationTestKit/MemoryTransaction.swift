@@ -4,16 +4,16 @@ package import Replication
 package final class MemoryTransaction: WarehouseTransaction {
     /// Guards that a test may take out, to see that something fails without them.
     package enum Guard: String, CaseIterable, Sendable {
-        case versionTest, duplicateProbe, truncateFloor, columnVersions, moves, sparedDeletes, deferral
+        case versionTest, duplicateProbe, truncateFloor, columnVersions, moves, sparedDeletes, deferral, erasures
     }
 
     package var without: Set<Guard> = []
     private let store: MemoryStore
     /// What `commit` made durable.
     package var committed: MemoryTables { store.tables }
-    private var working = MemoryTables()
+    var working = MemoryTables()
     /// The staged rows' keys, in the form in which equal keys are equal.
-    private var groups: [String] = []
+    var groups: [String] = []
     /// Asked at every step by its name; throws what a test wants to go wrong there.
     package var fault: ((String) throws -> Void)?
 
@@ -22,7 +22,7 @@ package final class MemoryTransaction: WarehouseTransaction {
     /// On tables that others write, too.
     package init(store: MemoryStore) { self.store = store }
 
-    private func step(_ name: String) throws { try fault?(name) }
+    func step(_ name: String) throws { try fault?(name) }
 
     package func begin() throws {
         try step("begin")
@@ -35,6 +35,7 @@ package final class MemoryTransaction: WarehouseTransaction {
         for table in tables where working.definitions[table]?.hasShape == true {
             states[table, default: .init()].isMade = true
         }
+        for table in tables where working.erasures[table] != nil && !without.contains(.erasures) { states[table, default: .init()].hasErasures = true }
         for table in tables where working.acceptsOlder { states[table, default: .init()].acceptsOlder = true }
         for hold in working.holds where tables.contains(hold.table) {
             states[hold.table, default: .init()].holds.insert(hold.kind)

@@ -140,6 +140,13 @@ package actor MemoryWarehouse: Warehouse {
 
     package func epochs() async throws -> SourceEpochs { transaction.committed.epochs }
 
+    package func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep { UpkeepStep() }
+
+    package func erase(_ request: ErasureRequest) async throws -> ErasureReport {
+        clock_us += 1
+        return try writer.erase(request, layout: layout, in: transaction, erasedAt_us: clock_us)
+    }
+
     package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
         throw ReplicationError(.permanent, "the in-memory warehouse has no SQL")
     }

@@ -174,6 +174,12 @@ actor SimulatedWarehouse: Warehouse {
             Array(store.tables.definitions.values), layout: layout, in: transaction, loadedAt_us: store.tick())
     }
 
+    func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep { UpkeepStep() }
+
+    func erase(_ request: ErasureRequest) async throws -> ErasureReport {
+        try writer.erase(request, layout: layout, in: transaction, erasedAt_us: 0)
+    }
+
     func epochs() async throws -> SourceEpochs { store.tables.epochs }
 
     // MARK: What the runner doesn't ask

@@ -111,6 +111,42 @@ struct RecordChoice: ParsableArguments {
     var choice: QuarantineChoice { all ? .all : .ids(ids) }
 }
 
+struct Reload: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Let the running agent read its pipeline file again.",
+        discussion: """
+            Tables are added and removed (source.include, source.exclude, tables); the others go on. What else the file \
+            says begins with a start, and a reload that changes it is refused. SIGHUP does the same.
+
+            Example: millrace reload
+            """)
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws { try Ended.with(try await ReloadCommand().run(global.context())) }
+}
+
+struct Erase: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Privacy erasure: scrub one row's values from the warehouse.",
+        discussion: """
+            The row leaves current; its events in raw, and its records in the quarantine, lose their key and values. A \
+            hash of the key and the version stay, so that a replay brings nothing back. Delete the row at the source \
+            first: a change that the source makes later is news. What isn't reached: the source and its topics, backups, \
+            and tables that others made of ours.
+
+            Example: millrace erase customers 4711 --reason 'request of 2026-11-02'
+            Example: millrace erase order_items '{"order_id":1,"line":2}' --reason 'request 17'
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "A source or target name.") var table: String
+    @Argument(help: "The bare value, or a JSON object with the key's columns.") var key: String
+    @Option(help: "Kept with the erasure; no personal data, please.") var reason: String
+
+    func run() async throws {
+        try Ended.with(try await EraseCommand(table: table, key: key, reason: reason).run(global.context()))
+    }
+}
+
 struct Pause: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let tables stand still; the others go on.",

@@ -42,8 +42,3 @@ struct DBT: NotYet {
     static let configuration = later("dbt", "Make dbt sources and staging models.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
 }
-
-struct Erase: NotYet {
-    static let configuration = later("erase", "Privacy erasure of a row.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}

@@ -22,7 +22,7 @@ struct Millrace: AsyncParsableCommand {
             Broker.self,
             Demo.self,
             Backfill.self, Sweep.self, Explain.self, Freshness.self, Quality.self, Schema.self, Pause.self,
-            Resume.self, Resync.self, Release.self, Lend.self, DBT.self, Erase.self,
+            Resume.self, Resync.self, Release.self, Lend.self, DBT.self, Erase.self, Reload.self,
         ])
 
     static func main() async {

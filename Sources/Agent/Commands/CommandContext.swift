@@ -63,6 +63,7 @@ extension PipelineSetup {
             validate: { try self.validate($0, beside: $1) })
         control.prepare = { try await self.prepare($0) }
         control.releaseOptions = { self.releaseOptions(of: $0) }
+        control.hashedColumns = { self.hashedColumns(of: $0) }
         if case .postgres(let server) = pipeline.source.input {
             control.hasLSNs = true
             if pipeline.source.snapshot == .initial { control.copyJob = server.slot }

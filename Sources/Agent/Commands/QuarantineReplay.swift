@@ -46,8 +46,12 @@ struct QuarantineReplay {
         return nil
     }
 
-    private func replay(_ records: [QuarantinedRecord]) async throws -> [QuarantineOutcome] {
-        let known = try await warehouse.knownTables()
+    /// What the records say; those that can't be decoded are in the batch's quarantine.
+    func decode(_ records: [QuarantinedRecord]) async throws -> ChangeBatch {
+        try await decode(records, try await warehouse.knownTables())
+    }
+
+    private func decode(_ records: [QuarantinedRecord], _ known: [TableDefinition]) async throws -> ChangeBatch {
         let decoder = try makeDecoder(known)
         decoder.take(try await warehouse.epochs())
         for checkpoint in try await warehouse.checkpoints() {
@@ -56,7 +60,12 @@ struct QuarantineReplay {
         }
         let read = Self.batch(of: records)
         try await prepare(read)
-        let batch = decoder.decode(read)
+        return decoder.decode(read)
+    }
+
+    private func replay(_ records: [QuarantinedRecord]) async throws -> [QuarantineOutcome] {
+        let known = try await warehouse.knownTables()
+        let batch = try await decode(records, known)
         var failed: [Position: String] = [:]
         for entry in Self.takeQuarantined(from: batch) { failed[Position(entry)] = entry.reason }
         // The events are the checkpoint's already: spans would claim it again.

@@ -14,7 +14,8 @@ final class ReplicationService: Service, Sendable {
     /// Without a durable batch in between.
     private static let attempts_max = 10
 
-    private let setup: PipelineSetup
+    private let live: LiveSetup
+    private var setup: PipelineSetup { live.setup }
     private let warehouse: any Warehouse
     private let status: AgentStatus
     private let settings: Replicator.Settings
@@ -36,20 +37,22 @@ final class ReplicationService: Service, Sendable {
         var isUnopened = false
         var hasStoodBy = false
         var hasMetSource = false
+        /// What was in force before a reload that hasn't proved itself yet, and how many batches there were then.
+        var before: (setup: PipelineSetup, batches: Int)?
     }
 
     init(
-        setup: PipelineSetup, warehouse: any Warehouse, status: AgentStatus, settings: Replicator.Settings,
+        live: LiveSetup, warehouse: any Warehouse, status: AgentStatus, settings: Replicator.Settings,
         catalog: SourceCatalog?, isListening: AsyncStream<Void>, onTakeover: (@Sendable () async -> Void)? = nil
     ) {
-        self.setup = setup
+        self.live = live
         self.warehouse = warehouse
         self.status = status
         self.settings = settings
         self.catalog = catalog
         self.isListening = isListening
         self.onTakeover = onTakeover
-        logger = setup.logger
+        logger = live.setup.logger
         if onTakeover != nil { turn.withLock { $0.isUnopened = isFile } }
     }
 
@@ -151,6 +154,33 @@ final class ReplicationService: Service, Sendable {
         return false
     }
 
+    /// Works with another setup from here on, from where the batch in hand ends.
+    func reload(_ setup: PipelineSetup) async throws {
+        let before = live.setup
+        let batches = status.current.batches
+        turn.withLock { $0.before = (before, batches) }
+        live.replace(setup)
+        try await rejoin {}
+    }
+
+    /// True where what was reloaded doesn't work, and what was before is in force again.
+    private func goBack(after error: any Error) -> Bool {
+        let kind = (error as? ReplicationError)?.kind
+        let before = turn.withLock { turn in
+            defer { turn.before = nil }
+            return turn.before
+        }
+        guard let before, status.current.batches == before.batches, !turn.withLock({ $0.isStopping }),
+            kind == .configuration || kind == .environment
+        else { return false }
+        let failure = ExitStatus.failure(of: error)
+        logger.error(
+            "what was reloaded doesn't work, and the agent goes on as before: \(failure.message)",
+            metadata: failure.remedy.map { ["try": "\($0)"] } ?? [:])
+        live.replace(before.setup)
+        return true
+    }
+
     /// Copies tables anew. Where no source is at hand, the next one reads what the warehouse was told.
     func copyAnew(_ tables: [TableID]) async { await turn.withLock { $0.source }?.copyAnew(tables) }
 
@@ -175,6 +205,7 @@ final class ReplicationService: Service, Sendable {
                 await source.close()
                 if source.hasAnswered { turn.withLock { $0.hasMetSource = true } }
                 if status.current.batches > batches { attempts = 0 }
+                if goBack(after: error) { continue }
                 attempts += 1
                 try await prepareRejoin(after: error, attempt: attempts, isOnPurpose: takeRejoin())
             }

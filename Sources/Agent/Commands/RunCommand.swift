@@ -27,7 +27,8 @@ package struct RunCommand: Sendable {
         let catalog = try await setup.readCatalog()
         // Until all is written and closed: a signal that finds the agent at its end doesn't change how it ends.
         let stopping = Stopping()
-        let watch = SignalWatch { signal in
+        let reloading = Reloading(context: context)
+        let watch = SignalWatch(onHangUp: { Task { await reloading.run() } }) { signal in
             guard let group = stopping.group() else { _exit(ExitStatus.signal(signal)) }
             Task { await group.triggerGracefulShutdown() }
             Self.end(after: setup.pipeline.agent.drain, context.console)
@@ -39,11 +40,11 @@ package struct RunCommand: Sendable {
                 // Opened once the other agent has let it go.
                 let isFile = if case .duckdb = setup.pipeline.warehouse.engine { true } else { false }
                 try await setup.withWarehouse(isOpen: !isFile, readOnly: false) { warehouse in
-                    try await replicate(setup, warehouse, status, catalog, stopping, context)
+                    try await replicate(setup, warehouse, status, catalog, stopping, reloading, context)
                 }
             } else {
                 try await setup.withWarehouse(readOnly: false) { warehouse in
-                    try await replicate(setup, warehouse, status, catalog, stopping, context)
+                    try await replicate(setup, warehouse, status, catalog, stopping, reloading, context)
                 }
             }
         } catch var error as ReplicationError where error.kind == .taken {
@@ -73,9 +74,9 @@ package struct RunCommand: Sendable {
 
     private func replicate(
         _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?,
-        _ stopping: Stopping, _ context: CommandContext
+        _ stopping: Stopping, _ reloading: Reloading, _ context: CommandContext
     ) async throws {
-        let group = try makeGroup(setup, warehouse, status, catalog)
+        let group = try makeGroup(setup, warehouse, status, catalog, reloading)
         stopping.begin(group)
         let progress = RunProgress(status: status, console: context.console, logger: context.logger)
         let showing = Task { await progress.run() }
@@ -108,16 +109,18 @@ package struct RunCommand: Sendable {
     }
 
     private func makeGroup(
-        _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?
+        _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?,
+        _ reloading: Reloading
     ) throws -> ServiceGroup {
+        let live = LiveSetup(setup)
         let agent = setup.pipeline.agent
         let token = try AccessToken.make(configured: agent.token, dir: agent.dir)
         var settings = Replicator.Settings(owner: "\(ProcessInfo.processInfo.hostName):\(getpid())")
         settings.untilEnd = untilEnd
-        settings.validate = { try setup.validate($0, beside: $1) }
-        settings.prepare = { try await setup.prepare($0) }
+        settings.validate = { try live.setup.validate($0, beside: $1) }
+        settings.prepare = { try await live.setup.prepare($0) }
         settings.holdsTables = setup.layout.hasRaw && setup.layout.hasCurrent
-        settings.release = { setup.releaseOptions(of: $0) }
+        settings.release = { live.setup.releaseOptions(of: $0) }
         // The rest of the time is for ending.
         settings.drain_s = agent.drain / .seconds(1) * 0.8
         let (isListening, continuation) = AsyncStream.makeStream(of: Void.self)
@@ -125,7 +128,7 @@ package struct RunCommand: Sendable {
         var onTakeover: (@Sendable () async -> Void)?
         if status.current.state == .standby { onTakeover = { await announcement.write() } }
         let replication = ReplicationService(
-            setup: setup, warehouse: warehouse, status: status, settings: settings, catalog: catalog,
+            live: live, warehouse: warehouse, status: status, settings: settings, catalog: catalog,
             isListening: isListening, onTakeover: onTakeover)
         let running = WarehouseControl.Running(
             status: status, copyAnew: { await replication.copyAnew($0) },
@@ -135,13 +138,17 @@ package struct RunCommand: Sendable {
                 } else {
                     try await replication.endLoan()
                 }
-            }, rejoin: { try await replication.rejoin(after: $0) })
+            }, reload: { try await reloading.run(live, warehouse, replication) },
+            rejoin: { try await replication.rejoin(after: $0) })
+        reloading.begin { try await reloading.run(live, warehouse, replication) }
         let router = AgentRouter(
-            control: setup.control(warehouse, catalog: catalog, running: running), status: status,
+            control: live.control(warehouse, catalog: catalog, running: running), status: status,
             layout: setup.layout, token: token, pid: getpid(), isLoopback: AgentServer.isLoopback(agent.listen.host))
         let server = AgentServer(router: router, agent: agent, announcement: announcement, logger: setup.logger) { _ in
             continuation.yield()
         }
+        let upkeep = UpkeepService(
+            warehouse: warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger)
         var quiet = setup.logger
         quiet.logLevel = max(setup.logger.logLevel, .critical)
         var alerts: [ServiceGroupConfiguration.ServiceConfiguration] = []
@@ -157,6 +164,8 @@ package struct RunCommand: Sendable {
         return ServiceGroup(
             configuration: .init(
                 services: alerts + [
+                    .init(
+                        service: upkeep, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(service: server, failureTerminationBehavior: .cancelGroup),
                     .init(
                         service: replication, successTerminationBehavior: .gracefullyShutdownGroup,

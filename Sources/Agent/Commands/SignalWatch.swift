@@ -2,15 +2,30 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// SIGINT and SIGTERM: the first asks for a clean end, the second ends the process at once.
+/// SIGINT and SIGTERM: the first asks for a clean end, the second ends the process at once. SIGHUP, where it is asked for,
+/// is what daemons take it for.
 package final class SignalWatch: Sendable {
     private let first: Mutex<Int32?> = Mutex(nil)
     /// Written in `init` only.
     private nonisolated(unsafe) var sources: [any DispatchSourceSignal] = []
 
-    /// - Parameter onFirst: called once, on a queue of its own.
-    package init(onFirst: @escaping @Sendable (_ signal: Int32) -> Void) {
+    private let handled: [Int32]
+
+    /// - Parameters:
+    ///   - onHangUp: called at each SIGHUP; nil: it ends the process, as it does by default.
+    ///   - onFirst: called once, on a queue of its own.
+    package init(
+        onHangUp: (@Sendable () -> Void)? = nil, onFirst: @escaping @Sendable (_ signal: Int32) -> Void
+    ) {
         let queue = DispatchQueue(label: "signals")
+        handled = [SIGINT, SIGTERM] + (onHangUp == nil ? [] : [SIGHUP])
+        if let onHangUp {
+            signal(SIGHUP, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: SIGHUP, queue: queue)
+            source.setEventHandler(handler: onHangUp)
+            source.resume()
+            sources.append(source)
+        }
         for number in [SIGINT, SIGTERM] {
             // Without this the default action ends the process before the source sees the signal.
             signal(number, SIG_IGN)
@@ -32,7 +47,7 @@ package final class SignalWatch: Sendable {
 
     deinit {
         for source in sources { source.cancel() }
-        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+        for number in handled { signal(number, SIG_DFL) }
     }
 
     /// Returns at the first signal. One that comes while `body` tells the world that we are there counts too.

@@ -112,6 +112,17 @@ package struct APIClient: AgentControl {
         try list(try await post("pause", selection.json), \.string)
     }
 
+    package func reload() async throws -> ReloadReport {
+        try understood(ReloadReport(json: try await post("reload", .object([]))))
+    }
+
+    package func erase(_ table: String, key: String, reason: String) async throws -> ErasureOutcome {
+        let body: JSONValue = .object([
+            ("table", .string(table)), ("key", .string(key)), ("reason", .string(reason)),
+        ])
+        return try understood(ErasureOutcome(json: try await post("erase", body)))
+    }
+
     package func lend(to borrower: Int32, program: String) async throws {
         _ = try await post("lend", .object([("pid", .integer(borrower)), ("program", .string(program))]))
     }

@@ -24,6 +24,12 @@ package protocol AgentControl: Sendable {
     /// Marks waiting records as given up; they stay on record.
     func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
 
+    /// Reads the pipeline file again: tables are added and removed, the others go on.
+    func reload() async throws -> ReloadReport
+
+    /// Scrubs one row's values from the warehouse; `key` as a person gives it.
+    func erase(_ table: String, key: String, reason: String) async throws -> ErasureOutcome
+
     /// Lets the warehouse's file go until `endLoan`, or until the process is gone; returns when it is closed.
     func lend(to borrower: Int32, program: String) async throws
     /// Returns when the agent has the file again.

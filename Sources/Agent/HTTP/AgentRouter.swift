@@ -116,6 +116,17 @@ package struct AgentRouter: Sendable {
                 .array(try await control.pause(try Self.selection(body)).map(JSONValue.string))
             }
         }
+        api.post("reload") { _, _ in
+            await Self.answer { try await control.reload().json }
+        }
+        api.post("erase") { request, _ in
+            await Self.answer(request) { body in
+                guard let table = body["table"]?.string, let key = body["key"], let reason = body["reason"]?.string
+                else { throw Self.wrong("table, key and reason must be given") }
+                let text = key.string ?? key.serialized
+                return try await control.erase(table, key: text, reason: reason).json
+            }
+        }
         api.post("lend") { request, _ in
             await Self.answer(request) { body in
                 guard let pid = body["pid"]?.int64.flatMap(Int32.init(exactly:)), pid > 1,

@@ -182,7 +182,7 @@ extension WarehouseControl {
     }
 
     /// In order of their names.
-    private func chosen(_ selection: TableSelection) async throws -> [TableDefinition] {
+    func chosen(_ selection: TableSelection) async throws -> [TableDefinition] {
         let known = try await warehouse.knownTables().sorted { $0.source < $1.source }
         guard case .named(let names) = selection else { return known }
         var chosen: [TableDefinition] = []

@@ -13,16 +13,20 @@ package struct WarehouseControl: AgentControl {
         package var copyAnew: @Sendable ([TableID]) async -> Void
         /// Lets the warehouse's file go, and takes it back (nil).
         package var lend: @Sendable (_ borrower: (pid: Int32, program: String)?) async throws -> Void
+        /// Reads the pipeline file again.
+        package var reload: @Sendable () async throws -> ReloadReport
 
         package init(
             status: AgentStatus,
             copyAnew: @escaping @Sendable ([TableID]) async -> Void = { _ in },
             lend: @escaping @Sendable (_ borrower: (pid: Int32, program: String)?) async throws -> Void = { _ in },
+            reload: @escaping @Sendable () async throws -> ReloadReport = { ReloadReport() },
             rejoin: @escaping @Sendable (_ work: @Sendable () async throws -> Void) async throws -> Void
         ) {
             self.status = status
             self.copyAnew = copyAnew
             self.lend = lend
+            self.reload = reload
             self.rejoin = rejoin
         }
     }
@@ -36,6 +40,7 @@ package struct WarehouseControl: AgentControl {
     package var prepare: @Sendable (RecordBatch) async throws -> Void = { _ in }
     /// How a table's deferred events are released.
     package var releaseOptions: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
+    package var hashedColumns: @Sendable (TableID) -> Set<String> = { _ in [] }
     /// A running agent stops queries that hold its writer up for longer.
     package var query_s_max = 60.0
     /// Positions are Postgres' own.
@@ -131,6 +136,15 @@ package struct WarehouseControl: AgentControl {
     }
 
     package func endLoan() async throws { try await running?.lend(nil) }
+
+    package func reload() async throws -> ReloadReport {
+        guard let running else {
+            throw CommandFailure(
+                ExitStatus.usage, "no agent runs that could read the pipeline file again",
+                try: "millrace run, which reads it")
+        }
+        return try await running.reload()
+    }
 
     package func checkpoints() async throws -> [Checkpoint] { try await atWork().checkpoints() }
 

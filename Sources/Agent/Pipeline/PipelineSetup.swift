@@ -116,6 +116,15 @@ package struct PipelineSetup: Sendable {
         if case .duckdb = pipeline.warehouse.engine { .duckdb } else { .postgres }
     }
 
+    /// As the warehouse has a hashed column's value.
+    static func hash(_ text: String) -> String {
+        let arena = ByteArena(capacity: 128)
+        return Array(text.utf8).withUnsafeBytes { arena.string(appendHash($0, arena)) }
+    }
+
+    /// Columns of a table that the warehouse has as hashes.
+    func hashedColumns(of table: TableID) -> Set<String> { Self.choice(table, in: pipeline)?.hashed ?? [] }
+
     private static func appendHash(_ bytes: UnsafeRawBufferPointer, _ arena: ByteArena) -> ByteRange {
         let digest = SHA256.hash(data: bytes)
         let range = arena.appendUninitialized(64)

@@ -131,7 +131,7 @@ extension DuckDBTransaction {
                 CREATE OR REPLACE TEMP TABLE millrace_epoch AS SELECT r.event_id AS id, r.\(TableSQL.seq) AS seq \
                 FROM \(placed(sql.raw)) r LEFT JOIN \(Self.values(beginning.offsets)) v \
                 ON v.topic = r.p_topic AND v.partition = r.p_partition \
-                WHERE r.p_offset >= v.first \(byTime ?? "");
+                WHERE (r.p_offset >= v.first \(byTime ?? "")) AND (r.key IS NULL OR CAST(r.key AS VARCHAR) LIKE '{%');
                 """, purpose: purpose)
             try session.execute(
                 """

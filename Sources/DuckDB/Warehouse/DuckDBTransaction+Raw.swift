@@ -99,7 +99,7 @@ extension DuckDBTransaction {
             transaction: chunk.integer(10, row) ?? -1, sourceTime_us: chunk.integer(11, row) ?? .min)
     }
 
-    private func fillKeys(_ keys: [String], _ purpose: String) throws {
+    func fillKeys(_ keys: [String], _ purpose: String) throws {
         let appender = try Appender(
             session, into: .temporary(StagingTables.keys), [.init("key", .varchar)], purpose: purpose)
         for key in keys {

@@ -59,7 +59,7 @@ final class DuckDBTransaction: WarehouseTransaction {
             try staging.statements.forEachChunk(
                 """
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, floor_time, is_sparse, \
-                has_moves, columns <> '[]' FROM \(MetaTables.name("tables")) WHERE pipeline = ?
+                has_moves, columns <> '[]', coalesce(has_erasures, false), raw_from FROM \(MetaTables.name("tables")) WHERE pipeline = ?
                 """, [.text(layout.pipeline)], purpose: "reading the tables' states"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
@@ -70,6 +70,8 @@ final class DuckDBTransaction: WarehouseTransaction {
                     state.isSparse = chunk.flag(6, row)
                     state.hasMoves = chunk.flag(7, row)
                     state.isMade = chunk.flag(8, row)
+                    state.hasErasures = chunk.flag(9, row)
+                    state.rawFrom_us = chunk.integer(10, row)
                     states[table] = state
                 }
             }

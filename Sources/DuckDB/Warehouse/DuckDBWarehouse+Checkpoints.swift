@@ -204,24 +204,4 @@ extension MetaTables {
         "read", "applied", "superseded", "duplicate", "compacted", "filtered", "quarantined", "deferred", "filled",
         "control", "late", "too_late",
     ]
-
-    /// Batches older than a week become one row an hour, for all pipelines.
-    static func rollUpLedger(_ session: Session) throws {
-        let purpose = "rolling up the ledger"
-        let old = "committed_at < now() - INTERVAL 7 DAYS AND source_range IS NOT NULL"
-        let count = try session.int64("SELECT count(*) FROM \(name("ledger")) WHERE \(old)", purpose: purpose)
-        guard let count, count > 0 else { return }
-        let sums = ledgerCounts.map { "sum(\($0))" }.joined(separator: ", ")
-        try session.transaction(purpose: purpose) {
-            // A rolled-up row has no range, which tells it apart.
-            try session.execute(
-                """
-                INSERT INTO \(name("ledger")) (pipeline, batch, source_schema, source_table, source_range, \
-                \(ledgerCounts.joined(separator: ", ")), committed_at) SELECT pipeline, min(batch), source_schema, source_table, NULL, \(sums), \
-                date_trunc('hour', committed_at) FROM \(name("ledger")) WHERE \(old) \
-                GROUP BY pipeline, source_schema, source_table, date_trunc('hour', committed_at)
-                """, purpose: purpose)
-            try session.execute("DELETE FROM \(name("ledger")) WHERE \(old)", purpose: purpose)
-        }
-    }
 }

@@ -107,7 +107,6 @@ package actor DuckDBWarehouse: Warehouse {
                 } else {
                     try MetaTables.migrate(session)
                     try session.run(StagingTables.script, purpose: "making temporary tables")
-                    try MetaTables.rollUpLedger(session)
                 }
             } catch {
                 file.close()

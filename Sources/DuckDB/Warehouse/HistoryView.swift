@@ -38,9 +38,10 @@ extension TableSQL {
         return """
             WITH events AS (\
             SELECT CAST(key AS VARCHAR) AS k, op, \(version), \(after) AS after FROM \(raw) WHERE op <> 't' \
-            UNION ALL \
+            AND CAST(key AS VARCHAR) LIKE '{%' UNION ALL \
             SELECT keys.k, r.op, r.\(Self.epoch), r.\(Self.commit), r.\(Self.seq), r.source_ts, NULL \
-            FROM \(raw) r, (SELECT DISTINCT CAST(key AS VARCHAR) AS k FROM \(raw) WHERE op <> 't') AS keys \
+            FROM \(raw) r, (SELECT DISTINCT CAST(key AS VARCHAR) AS k FROM \(raw) WHERE op <> 't' \
+            AND CAST(key AS VARCHAR) LIKE '{%') AS keys \
             WHERE r.op = 't'), \
             lives AS (\
             SELECT *, count(*) FILTER (WHERE op IN ('d', 't')) OVER \

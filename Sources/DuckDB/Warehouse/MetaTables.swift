@@ -94,13 +94,19 @@ enum MetaTables {
         CREATE TABLE IF NOT EXISTS \(name("epochs")) (
             pipeline VARCHAR, epoch BIGINT, topic VARCHAR, partition INTEGER, first_offset BIGINT,
             from_time TIMESTAMP WITH TIME ZONE, decided_at TIMESTAMP WITH TIME ZONE);
+        CREATE TABLE IF NOT EXISTS \(name("erasures")) (
+            pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, key_hash VARCHAR, _version_epoch BIGINT,
+            _version_commit BIGINT, _version_seq BIGINT, erased_at TIMESTAMP WITH TIME ZONE, revived_epoch BIGINT,
+            revived_commit BIGINT, revived_seq BIGINT, reason VARCHAR);
+        ALTER TABLE \(name("tables")) ADD COLUMN IF NOT EXISTS has_erasures BOOLEAN DEFAULT false;
+        ALTER TABLE \(name("tables")) ADD COLUMN IF NOT EXISTS raw_from TIMESTAMP WITH TIME ZONE;
         """
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs",
+        "epochs", "erasures",
     ]
 }
 

@@ -61,8 +61,8 @@ struct PipelineDecoder {
             section.fail("current", "raw and current are both off, nothing would be written", try: "current: true")
         }
         if let retention = section.text("raw_retention"), retention.text != "forever" {
-            section.notYet(
-                "raw_retention", "a retention of \(retention.shown)", try: "raw_retention: forever")
+            layers.raw_retention = section.duration(
+                "raw_retention", in: .seconds(2 * 86_400)...(.seconds(36_500 * 86_400)), example: "90d")
         }
         return layers
     }

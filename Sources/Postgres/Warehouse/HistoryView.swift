@@ -47,7 +47,7 @@ extension TableSQL {
                     lead(r.\(Self.epoch)) OVER w AS next_e, lead(r.\(Self.commit)) OVER w AS next_c,
                     lead(r.\(Self.seq)) OVER w AS next_s, lead(r.source_ts) OVER w AS next_ts
                 FROM \(raw) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(keyFields))
-                WHERE r.op <> 't'
+                WHERE r.op <> 't' AND left(r.key::text, 1) = '{'
                 WINDOW w AS (PARTITION BY \(partition) ORDER BY \(Self.versionColumns("r")), r.event_id)
             )
             SELECT event.source_ts AS \(intervalName("valid_from")),

@@ -51,6 +51,7 @@ enum MetaTables {
         if found < 2 { try session.execute(backfills, for: purpose) }
         if found < 3 { try session.execute(lateEvents, for: purpose) }
         if found < 4 { try session.execute(holds, for: purpose) }
+        if found < 6 { try session.execute(erasures, for: purpose) }
         if found < WarehouseSchema.version {
             try session.execute(
                 "INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version))", for: purpose)
@@ -101,6 +102,19 @@ enum MetaTables {
         """
     }
 
+    /// Since version 6. Version 5 only knew another kind of hold.
+    private static var erasures: String {
+        """
+        CREATE TABLE \(name("erasures")) (
+            pipeline text, source_schema text, source_table text, key_hash text, _version_epoch bigint,
+            _version_commit bigint, _version_seq bigint, erased_at timestamptz, revived_epoch bigint,
+            revived_commit bigint, revived_seq bigint, reason text NOT NULL,
+            PRIMARY KEY (pipeline, source_schema, source_table, key_hash));
+        ALTER TABLE \(name("tables")) ADD COLUMN has_erasures boolean NOT NULL DEFAULT false,
+            ADD COLUMN raw_from timestamptz;
+        """
+    }
+
     private static var script: String {
         """
         CREATE TABLE \(name("meta")) (version integer PRIMARY KEY, made_at timestamptz NOT NULL DEFAULT now());
@@ -137,6 +151,7 @@ enum MetaTables {
         \(backfills)
         \(lateEvents)
         \(holds)
+        \(erasures)
         COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
         INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
         """
@@ -145,6 +160,6 @@ enum MetaTables {
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs",
+        "epochs", "erasures",
     ]
 }

@@ -127,7 +127,8 @@ extension PostgresTransaction {
                 """
                 CREATE TEMP TABLE millrace_epoch ON COMMIT DROP AS SELECT r.event_id AS id, r._version_seq AS seq \
                 FROM \(Self.placed(sql.raw)) r LEFT JOIN \(try Self.values(beginning.offsets)) \
-                ON v.topic = r.p_topic AND v.partition = r.p_partition WHERE r.p_offset >= v.first \(byTime ?? "");
+                ON v.topic = r.p_topic AND v.partition = r.p_partition WHERE (r.p_offset >= v.first \(byTime ?? "")) \
+                AND (r.key IS NULL OR left(r.key::text, 1) = '{');
                 ANALYZE millrace_epoch;
                 UPDATE \(sql.raw) r SET _version_epoch = \(beginning.epoch) FROM millrace_epoch e \
                 WHERE r._version_seq = e.seq AND r.event_id = e.id;

@@ -105,7 +105,8 @@ final class PostgresTransaction: WarehouseTransaction {
                 SELECT count(\(function)(key)::text) FROM unnest('{\(keys.map(String.init).joined(separator: ","))}'::bigint[]) \
                 AS key;
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, \
-                \(SQLText.microseconds("floor_time")), is_sparse, has_moves, columns::text <> '[]' FROM \(MetaTables.name("tables")) \
+                \(SQLText.microseconds("floor_time")), is_sparse, has_moves, columns::text <> '[]', \
+                has_erasures, \(SQLText.microseconds("raw_from")) FROM \(MetaTables.name("tables")) \
                 WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
                 AND (source_schema, source_table) IN (\(names.joined(separator: ", ")));
                 SELECT source_schema, source_table, kind, since > now() - interval \
@@ -121,6 +122,8 @@ final class PostgresTransaction: WarehouseTransaction {
                 state.isSparse = rows.bool(row, 6)
                 state.hasMoves = rows.bool(row, 7)
                 state.isMade = rows.bool(row, 8)
+                state.hasErasures = rows.bool(row, 9)
+                state.rawFrom_us = rows.integer(row, 10)
                 states[TableID(schema: rows.text(row, 0), table: rows.text(row, 1))] = state
             }
             for row in 0..<holds.count {

@@ -5,10 +5,8 @@ extension PostgresWarehouse {
         try read(orNothing: ([], 0)) { session in
             // Read before an agent has brought it up to date.
             let hasLate = (try MetaTables.version(session) ?? 0) >= 3
-            let counts = [
-                "read", "applied", "superseded", "duplicate", "compacted", "filtered", "quarantined", "deferred",
-                "filled", "control", "late", "too_late",
-            ].dropLast(hasLate ? 0 : 2).map { "sum(\($0))::bigint" }.joined(separator: ", ")
+            let counts = MetaTables.ledgerCounts.dropLast(hasLate ? 0 : 2).map { "sum(\($0))::bigint" }
+                .joined(separator: ", ")
             let rows = try session.query(
                 """
                 SELECT source_schema, source_table, \(counts) FROM \(MetaTables.name("ledger")) WHERE pipeline = $1 \

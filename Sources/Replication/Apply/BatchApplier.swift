@@ -158,6 +158,7 @@ package struct BatchApplier {
             entry.duplicate += duplicates.count
             fresh = fresh.filter { !duplicates.contains($0) }
         }
+        if stored.hasErasures { fresh = try hideErased(table, fresh, &entry, transaction) }
         if !stored.holds.isEmpty, layout.hasRaw, layout.hasCurrent, definition.hasShape {
             try putOff(table, fresh, &entry, transaction)
             return entry
@@ -173,6 +174,7 @@ package struct BatchApplier {
     ) throws -> LedgerEntry {
         var entry = LedgerEntry(table: batch.tables[table].source)
         var state = stored
+        let events = stored.hasErasures ? try hideErased(table, events, &entry, transaction) : events
         try place(table, events, stored, .everything, &entry, &state, transaction)
         if state != stored { record.states[batch.tables[table].source] = state }
         return entry
@@ -262,7 +264,7 @@ package struct BatchApplier {
         _ = try write(coalesced.carried, floors, &entry, &state, transaction)
         let newer = written.newer.sorted { $0.key < $1.key }.map { (row: $0.key, by: $0.value) }
         noteLate(definition, rowEvents, coalesced.staged, newer, marks, &entry)
-        if suspicion != nil { noteSigns(coalesced.staged, rowEvents, newer, marks) }
+        if suspicion != nil { noteSigns(coalesced.staged, rowEvents, newer, marks, rawFrom_us: state.rawFrom_us) }
         if var shared { try settle(&shared, coalesced, written, floors, &entry, &state, transaction) }
         try truncate(definition, truncates, &entry, &state, transaction)
     }

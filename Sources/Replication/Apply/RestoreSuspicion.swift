@@ -63,8 +63,11 @@ struct RestoreSuspected: Error { var from_us: Int64? }
 
 extension BatchApplier {
     /// Events of a keyed table that newer changes superseded, and those that were coalesced into them.
+    ///
+    /// - Parameter rawFrom_us: raw doesn't know any more what was loaded before.
     mutating func noteSigns(
-        _ staged: StagedTable, _ events: [Int32], _ superseded: [(row: Int, by: NewerRow)], _ marks: Marks
+        _ staged: StagedTable, _ events: [Int32], _ superseded: [(row: Int, by: NewerRow)], _ marks: Marks,
+        rawFrom_us: Int64?
     ) {
         func name(_ event: ChangeEvent) -> UInt64 {
             var hash = Hash128()
@@ -81,6 +84,8 @@ extension BatchApplier {
         for index in events {
             let event = batch.events[Int(index)]
             guard event.operation != .read, batch.spans.indices.contains(Int(event.span)) else { continue }
+            // What retention has taken from raw, and comes once more, isn't news.
+            if let rawFrom_us, event.sourceTime_us < rawFrom_us { continue }
             let key = name(event)
             guard keys.contains(key) else { continue }
             let partition = batch.spans[Int(event.span)].partition

@@ -83,6 +83,32 @@ package protocol WarehouseTransaction: AnyObject {
     func hold(_ holds: [TableHold]) throws
     func endHold(_ table: TableID, _ kind: TableHold.Kind) throws
 
+    /// Whose equality of keys holds here.
+    var keyEquality: KeyEquality { get }
+    /// Erasures of a table's keys by their names (`KeyNames`), as far as there are any.
+    func erasures(_ table: TableID, _ names: [String]) throws -> [String: Erasure]
+    /// Writes erasures, over earlier ones of their keys, and marks their tables (`TableState.hasErasures`).
+    /// - Parameter reason: nil: as it stands.
+    func write(_ erasures: [Erasure], reason: String?) throws
+    /// Gives the text of each key that raw has, the other keys of key changes too; more than once, maybe.
+    func rawKeys(_ table: TableDefinition, _ body: (String) throws -> Void) throws
+    /// Takes keys and images from events of raw; their key becomes `Erasure.rawKey` of the name.
+    func scrubRaw(_ table: TableDefinition, _ events: [RawEvent], as name: String) throws
+    /// Takes the before-image and the old key from events that moved a row away from one of the keys.
+    func scrubOldKeys(_ table: TableDefinition, _ keys: [String]) throws
+    /// Deletes the rows of current that have the keys of rows (indices) staged last, after `storedRows` has found them.
+    func removeRows(_ staged: StagedTable, _ rows: [Int]) throws
+    /// Takes the keys from late events and moves, and the events from what is deferred; gives the number of the latter.
+    func forgetKeys(_ table: TableID, _ keys: [String], _ events: [EventID]) throws -> Int
+    /// Takes key, value and headers from records of the quarantine and gives them up; gives their number.
+    func scrubQuarantine(_ ids: [Int64]) throws -> Int
+
+    /// Whether a live row has a column that is still to be filled.
+    func hasIncompleteRows(_ table: TableDefinition) throws -> Bool
+    /// Deletes rows of raw that were loaded before a time (µs since 1970), at most `limit`, and moves that were recorded
+    /// before, and notes how far back raw goes (`TableState.rawFrom_us`). Gives the number of rows.
+    func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) throws -> Int
+
     /// Where the source's epochs begin.
     func epochs() throws -> SourceEpochs
     /// All holds of a kind.
@@ -113,6 +139,8 @@ package protocol WarehouseTransaction: AnyObject {
 }
 
 extension WarehouseTransaction {
+    package var keyEquality: KeyEquality { .postgres }
+
     package func insertNew(
         _ staged: StagedTable, _ rows: [Int], _ batch: ChangeBatch, loadedAt_us: Int64
     ) throws -> Bool { false }
@@ -140,6 +168,11 @@ package struct TableState: Sendable, Equatable {
     package var isSparse = false
     /// Some row was moved with columns carried over.
     package var hasMoves = false
+    /// Some key's events are to be hidden. Read, never written with the state.
+    package var hasErasures = false
+    /// Raw may lack what was loaded before that, µs since 1970 (`layers.raw_retention`); nil: it has all. Read, never
+    /// written with the state.
+    package var rawFrom_us: Int64?
     /// Its columns are known and current is there. Read, never written: `ensure` sees to it.
     package var isMade = false
     /// Why its current stands still. Read, never written with the state.

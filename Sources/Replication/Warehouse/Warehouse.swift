@@ -79,6 +79,13 @@ package protocol Warehouse: Sendable {
     /// Where the source's epochs begin.
     func epochs() async throws -> SourceEpochs
 
+    /// Scrubs a row's values from all that the pipeline has written, and keeps its events from bringing them back. The one
+    /// exception to raw never being rewritten and rows never being deleted.
+    func erase(_ request: ErasureRequest) async throws -> ErasureReport
+
+    /// Takes one step of what is done from time to time; it is called until nothing is left.
+    func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep
+
     /// Runs one read-only statement. More rows than `rows_max` is an error that says so.
     func query(_ sql: String, rows_max: Int) async throws -> QueryResult
 

@@ -108,7 +108,7 @@ enum DemoAgent {
         let (isListening, continuation) = AsyncStream.makeStream(of: Void.self)
         continuation.finish()
         return ReplicationService(
-            setup: setup, warehouse: warehouse, status: status, settings: settings, catalog: nil,
+            live: LiveSetup(setup), warehouse: warehouse, status: status, settings: settings, catalog: nil,
             isListening: isListening)
     }
 }

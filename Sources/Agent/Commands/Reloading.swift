@@ -1,0 +1,73 @@
+import PipelineFile
+import Replication
+import Synchronization
+
+/// Reads the pipeline file again for a running agent, by SIGHUP or on request; one at a time.
+final class Reloading: Sendable {
+    private let context: CommandContext
+    private let turn = Mutex(Turn())
+
+    private struct Turn {
+        var work: (@Sendable () async throws -> ReloadReport)?
+        var isBusy = false
+    }
+
+    init(context: CommandContext) { self.context = context }
+
+    /// Until then there is nothing to reload.
+    func begin(_ work: @escaping @Sendable () async throws -> ReloadReport) { turn.withLock { $0.work = work } }
+
+    /// For a signal, whose sender hears nothing: the log says what came of it.
+    func run() async {
+        guard let work = turn.withLock({ $0.work }) else { return }
+        do {
+            _ = try await work()
+        } catch {
+            let failure = ExitStatus.failure(of: error)
+            context.logger.error(
+                "the pipeline file wasn't reloaded, and the agent goes on as before: \(failure.message)",
+                metadata: failure.remedy.map { ["try": "\($0)"] } ?? [:])
+        }
+    }
+
+    func run(
+        _ live: LiveSetup, _ warehouse: any Warehouse, _ replication: ReplicationService
+    ) async throws -> ReloadReport {
+        let isFirst = turn.withLock { turn in
+            defer { turn.isBusy = true }
+            return !turn.isBusy
+        }
+        guard isFirst else {
+            throw CommandFailure(
+                ExitStatus.environment, "the pipeline file is being reloaded already", try: "try again in a moment")
+        }
+        defer { turn.withLock { $0.isBusy = false } }
+        let old = live.setup
+        let (setup, report) = try Reload(old: old, known: try await warehouse.knownTables()).read(context.file)
+        guard report.hasChanged else {
+            context.logger.notice("the pipeline file says what it said")
+            return report
+        }
+        context.logger.notice("the pipeline file was reloaded")
+        for (what, tables) in [("added", report.added), ("removed", report.removed), ("changed", report.changed)] {
+            for table in tables { context.logger.notice("\(what) by the reload: \(table)") }
+        }
+        try await replication.reload(setup)
+        return report
+    }
+}
+
+extension LiveSetup {
+    /// What commands ask of the running agent, by the setup that is in force when they do.
+    func control(
+        _ warehouse: any Warehouse, catalog: SourceCatalog?, running: WarehouseControl.Running
+    ) -> WarehouseControl {
+        var control = setup.control(warehouse, catalog: catalog, running: running)
+        control.makeDecoder = { known in try self.setup.decoderForReplay(known: known, catalog: catalog) }
+        control.validate = { try self.setup.validate($0, beside: $1) }
+        control.prepare = { try await self.setup.prepare($0) }
+        control.releaseOptions = { self.setup.releaseOptions(of: $0) }
+        control.hashedColumns = { self.setup.hashedColumns(of: $0) }
+        return control
+    }
+}
