@@ -39,7 +39,8 @@ package struct Pipeline: Sendable, Equatable {
         /// late events are reconciled from it. Example: `90d`.
         package var raw_retention: Duration?
 
-        package init(raw: Bool = true, current: Bool = true) {
+        package init(raw: Bool = true, current: Bool = true, raw_retention: Duration? = nil) {
+            self.raw_retention = raw_retention
             self.raw = raw
             self.current = current
         }

@@ -11,7 +11,6 @@ import Testing
         ("sweeps: { late: { lookback: soon } }", "6: sweeps.late.lookback"),
         ("sweeps: { repair: true }", "6: sweeps.repair"),
         ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage"),
-        ("layers: { raw_retention: 30d }", "6: layers.raw_retention"),
         ("tables: [{ source: a.b, quality: [{ expect: not_null }] }]", "6: tables[0].quality"),
         ("tables: [{ source: a.b, quality_suite: x.json }]", "6: tables[0].quality_suite"),
         ("tables: [{ source: a.b, freshness: { max_staleness: 15m } }]", "6: tables[0].freshness"),

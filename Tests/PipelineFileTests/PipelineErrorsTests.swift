@@ -40,6 +40,7 @@ import Testing
         ("batch: { max_rows: 0 }", "6: batch.max_rows: 0 is outside of 1 to 100000000"),
         ("batch: { max_bytes: 1 }", "6: batch.max_bytes: 1 is outside of 1KiB to 1TiB"),
         ("batch: { max_delay: 2h }", "6: batch.max_delay: 2h is outside of 0ms to 1h"),
+        ("layers: { raw_retention: 47h }", "6: layers.raw_retention: 47h is outside of 2d to 36500d"),
         // Contradictions.
         (
             "layers: { raw: false, current: false }",

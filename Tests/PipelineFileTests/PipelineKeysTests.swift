@@ -128,14 +128,14 @@ import Testing
             warehouse:
               duckdb: { memory_limit: 1GiB }
               schemas: { current: Weird "name.x, raw: archive }
-            layers: { raw: false }
+            layers: { raw: false, raw_retention: 90d }
             batch: { max_rows: 5, max_bytes: 64KiB, max_delay: 0ms }
             agent: { dir: state }
             """)
         #expect(pipeline.batch.rows_max == 5)
         #expect(pipeline.batch.bytes_max.bytes == 65_536)
         #expect(pipeline.batch.delay_max == .zero)
-        #expect(pipeline.layers == .init(raw: false, current: true))
+        #expect(pipeline.layers == .init(raw: false, current: true, raw_retention: .seconds(90 * 86_400)))
         #expect(pipeline.warehouse.schemas.current == "Weird \"name.x")
         #expect(pipeline.warehouse.schemas.raw == "archive")
         #expect(pipeline.warehouse.schemas.live == "shop_2_live")
