@@ -35,7 +35,9 @@ package final class MemoryTransaction: WarehouseTransaction {
         for table in tables where working.definitions[table]?.hasShape == true {
             states[table, default: .init()].isMade = true
         }
-        for table in tables where working.erasures[table] != nil && !without.contains(.erasures) { states[table, default: .init()].hasErasures = true }
+        for table in tables where working.erasures[table] != nil && !without.contains(.erasures) {
+            states[table, default: .init()].hasErasures = true
+        }
         for table in tables where working.acceptsOlder { states[table, default: .init()].acceptsOlder = true }
         for hold in working.holds where tables.contains(hold.table) {
             states[hold.table, default: .init()].holds.insert(hold.kind)

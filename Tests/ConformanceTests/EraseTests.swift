@@ -129,7 +129,9 @@ import Testing
                 [row(.create, 1, commit: 20, "fresh-row", isLater: true)], [row(.update, 1, commit: 12, "secret-b")],
                 [row(.delete, 1, commit: 14, "secret-d", isLater: true)],
             ], model, into: subject)
-        #expect(try await subject.live(model, order: "id").map { $0["note"] } == ["\"fresh-row\"", "\"plain\""], "\(engine)")
+        #expect(
+            try await subject.live(model, order: "id").map { $0["note"] } == ["\"fresh-row\"", "\"plain\""], "\(engine)"
+        )
         #expect(try await !everything(subject).contains("secret"), "\(engine)")
         _ = try await suite.replicate([[row(.delete, 1, commit: 21, "fresh-row", isLater: true)]], model, into: subject)
         #expect(try await subject.live(model, order: "id").map { $0["id"] } == ["2"], "a delete of the new row counts")

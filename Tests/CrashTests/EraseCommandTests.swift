@@ -84,7 +84,8 @@ import ThrowawayPostgres
         warehouse: { \(server.map { "postgres: { url: \"\($0.url())\" }" } ?? "duckdb: { path: shop_wh.duckdb }") }
         tables: [{ source: public.people, columns: { types: { id: bigint, email: text, n: bigint } } }]
         """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
-        let broken = Self.change("u", 7, "secret-5@example.org", lsn: 500).replacing(#"\"op\":\"u\""#, with: #"\"op\":\"?\""#)
+        let broken = Self.change("u", 7, "secret-5@example.org", lsn: 500).replacing(
+            #"\"op\":\"u\""#, with: #"\"op\":\"?\""#)
         let cut = Self.line("{\"id\":7}", #"{"before":null,"after":{"id":7,"email":"secret-6@exa"#)
         let others = Self.line("{\"id\":8}", #"{"before":null,"after":{"id":8,"email":"other@exa"#)
         let first = [

@@ -45,7 +45,8 @@ import ThrowawayPostgres
         try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
         let stop = StopFlag()
         let writer = source.writing(until: stop) { turn in
-            ["a", "b", "c", "d"].map { "UPDATE \($0) SET n = n + 1 WHERE id % 50 = \(turn % 50);" }.joined(separator: "\n")
+            ["a", "b", "c", "d"].map { "UPDATE \($0) SET n = n + 1 WHERE id % 50 = \(turn % 50);" }.joined(
+                separator: "\n")
         }
         defer { stop.set() }
 
@@ -85,7 +86,9 @@ import ThrowawayPostgres
         try write("public.nothing")
         let hopeless = try await run("reload")
         #expect(hopeless.status == 0)
-        try await until("it goes back", [agent]) { agent.said().contains("doesn't work, and the agent goes on as before") }
+        try await until("it goes back", [agent]) {
+            agent.said().contains("doesn't work, and the agent goes on as before")
+        }
         let then = try await sum("a")
         try await until("all go on", [agent]) { try await sum("a") != then }
         #expect(agent.isRunning)

@@ -1,4 +1,5 @@
 import JSON
+import Logging
 import PipelineFile
 import Replication
 
@@ -13,10 +14,28 @@ package struct AlertsCommand: Sendable {
             throw CommandFailure(
                 ExitStatus.usage, "the pipeline file has no alerts", try: "alerts: [{ webhook: ${ALERT_URL} }]")
         }
+        let outcomes = await Self.test(pipeline, context.logger)
+        if context.json {
+            context.console.result(Self.json(outcomes).serialized)
+        } else {
+            context.console.result(
+                outcomes.map { "\(Console.printable($0.name)): \($0.error ?? "sent")" }.joined(separator: "\n"))
+        }
+        guard let failed = outcomes.enumerated().first(where: { $0.element.error != nil }) else { return ExitStatus.ok }
+        throw CommandFailure(
+            ExitStatus.environment,
+            "alerts[\(failed.offset)]: the \(failed.element.name) \(failed.element.error ?? "")",
+            try: "correct it in the pipeline file, and test it again: millrace alerts test")
+    }
+
+    typealias Outcome = (name: String, error: String?)
+
+    /// One notice to each target, in their order.
+    static func test(_ pipeline: Pipeline, _ logger: Logger) async -> [Outcome] {
         let now = Moment.now_us()
-        var outcomes: [(name: String, error: String?)] = []
+        var outcomes: [Outcome] = []
         for target in pipeline.alerts {
-            let sender = AlertSender(way: target.way, logger: context.logger)
+            let sender = AlertSender(way: target.way, logger: logger)
             let notice = AlertNotice(
                 pipeline: pipeline.name, change: .test,
                 alert: Alert(
@@ -29,22 +48,16 @@ package struct AlertsCommand: Sendable {
                 outcomes.append((sender.name, error.reason))
             }
         }
-        if context.json {
-            let entries = outcomes.map { outcome -> JSONValue in
+        return outcomes
+    }
+
+    static func json(_ outcomes: [Outcome]) -> JSONValue {
+        .array(
+            outcomes.map { outcome in
                 .object([
                     ("target", .string(outcome.name)), ("ok", .bool(outcome.error == nil)),
                     ("error", outcome.error.map { .string($0) } ?? .null),
                 ])
-            }
-            context.console.result(JSONValue.array(entries).serialized)
-        } else {
-            context.console.result(
-                outcomes.map { "\(Console.printable($0.name)): \($0.error ?? "sent")" }.joined(separator: "\n"))
-        }
-        guard let failed = outcomes.enumerated().first(where: { $0.element.error != nil }) else { return ExitStatus.ok }
-        throw CommandFailure(
-            ExitStatus.environment,
-            "alerts[\(failed.offset)]: the \(failed.element.name) \(failed.element.error ?? "")",
-            try: "correct it in the pipeline file, and test it again: millrace alerts test")
+            })
     }
 }

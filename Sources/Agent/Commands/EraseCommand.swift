@@ -42,7 +42,8 @@ package struct EraseCommand: Sendable {
                 "the row was live: if the source still has it, its next change brings it back; delete it there")
         }
         if report.movedOn {
-            context.logger.warning("a key change gave the row another key, under which it lives on: erase that one, too")
+            context.logger.warning(
+                "a key change gave the row another key, under which it lives on: erase that one, too")
         }
         if outcome.unread > 0 {
             context.logger.warning(

@@ -51,7 +51,9 @@ struct QuarantinedKey {
         case .array(let elements): return elements.contains { isIn($0, depth: depth + 1) }
         case .object(let members):
             let found = parts.compactMap { part in value[part.column].map { (part.column, $0) } }
-            if found.count == parts.count, isKey(JSONValue.object(found.map { ($0.0, $0.1) }).serialized) { return true }
+            if found.count == parts.count, isKey(JSONValue.object(found.map { ($0.0, $0.1) }).serialized) {
+                return true
+            }
             // What a source writes of a number may be a text, and the other way round.
             if found.count == parts.count,
                 zip(found, parts).allSatisfy({ ($0.1.string ?? $0.1.serialized) == $1.text })
@@ -130,7 +132,9 @@ extension WarehouseControl {
         guard !report.foundNothing else {
             throw CommandFailure(
                 ExitStatus.usage, "\(definition.source): no row, no event and no quarantined record has this key",
-                try: "see how the key is written: millrace query 'select * from \(layout.live).\(definition.target) limit 3'")
+                try:
+                    "see how the key is written: millrace query 'select * from \(layout.live).\(definition.target) limit 3'"
+            )
         }
         var outcome = ErasureOutcome(source: definition.source.description, report: report)
         outcome.unread = unread.count
@@ -148,7 +152,8 @@ extension WarehouseControl {
     ) async -> [(table: TableID, key: String)]? {
         guard record.entry.value != nil else { return nil }
         let replay = QuarantineReplay(
-            warehouse: warehouse, makeDecoder: makeDecoder, prepare: prepare, validate: validate, mayChangeTables: false)
+            warehouse: warehouse, makeDecoder: makeDecoder, prepare: prepare, validate: validate, mayChangeTables: false
+        )
         guard let batch = try? await replay.decode([record]), batch.quarantined.isEmpty else { return nil }
         return batch.events.compactMap { event in
             event.key.isNull ? nil : (batch.tables[Int(event.table)].source, batch.arena.string(event.key))

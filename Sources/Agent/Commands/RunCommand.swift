@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Logging
 import PipelineFile
 import Replication
@@ -141,9 +142,15 @@ package struct RunCommand: Sendable {
             }, reload: { try await reloading.run(live, warehouse, replication) },
             rejoin: { try await replication.rejoin(after: $0) })
         reloading.begin { try await reloading.run(live, warehouse, replication) }
-        let router = AgentRouter(
+        var router = AgentRouter(
             control: live.control(warehouse, catalog: catalog, running: running), status: status,
             layout: setup.layout, token: token, pid: getpid(), isLoopback: AgentServer.isLoopback(agent.listen.host))
+        router.check = {
+            .array(await CheckCommand.findings(live.setup).map(\.json))
+        }
+        router.testAlerts = {
+            AlertsCommand.json(await AlertsCommand.test(live.setup.pipeline, live.setup.logger))
+        }
         let server = AgentServer(router: router, agent: agent, announcement: announcement, logger: setup.logger) { _ in
             continuation.yield()
         }

@@ -14,6 +14,9 @@ package struct AgentRouter: Sendable {
     /// Says who answers, for those who found `agent.json`.
     let pid: Int32
     let isLoopback: Bool
+    /// What `check` finds, and what came of a test of the alerts: of a running agent alone.
+    var check: (@Sendable () async throws -> JSONValue)?
+    var testAlerts: (@Sendable () async throws -> JSONValue)?
 
     package init(
         control: any AgentControl, status: AgentStatus, layout: WarehouseLayout, token: AccessToken, pid: Int32,
@@ -116,6 +119,8 @@ package struct AgentRouter: Sendable {
                 .array(try await control.pause(try Self.selection(body)).map(JSONValue.string))
             }
         }
+        if let check { api.get("check") { _, _ in await Self.answer { try await check() } } }
+        if let testAlerts { api.post("alerts/test") { _, _ in await Self.answer { try await testAlerts() } } }
         api.post("reload") { _, _ in
             await Self.answer { try await control.reload().json }
         }

@@ -143,7 +143,8 @@ extension DuckDBTransaction {
                 name(table), purpose: purpose)
             let deferred = MetaTables.name("deferred")
             let count = try session.int64(
-                "SELECT count(*) FROM \(deferred) WHERE \(Self.isOfTable) AND \(isEvent)", name(table), purpose: purpose)
+                "SELECT count(*) FROM \(deferred) WHERE \(Self.isOfTable) AND \(isEvent)", name(table), purpose: purpose
+            )
             try session.execute(
                 "DELETE FROM \(deferred) WHERE \(Self.isOfTable) AND \(isEvent)", name(table), purpose: purpose)
             try session.execute("DELETE FROM \(StagingTables.probes)", purpose: purpose)

@@ -29,7 +29,8 @@ extension PostgresTransaction {
             let name: [String?] = [layout.pipeline, table.source.schema, table.source.table]
             let isOfTable = "pipeline = $1 AND source_schema = $2 AND source_table = $3"
             _ = try session.query(
-                "DELETE FROM \(MetaTables.name("moves")) WHERE \(isOfTable) AND recorded_at < \(time)", name, for: purpose)
+                "DELETE FROM \(MetaTables.name("moves")) WHERE \(isOfTable) AND recorded_at < \(time)", name,
+                for: purpose)
             _ = try session.query(
                 """
                 UPDATE \(MetaTables.name("tables")) SET raw_from = greatest(raw_from, \(try SQLText.moment(newest + 1))) \
