@@ -1,0 +1,96 @@
+/// SQL that digests rows of a table inside both databases, equal exactly if the rows are.
+///
+/// A row's hash is the md5 of the canonical texts of its columns, each told apart from the next (`CanonicalText`).
+/// md5 is what both engines have at the least cost: nobody chooses rows so that they collide here, and a sweep is
+/// no defence against who can write to the source. A set's digest is the sum of its rows' hashes (`SetDigest`).
+///
+/// Sessions need `SweepDialect.settings`. A server whose OpenSSL allows no md5 (FIPS) refuses the query.
+package struct RowDigest: Sendable {
+    /// In the order in which the hash has them.
+    package let columns: [SweepColumn]
+    /// What the digest doesn't cover: to be compared by `value`.
+    package let uncovered: [SweepColumn]
+    package let warehouse: SweepDialect
+
+    package init(_ columns: [SweepColumn], warehouse: SweepDialect) {
+        self.warehouse = warehouse
+        self.columns = columns.filter { Self.text(of: $0, on: .source, warehouse) != nil }
+        uncovered = columns.filter { Self.text(of: $0, on: .source, warehouse) == nil }
+    }
+
+    // MARK: Queries
+
+    /// One row of three texts, `SetDigest(row:)`: count and both sums.
+    ///
+    /// - Parameters:
+    ///   - relation: as it stands in SQL, quoted; it is called `t` inside of `filter`.
+    ///   - filter: SQL that chooses rows, in the side's own dialect.
+    package func set(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
+        let from = Self.from(relation, filter)
+        if side == .source || warehouse == .postgres {
+            // OFFSET 0 keeps the hash from being made once for either sum.
+            return """
+                SELECT count(*)::text, coalesce(sum((h::bit(64))::bigint), 0)::text, \
+                coalesce(sum(((h << 64)::bit(64))::bigint), 0)::text \
+                FROM (SELECT ('x' || \(hash(on: side)))::bit(128) AS h \(from) OFFSET 0) AS hashes
+                """
+        }
+        let half = { (end: String) in
+            "CAST(coalesce(sum(CAST(CAST(unhex(\(end)(h, 16)) AS BIT) AS BIGINT)), 0) AS VARCHAR)"
+        }
+        return """
+            SELECT CAST(count(*) AS VARCHAR), \(half("left")), \(half("right")) \
+            FROM (SELECT \(hash(on: side)) AS h \(from)) AS hashes
+            """
+    }
+
+    /// One row for each: the canonical texts of its key columns, in the columns' order, and its hash in 32 hex digits.
+    package func rows(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
+        let keys = columns.filter(\.isKey).compactMap { text(of: $0, on: side) }
+        return "SELECT \((keys + [hash(on: side)]).joined(separator: ", ")) \(Self.from(relation, filter))"
+    }
+
+    private static func from(_ relation: String, _ filter: String?) -> String {
+        "FROM \(relation) AS t\(filter.map { " WHERE (\($0))" } ?? "")"
+    }
+
+    private func hash(on side: SweepSide) -> String {
+        let pieces = columns.flatMap { Self.text(of: $0, on: side, warehouse)?.pieces ?? [] }
+        return pieces.isEmpty ? "md5('')" : "md5(\(SweepSQL.concat(pieces)))"
+    }
+
+    // MARK: Columns
+
+    /// A column's canonical text, NULL of NULL; nil if it has none. Of a long value that isn't in the key it is a digest.
+    /// The table is called `t` in it.
+    package func text(of column: SweepColumn, on side: SweepSide) -> String? {
+        Self.text(of: column, on: side, warehouse)?.sql
+    }
+
+    /// The value itself as the side prints it, for all types: what is equal may look different between engines.
+    /// Arrays and composites are JSON.
+    package func value(of column: SweepColumn, on side: SweepSide) -> String {
+        let v = Self.reference(column)
+        if side == .source, column.isHashed { return PostgresText.hashed(v).sql }
+        if side == .warehouse, column.isHashed { return warehouse == .postgres ? PostgresText.printed(v) : v }
+        let type = column.shared ?? column.type
+        return side == .source || warehouse == .postgres ? PostgresText.value(v, type) : DuckDBText.value(v, type)
+    }
+
+    private static func reference(_ column: SweepColumn) -> String { "t.\(SweepSQL.quoted(column.name))" }
+
+    private static func text(
+        of column: SweepColumn, on side: SweepSide, _ warehouse: SweepDialect
+    ) -> CanonicalText? {
+        let v = reference(column)
+        if column.isHashed {
+            if side == .source { return PostgresText.hashed(v) }
+            return .ended(warehouse == .postgres ? PostgresText.printed(v) : DuckDBText.printed(v))
+        }
+        guard let type = column.shared else { return nil }
+        if side == .source || warehouse == .postgres {
+            return PostgresText(partner: warehouse).text(of: v, type, isKey: column.isKey)
+        }
+        return DuckDBText().text(of: v, type, isKey: column.isKey)
+    }
+}
