@@ -1,11 +1,23 @@
 /// Canonical texts in DuckDB, of columns as the warehouse declares them.
 struct DuckDBText {
+    /// What names of elements begin with: the engine takes a column of the same name for the element.
+    private let prefix: String
     /// Inside how many arrays and composites.
     private let depth: Int
 
-    init(depth: Int = 0) { self.depth = depth }
+    /// - Parameter columns: the names of all columns in the query.
+    init(beside columns: [String]) {
+        var prefix = "_"
+        while columns.contains(where: { $0.hasPrefix(prefix) }) { prefix += "_" }
+        self.init(prefix: prefix, depth: 0)
+    }
 
-    private var deeper: DuckDBText { DuckDBText(depth: depth + 1) }
+    private init(prefix: String, depth: Int) {
+        self.prefix = prefix
+        self.depth = depth
+    }
+
+    private var deeper: DuckDBText { DuckDBText(prefix: prefix, depth: depth + 1) }
 
     /// - Parameters:
     ///   - v: SQL of the value.
@@ -64,7 +76,7 @@ struct DuckDBText {
 
     /// What an hstore prints: its keys by length, then by bytes.
     private func map(_ v: String) -> String {
-        let (entry, pair) = ("m\(depth)", "p\(depth)")
+        let (entry, pair) = ("\(prefix)m\(depth)", "\(prefix)p\(depth)")
         let quoted = { (text: String) in
             #"concat('"', replace(replace(\#(text), '\', '\\'), '"', '\"'), '"')"#
         }
@@ -81,7 +93,7 @@ struct DuckDBText {
     /// The length of each list in it, and its elements in order.
     private func list(_ v: String, _ type: ColumnType) -> CanonicalText? {
         let leaf = type.leaf
-        let element = "x\(depth)"
+        let element = "\(prefix)x\(depth)"
         var parts = ["CASE WHEN len(\(v)) > 0 THEN \(type.dimensions) END", "','", "len(\(v))", "','"]
         var flat = v
         for _ in stride(from: 2, through: type.dimensions, by: 1) {
@@ -108,26 +120,27 @@ struct DuckDBText {
     }
 
     /// As JSON of texts where it is made of others (JSON's own numbers would be doubles), else the engine's text.
-    static func value(_ v: String, _ type: ColumnType) -> String {
+    func value(_ v: String, _ type: ColumnType) -> String {
         switch type {
-        case .array, .composite: "CASE WHEN \(v) IS NOT NULL THEN CAST(to_json(\(texts(v, type, depth: 0))) AS VARCHAR) END"
+        case .array, .composite: "CASE WHEN \(v) IS NOT NULL THEN CAST(to_json(\(texts(v, type))) AS VARCHAR) END"
         case .other where type.isHstore: "CAST(to_json(\(v)) AS VARCHAR)"
-        default: texts(v, type, depth: 0)
+        default: texts(v, type)
         }
     }
 
-    private static func texts(_ v: String, _ type: ColumnType, depth: Int) -> String {
+    private func texts(_ v: String, _ type: ColumnType) -> String {
         switch type {
         case .bytea: return #"'\x' || lower(hex(\#(v)))"#
         case .array(let element):
-            return "[\(texts("x\(depth)", element, depth: depth + 1)) FOR x\(depth) IN \(v)]"
+            let item = "\(prefix)x\(depth)"
+            return "[\(deeper.texts(item, element)) FOR \(item) IN \(v)]"
         case .composite(let composite):
             let fields = composite.fields.map { field in
                 let name = SweepSQL.literal(field.name)
-                return "\(name): \(texts("struct_extract(\(v), \(name))", field.type, depth: depth))"
+                return "\(name): \(deeper.texts("struct_extract(\(v), \(name))", field.type))"
             }
             return "CASE WHEN \(v) IS NOT NULL THEN {\(fields.joined(separator: ", "))} END"
-        default: return printed(v)
+        default: return Self.printed(v)
         }
     }
 }

@@ -11,11 +11,19 @@ package struct RowDigest: Sendable {
     /// What the digest doesn't cover: to be compared by `value`.
     package let uncovered: [SweepColumn]
     package let warehouse: SweepDialect
+    private let source: PostgresText
+    private let duckdb: DuckDBText
 
     package init(_ columns: [SweepColumn], warehouse: SweepDialect) {
         self.warehouse = warehouse
-        self.columns = columns.filter { Self.text(of: $0, on: .source, warehouse) != nil }
-        uncovered = columns.filter { Self.text(of: $0, on: .source, warehouse) == nil }
+        let source = PostgresText(partner: warehouse)
+        func isCovered(_ column: SweepColumn) -> Bool {
+            column.isHashed || column.shared.flatMap { source.text(of: "v", $0) } != nil
+        }
+        self.columns = columns.filter(isCovered)
+        uncovered = columns.filter { !isCovered($0) }
+        self.source = source
+        duckdb = DuckDBText(beside: columns.map(\.name))
     }
 
     // MARK: Queries
@@ -26,8 +34,8 @@ package struct RowDigest: Sendable {
     ///   - relation: as it stands in SQL, quoted; it is called `t` inside of `filter`.
     ///   - filter: SQL that chooses rows, in the side's own dialect.
     package func set(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
-        let from = Self.from(relation, filter)
-        if side == .source || warehouse == .postgres {
+        let from = from(relation, on: side, filter)
+        if isPostgres(side) {
             // OFFSET 0 keeps the hash from being made once for either sum.
             return """
                 SELECT count(*)::text, coalesce(sum((h::bit(64))::bigint), 0)::text, \
@@ -47,15 +55,18 @@ package struct RowDigest: Sendable {
     /// One row for each: the canonical texts of its key columns, in the columns' order, and its hash in 32 hex digits.
     package func rows(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
         let keys = columns.filter(\.isKey).compactMap { text(of: $0, on: side) }
-        return "SELECT \((keys + [hash(on: side)]).joined(separator: ", ")) \(Self.from(relation, filter))"
+        return "SELECT \((keys + [hash(on: side)]).joined(separator: ", ")) \(from(relation, on: side, filter))"
     }
 
-    private static func from(_ relation: String, _ filter: String?) -> String {
-        "FROM \(relation) AS t\(filter.map { " WHERE (\($0))" } ?? "")"
+    private func from(_ relation: String, on side: SweepSide, _ filter: String?) -> String {
+        let rows = "FROM \(relation) AS t\(filter.map { " WHERE (\($0))" } ?? "")"
+        guard !isPostgres(side), !columns.isEmpty else { return rows }
+        // No other column may be taken for an element of a list.
+        return "FROM (SELECT \(columns.map(Self.reference).joined(separator: ", ")) \(rows)) AS t"
     }
 
     private func hash(on side: SweepSide) -> String {
-        let pieces = columns.flatMap { Self.text(of: $0, on: side, warehouse)?.pieces ?? [] }
+        let pieces = columns.flatMap { canonical($0, on: side)?.pieces ?? [] }
         return pieces.isEmpty ? "md5('')" : "md5(\(SweepSQL.concat(pieces)))"
     }
 
@@ -63,34 +74,29 @@ package struct RowDigest: Sendable {
 
     /// A column's canonical text, NULL of NULL; nil if it has none. Of a long value that isn't in the key it is a digest.
     /// The table is called `t` in it.
-    package func text(of column: SweepColumn, on side: SweepSide) -> String? {
-        Self.text(of: column, on: side, warehouse)?.sql
-    }
+    package func text(of column: SweepColumn, on side: SweepSide) -> String? { canonical(column, on: side)?.sql }
 
     /// The value itself as the side prints it, for all types: what is equal may look different between engines.
     /// Arrays and composites are JSON.
     package func value(of column: SweepColumn, on side: SweepSide) -> String {
         let v = Self.reference(column)
-        if side == .source, column.isHashed { return PostgresText.hashed(v).sql }
-        if side == .warehouse, column.isHashed { return warehouse == .postgres ? PostgresText.printed(v) : v }
         let type = column.shared ?? column.type
-        return side == .source || warehouse == .postgres ? PostgresText.value(v, type) : DuckDBText.value(v, type)
+        if column.isHashed { return canonical(column, on: side)?.sql ?? v }
+        return isPostgres(side) ? PostgresText.value(v, type) : duckdb.value(v, type)
     }
 
-    private static func reference(_ column: SweepColumn) -> String { "t.\(SweepSQL.quoted(column.name))" }
-
-    private static func text(
-        of column: SweepColumn, on side: SweepSide, _ warehouse: SweepDialect
-    ) -> CanonicalText? {
-        let v = reference(column)
+    private func canonical(_ column: SweepColumn, on side: SweepSide) -> CanonicalText? {
+        let v = Self.reference(column)
         if column.isHashed {
             if side == .source { return PostgresText.hashed(v) }
             return .ended(warehouse == .postgres ? PostgresText.printed(v) : DuckDBText.printed(v))
         }
         guard let type = column.shared else { return nil }
-        if side == .source || warehouse == .postgres {
-            return PostgresText(partner: warehouse).text(of: v, type, isKey: column.isKey)
-        }
-        return DuckDBText().text(of: v, type, isKey: column.isKey)
+        return isPostgres(side)
+            ? source.text(of: v, type, isKey: column.isKey) : duckdb.text(of: v, type, isKey: column.isKey)
     }
+
+    private func isPostgres(_ side: SweepSide) -> Bool { side == .source || warehouse == .postgres }
+
+    private static func reference(_ column: SweepColumn) -> String { "t.\(SweepSQL.quoted(column.name))" }
 }
