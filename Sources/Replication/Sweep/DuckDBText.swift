@@ -35,9 +35,11 @@ struct DuckDBText {
         case .timestamp: return .ended(Self.withEra(v, "TIMESTAMP '0001-01-01 00:00:00'"))
         case .timestamptz: return .ended(Self.withEra(v, "TIMESTAMPTZ '0001-01-01 00:00:00+00'"))
         case .real:
-            return .ended("CASE WHEN isnan(\(v)) THEN 'nan' ELSE \(Self.hex("CAST(CAST(\(v) AS BIT) AS UINTEGER)", 8)) END")
+            let bits = Self.hex("CAST(CAST(\(v) AS BIT) AS UINTEGER)", 8)
+            return .ended("CASE WHEN isnan(\(v)) THEN 'nan' ELSE \(bits) END")
         case .double:
-            return .ended("CASE WHEN isnan(\(v)) THEN 'nan' ELSE \(Self.hex("CAST(CAST(\(v) AS BIT) AS UBIGINT)", 16)) END")
+            let bits = Self.hex("CAST(CAST(\(v) AS BIT) AS UBIGINT)", 16)
+            return .ended("CASE WHEN isnan(\(v)) THEN 'nan' ELSE \(bits) END")
         case .interval: return .ended(Self.interval(v))
         case .bytea: return .ended(isKey ? "lower(hex(\(v)))" : "md5(\(v))")
         case .json, .jsonb:

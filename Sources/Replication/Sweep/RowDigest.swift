@@ -8,7 +8,7 @@
 package struct RowDigest: Sendable {
     /// In the order in which the hash has them.
     package let columns: [SweepColumn]
-    /// What the digest doesn't cover: to be compared by `value`.
+    /// What the digest doesn't cover: to be compared by `values`.
     package let uncovered: [SweepColumn]
     package let warehouse: SweepDialect
     private let source: PostgresText
@@ -54,15 +54,29 @@ package struct RowDigest: Sendable {
 
     /// One row for each: the canonical texts of its key columns, in the columns' order, and its hash in 32 hex digits.
     package func rows(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
-        let keys = columns.filter(\.isKey).compactMap { text(of: $0, on: side) }
-        return "SELECT \((keys + [hash(on: side)]).joined(separator: ", ")) \(from(relation, on: side, filter))"
+        "SELECT \((keys(on: side) + [hash(on: side)]).joined(separator: ", ")) \(from(relation, on: side, filter))"
+    }
+
+    /// One row for each: the canonical texts of its key columns, and its value of each of `columns` as the side prints
+    /// it, for all types. What is equal may look different between engines; arrays and composites are JSON, in DuckDB
+    /// of texts. For the few rows whose hashes differ, and for `uncovered`.
+    package func values(
+        of relation: String, on side: SweepSide, _ columns: [SweepColumn], where filter: String? = nil
+    ) -> String {
+        let texts = keys(on: side) + columns.map { value(of: $0, on: side) }
+        return "SELECT \(texts.joined(separator: ", ")) \(from(relation, on: side, filter))"
+    }
+
+    private func keys(on side: SweepSide) -> [String] {
+        columns.filter(\.isKey).compactMap { text(of: $0, on: side) }
     }
 
     private func from(_ relation: String, on side: SweepSide, _ filter: String?) -> String {
         let rows = "FROM \(relation) AS t\(filter.map { " WHERE (\($0))" } ?? "")"
-        guard !isPostgres(side), !columns.isEmpty else { return rows }
+        let all = columns + uncovered
+        guard !isPostgres(side), !all.isEmpty else { return rows }
         // No other column may be taken for an element of a list.
-        return "FROM (SELECT \(columns.map(Self.reference).joined(separator: ", ")) \(rows)) AS t"
+        return "FROM (SELECT \(all.map(Self.reference).joined(separator: ", ")) \(rows)) AS t"
     }
 
     private func hash(on side: SweepSide) -> String {
@@ -72,18 +86,16 @@ package struct RowDigest: Sendable {
 
     // MARK: Columns
 
-    /// A column's canonical text, NULL of NULL; nil if it has none. Of a long value that isn't in the key it is a digest.
-    /// The table is called `t` in it.
-    package func text(of column: SweepColumn, on side: SweepSide) -> String? { canonical(column, on: side)?.sql }
-
-    /// The value itself as the side prints it, for all types: what is equal may look different between engines.
-    /// Arrays and composites are JSON.
-    package func value(of column: SweepColumn, on side: SweepSide) -> String {
+    private func value(of column: SweepColumn, on side: SweepSide) -> String {
         let v = Self.reference(column)
         let type = column.shared ?? column.type
         if column.isHashed { return canonical(column, on: side)?.sql ?? v }
         return isPostgres(side) ? PostgresText.value(v, type) : duckdb.value(v, type)
     }
+
+    /// SQL of a column's canonical text in `t`, NULL of NULL; nil if it has none. Of a long value that isn't in the key
+    /// it is a digest.
+    func text(of column: SweepColumn, on side: SweepSide) -> String? { canonical(column, on: side)?.sql }
 
     private func canonical(_ column: SweepColumn, on side: SweepSide) -> CanonicalText? {
         let v = Self.reference(column)
