@@ -227,6 +227,48 @@ import Testing
         #expect(there == here)
     }
 
+    /// NaN of other bits, json's null and blanks inside of others, a map in another order, and numbers at random.
+    @Test(arguments: Engine.allCases) func oddValues(engine: Engine) async throws {
+        let source = try await SourceDatabase(
+            "sweep_odd_\(engine.rawValue)",
+            """
+            CREATE EXTENSION hstore;
+            CREATE TYPE noted AS (j json, b jsonb, js json[]);
+            CREATE TABLE odd (id int PRIMARY KEY, f8 float8, f4 real, js json[], bs jsonb[], row noted, rows noted[],
+                map hstore, num numeric, dec numeric(38,19), part numeric(3,3), ts timestamp, tz timestamptz, ti time,
+                d date, span interval, f8s float8[], tzs timestamptz[]);
+            INSERT INTO odd (id, f8, f4, js, bs, row, rows, map) VALUES
+                (1, 'Infinity'::float8 - 'Infinity', 'Infinity'::real - 'Infinity', ARRAY['null', ' [1, 2 ] ', NULL]::json[],
+                    ARRAY['null', '[1]']::jsonb[], ROW(' null ', 'null', ARRAY['null']::json[]),
+                    ARRAY[ROW(E'\\n{}\\t', '1', NULL), NULL]::noted[], 'zz=>1, a=>2, aaa=>NULL, b=>""'),
+                (2, NULL, NULL, '{}', '{NULL}', NULL, '{}', '');
+            SELECT setseed(0.5);
+            INSERT INTO odd SELECT 10 + i, sign(random() - 0.5) * random() * 10::float8 ^ (random() * 600 - 300),
+                (sign(random() - 0.5) * random() * 10::float8 ^ (random() * 70 - 35))::real, NULL, NULL, NULL, NULL, NULL,
+                (random() - 0.5)::numeric * 10::numeric ^ (random() * 60 - 30)::int,
+                (random() - 0.5)::numeric * 10::numeric ^ (random() * 18)::int, trunc((random() - 0.5)::numeric, 3),
+                timestamp '4700-01-01 BC' + random() * interval '290000 years', to_timestamp((random() - 0.3) * 1e11),
+                time '0:00' + random() * interval '1 day', date '4700-01-01 BC' + (random() * 2e9)::int,
+                (random() - 0.5) * interval '9 years 300 days 11:12:13.14' - (random() * 30) * interval '1 month -31 days',
+                ARRAY[random(), 1 / (random() - 0.5)], ARRAY[to_timestamp(random() * 1e9), NULL]
+                FROM generate_series(1, 2000) AS i;
+            """)
+        let run = try await source.pipeline(engine)
+        try await run.untilEnd()
+        let live = "\(try run.setup.layout.live).odd"
+        let digests = alone(try await columns(run, "odd"), engine)
+        let there = try await sourceSets(source, digests.map { $0.set(of: "public.odd", on: .source) })
+        let here = try await warehouseSets(run, digests.map { $0.set(of: live, on: .warehouse) })
+        for (index, digest) in digests.enumerated() {
+            #expect(there[index].rows == 2002)
+            #expect(there[index] == here[index], "\(engine): \(name(digest))")
+        }
+        if engine == .duckdb, let map = digests.firstIndex(where: { name($0) == "map" }) {
+            let turned = "(SELECT id, map_from_entries(list_reverse(map_entries(map))) AS map FROM \(live))"
+            #expect(try await warehouseSets(run, [digests[map].set(of: turned, on: .warehouse)]) == [there[map]])
+        }
+    }
+
     /// What the digest can't say is still there to be looked at.
     @Test(arguments: Engine.allCases) func valuesCanBeFetched(engine: Engine) async throws {
         let (source, run) = try await everyType("sweep_values", engine)
