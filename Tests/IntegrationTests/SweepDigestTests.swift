@@ -269,6 +269,32 @@ import Testing
         }
     }
 
+    /// A source that has its texts in other bytes.
+    @Test(arguments: Engine.allCases) func aSourceThatIsNotUTF8(engine: Engine) async throws {
+        let name = "sweep_latin_\(engine.rawValue)"
+        let server = try await SourceServers.shared.server()
+        try await server.psql("CREATE DATABASE \(name) ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        let source = SourceDatabase(name, on: server)
+        try await source.sql(
+            """
+            SET client_encoding = 'UTF8';
+            CREATE TYPE word AS (w text, n int);
+            CREATE TABLE words (id int PRIMARY KEY, w text, v varchar(9), j jsonb, ws text[], r word, mail text, h bytea);
+            INSERT INTO words VALUES (1, 'äö', 'ü', '{"ß": "é"}', '{à,b}', ROW('ñ', 1), 'å@b', '\\xe4');
+            """)
+        let run = try await source.pipeline(
+            engine, rest: "tables:\n  - { source: public.words, columns: { hash: [mail] } }")
+        try await run.untilEnd()
+        let columns = try await columns(run, "words", hashed: ["mail"])
+        for column in columns {
+            let digest = RowDigest([column], warehouse: dialect(engine), isSourceUTF8: false)
+            let there = try await sourceSets(source, [digest.set(of: "public.words", on: .source)])
+            let live = "\(try run.setup.layout.live).words"
+            let here = try await warehouseSets(run, [digest.set(of: live, on: .warehouse)])
+            #expect(there == here, "\(engine): \(column.name)")
+        }
+    }
+
     /// What the digest can't say is still there to be looked at.
     @Test(arguments: Engine.allCases) func valuesCanBeFetched(engine: Engine) async throws {
         let (source, run) = try await everyType("sweep_values", engine)

@@ -5,15 +5,18 @@
 struct PostgresText {
     /// The warehouse's, whose values the texts are to equal.
     let partner: SweepDialect
+    /// Whether the server has its texts in UTF-8 itself, as every warehouse does.
+    let isUTF8: Bool
     /// Inside how many arrays and composites.
     private let depth: Int
 
-    init(partner: SweepDialect, depth: Int = 0) {
+    init(partner: SweepDialect, isUTF8: Bool = true, depth: Int = 0) {
         self.partner = partner
+        self.isUTF8 = isUTF8
         self.depth = depth
     }
 
-    private var deeper: PostgresText { PostgresText(partner: partner, depth: depth + 1) }
+    private var deeper: PostgresText { PostgresText(partner: partner, isUTF8: isUTF8, depth: depth + 1) }
 
     /// - Parameters:
     ///   - v: SQL of the value.
@@ -28,17 +31,18 @@ struct PostgresText {
         case .double: return .ended("CASE WHEN \(v) = 'NaN' THEN 'nan' ELSE encode(float8send(\(v)), 'hex') END")
         // Microseconds, days and months, apart.
         case .interval: return .ended("encode(interval_send(\(v)), 'hex')")
-        case .text: return CanonicalText(sql: "(\(v))::text", length: "octet_length((\(v))::text)")
+        case .text: return CanonicalText(sql: "(\(v))::text", length: "octet_length(\(bytes("(\(v))::text")))")
         case .bytea: return .ended(isKey ? "encode(\(v), 'hex')" : "md5(\(v))")
-        case .json, .jsonb: return .ended("md5(\(json(v, type, isKey: isKey)))")
+        case .json, .jsonb: return .ended(md5(json(v, type, isKey: isKey)))
         case .array where partner == .postgres, .composite where partner == .postgres:
-            return .ended("md5(\(Self.printed(v)))")
+            return .ended(md5(Self.printed(v)))
         case .array: return array(v, type)
         case .composite(let composite): return row(v, composite)
-        case .other where type.isHstore && partner == .duckdb: return .ended("md5(\(Self.printed(v)))")
+        case .other where type.isHstore && partner == .duckdb: return .ended(md5(Self.printed(v)))
         case .other:
             return CanonicalText(
-                sql: Self.printed(v), length: "CASE WHEN num_nulls(\(v)) = 0 THEN octet_length(concat(\(v))) END")
+                sql: Self.printed(v),
+                length: "CASE WHEN num_nulls(\(v)) = 0 THEN octet_length(\(bytes("concat(\(v))"))) END")
         case .unknown: return nil
         }
     }
@@ -51,6 +55,10 @@ struct PostgresText {
     static func hashed(_ v: String) -> CanonicalText {
         .ended("encode(sha256(convert_to(\(printed(v)), 'UTF8')), 'hex')")
     }
+
+    func md5(_ text: String) -> String { "md5(\(bytes(text)))" }
+
+    private func bytes(_ text: String) -> String { isUTF8 ? text : "convert_to(\(text), 'UTF8')" }
 
     private func json(_ v: String, _ type: ColumnType, isKey: Bool) -> String {
         // A key needs an order, which json has none of.
@@ -79,7 +87,7 @@ struct PostgresText {
                 FROM (SELECT unnest(\(v)) AS \(element)) AS u\(depth))
                 """)
         }
-        return .ended("CASE WHEN \(v) IS NOT NULL THEN md5(\(SweepSQL.concat(parts))) END")
+        return .ended("CASE WHEN \(v) IS NOT NULL THEN \(md5(SweepSQL.concat(parts))) END")
     }
 
     private func row(_ v: String, _ composite: CompositeType) -> CanonicalText? {
@@ -88,7 +96,7 @@ struct PostgresText {
             guard let text = deeper.text(of: "(\(v)).\(SweepSQL.quoted(field.name))", field.type) else { return nil }
             parts += text.pieces
         }
-        return .ended("CASE WHEN num_nulls(\(v)) = 0 THEN md5(\(SweepSQL.concat(parts))) END")
+        return .ended("CASE WHEN num_nulls(\(v)) = 0 THEN \(md5(SweepSQL.concat(parts))) END")
     }
 
     /// The value as JSON where it is made of others, else its own text: to be compared outside of the engines.

@@ -12,17 +12,20 @@ package struct RowDigest: Sendable {
     package let uncovered: [SweepColumn]
     package let warehouse: SweepDialect
     private let source: PostgresText
+    private let postgres: PostgresText
     private let duckdb: DuckDBText
 
-    package init(_ columns: [SweepColumn], warehouse: SweepDialect) {
+    /// - Parameter isSourceUTF8: whether the source's `server_encoding` is UTF8.
+    package init(_ columns: [SweepColumn], warehouse: SweepDialect, isSourceUTF8: Bool = true) {
         self.warehouse = warehouse
-        let source = PostgresText(partner: warehouse)
+        let source = PostgresText(partner: warehouse, isUTF8: isSourceUTF8)
         func isCovered(_ column: SweepColumn) -> Bool {
             column.isHashed || column.shared.flatMap { source.text(of: "v", $0) } != nil
         }
         self.columns = columns.filter(isCovered)
         uncovered = columns.filter { !isCovered($0) }
         self.source = source
+        postgres = PostgresText(partner: warehouse)
         duckdb = DuckDBText(beside: columns.map(\.name))
     }
 
@@ -81,7 +84,8 @@ package struct RowDigest: Sendable {
 
     private func hash(on side: SweepSide) -> String {
         let pieces = columns.flatMap { canonical($0, on: side)?.pieces ?? [] }
-        return pieces.isEmpty ? "md5('')" : "md5(\(SweepSQL.concat(pieces)))"
+        let row = pieces.isEmpty ? "''" : SweepSQL.concat(pieces)
+        return side == .source ? source.md5(row) : "md5(\(row))"
     }
 
     // MARK: Columns
@@ -105,7 +109,8 @@ package struct RowDigest: Sendable {
         }
         guard let type = column.shared else { return nil }
         return isPostgres(side)
-            ? source.text(of: v, type, isKey: column.isKey) : duckdb.text(of: v, type, isKey: column.isKey)
+            ? (side == .source ? source : postgres).text(of: v, type, isKey: column.isKey)
+            : duckdb.text(of: v, type, isKey: column.isKey)
     }
 
     private func isPostgres(_ side: SweepSide) -> Bool { side == .source || warehouse == .postgres }
