@@ -356,5 +356,13 @@ import Testing
                 #expect(filter != "1 = 0" || there[index] == .empty)
             }
         }
+        // A column of texts can have what the source's type can't.
+        for digest in digests where hashed.contains(name(digest)) {
+            let there = try await sourceSets(source, [digest.set(of: "public.names", on: .source)])
+            for text in ["''", "','", "'x'"] {
+                let spoilt = "(SELECT \"key\", coalesce(\(name(digest)), \(text)) AS \(name(digest)) FROM \(live))"
+                #expect(try await warehouseSets(run, [digest.set(of: spoilt, on: .warehouse)]) != there)
+            }
+        }
     }
 }

@@ -30,7 +30,9 @@ struct DuckDBText {
             // The engine has no 0 before the point of what is all fraction.
             let text = Self.printed(v)
             return .ended("CASE WHEN \(v) < 0 THEN '-0' || substr(\(text), 2) ELSE '0' || \(text) END")
-        case .numeric, .timetz: return .ended(Self.printed(v))
+        case .numeric(let precision?, let scale) where (1...38).contains(precision) && (0...precision).contains(scale):
+            return .ended(Self.printed(v))
+        case .numeric, .timetz: return Self.unspoilt(v)
         case .date: return .ended(Self.withEra(v, "DATE '0001-01-01'"))
         case .timestamp: return .ended(Self.withEra(v, "TIMESTAMP '0001-01-01 00:00:00'"))
         case .timestamptz: return .ended(Self.withEra(v, "TIMESTAMPTZ '0001-01-01 00:00:00+00'"))
@@ -53,6 +55,11 @@ struct DuckDBText {
     }
 
     static func printed(_ v: String) -> String { "CAST(\(v) AS VARCHAR)" }
+
+    /// A text of a type that has no comma in it, in a column that can hold any: what else stands there is told apart.
+    static func unspoilt(_ v: String) -> CanonicalText {
+        .ended("CASE WHEN \(v) = '' OR contains(\(v), ',') THEN '!' || md5(\(v)) ELSE \(v) END")
+    }
 
     private static func hex(_ number: String, _ digits: Int) -> String {
         "lower(lpad(hex(\(number)), \(digits), '0'))"

@@ -56,6 +56,11 @@ struct PostgresText {
         .ended("encode(sha256(convert_to(\(printed(v)), 'UTF8')), 'hex')")
     }
 
+    /// Its text in a warehouse, where the column can hold any other.
+    static func stored(_ v: String) -> CanonicalText {
+        .ended("CASE WHEN \(v) = '' OR strpos(\(v), ',') > 0 THEN '!' || md5(\(v)) ELSE \(v) END")
+    }
+
     func md5(_ text: String) -> String { "md5(\(bytes(text)))" }
 
     private func bytes(_ text: String) -> String { isUTF8 ? text : "convert_to(\(text), 'UTF8')" }

@@ -93,7 +93,7 @@ package struct RowDigest: Sendable {
     private func value(of column: SweepColumn, on side: SweepSide) -> String {
         let v = Self.reference(column)
         let type = column.shared ?? column.type
-        if column.isHashed { return canonical(column, on: side)?.sql ?? v }
+        if column.isHashed { return side == .source ? PostgresText.hashed(v).sql : v }
         return isPostgres(side) ? PostgresText.value(v, type) : duckdb.value(v, type)
     }
 
@@ -105,7 +105,7 @@ package struct RowDigest: Sendable {
         let v = Self.reference(column)
         if column.isHashed {
             if side == .source { return PostgresText.hashed(v) }
-            return .ended(warehouse == .postgres ? PostgresText.printed(v) : DuckDBText.printed(v))
+            return warehouse == .postgres ? PostgresText.stored("(\(v))::text") : DuckDBText.unspoilt(v)
         }
         guard let type = column.shared else { return nil }
         return isPostgres(side)
