@@ -1,0 +1,119 @@
+/// SQL that digests rows of a table inside both databases, equal exactly if the rows are.
+///
+/// A row's hash is the md5 of the canonical texts of its columns, each told apart from the next (`CanonicalText`).
+/// md5 is what both engines have at the least cost: nobody chooses rows so that they collide here, and a sweep is
+/// no defence against who can write to the source. A set's digest is the sum of its rows' hashes (`SetDigest`).
+///
+/// Sessions need `SweepDialect.settings`. A server whose OpenSSL allows no md5 (FIPS) refuses the query.
+package struct RowDigest: Sendable {
+    /// In the order in which the hash has them.
+    package let columns: [SweepColumn]
+    /// What the digest doesn't cover: to be compared by `values`.
+    package let uncovered: [SweepColumn]
+    package let warehouse: SweepDialect
+    private let source: PostgresText
+    private let postgres: PostgresText
+    private let duckdb: DuckDBText
+
+    /// - Parameter isSourceUTF8: whether the source's `server_encoding` is UTF8.
+    package init(_ columns: [SweepColumn], warehouse: SweepDialect, isSourceUTF8: Bool = true) {
+        self.warehouse = warehouse
+        let source = PostgresText(partner: warehouse, isUTF8: isSourceUTF8)
+        func isCovered(_ column: SweepColumn) -> Bool {
+            column.isHashed || column.shared.flatMap { source.text(of: "v", $0) } != nil
+        }
+        self.columns = columns.filter(isCovered)
+        uncovered = columns.filter { !isCovered($0) }
+        self.source = source
+        postgres = PostgresText(partner: warehouse)
+        duckdb = DuckDBText(beside: columns.map(\.name))
+    }
+
+    // MARK: Queries
+
+    /// One row of three texts, `SetDigest(row:)`: count and both sums.
+    ///
+    /// - Parameters:
+    ///   - relation: as it stands in SQL, quoted; it is called `t` inside of `filter`.
+    ///   - filter: SQL that chooses rows, in the side's own dialect.
+    package func set(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
+        let from = from(relation, on: side, filter)
+        if isPostgres(side) {
+            // OFFSET 0 keeps the hash from being made once for either sum.
+            return """
+                SELECT count(*)::text, coalesce(sum((h::bit(64))::bigint), 0)::text, \
+                coalesce(sum(((h << 64)::bit(64))::bigint), 0)::text \
+                FROM (SELECT ('x' || \(hash(on: side)))::bit(128) AS h \(from) OFFSET 0) AS hashes
+                """
+        }
+        let half = { (end: String) in
+            "CAST(coalesce(sum(CAST(CAST(unhex(\(end)(h, 16)) AS BIT) AS BIGINT)), 0) AS VARCHAR)"
+        }
+        return """
+            SELECT CAST(count(*) AS VARCHAR), \(half("left")), \(half("right")) \
+            FROM (SELECT \(hash(on: side)) AS h \(from)) AS hashes
+            """
+    }
+
+    /// One row for each: the canonical texts of its key columns, in the columns' order, and its hash in 32 hex digits.
+    package func rows(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
+        "SELECT \((keys(on: side) + [hash(on: side)]).joined(separator: ", ")) \(from(relation, on: side, filter))"
+    }
+
+    /// One row for each: the canonical texts of its key columns, and its value of each of `columns` as the side prints
+    /// it, for all types. What is equal may look different between engines; arrays and composites are JSON, in DuckDB
+    /// of texts. For the few rows whose hashes differ, and for `uncovered`.
+    package func values(
+        of relation: String, on side: SweepSide, _ columns: [SweepColumn], where filter: String? = nil
+    ) -> String {
+        let texts = keys(on: side) + columns.map { value(of: $0, on: side) }
+        return "SELECT \(texts.joined(separator: ", ")) \(from(relation, on: side, filter))"
+    }
+
+    private func keys(on side: SweepSide) -> [String] {
+        columns.filter(\.isKey).compactMap { text(of: $0, on: side) }
+    }
+
+    private func from(_ relation: String, on side: SweepSide, _ filter: String?) -> String {
+        let rows = "FROM \(relation) AS t\(filter.map { " WHERE (\($0))" } ?? "")"
+        let all = columns + uncovered
+        guard !isPostgres(side), !all.isEmpty else { return rows }
+        // No other column may be taken for an element of a list.
+        return "FROM (SELECT \(all.map(Self.reference).joined(separator: ", ")) \(rows)) AS t"
+    }
+
+    private func hash(on side: SweepSide) -> String {
+        let pieces = columns.flatMap { canonical($0, on: side)?.pieces ?? [] }
+        let row = pieces.isEmpty ? "''" : SweepSQL.concat(pieces)
+        return side == .source ? source.md5(row) : "md5(\(row))"
+    }
+
+    // MARK: Columns
+
+    private func value(of column: SweepColumn, on side: SweepSide) -> String {
+        let v = Self.reference(column)
+        let type = column.shared ?? column.type
+        if column.isHashed { return side == .source ? PostgresText.hashed(v).sql : v }
+        return isPostgres(side) ? PostgresText.value(v, type) : duckdb.value(v, type)
+    }
+
+    /// SQL of a column's canonical text in `t`, NULL of NULL; nil if it has none. Of a long value that isn't in the key
+    /// it is a digest.
+    func text(of column: SweepColumn, on side: SweepSide) -> String? { canonical(column, on: side)?.sql }
+
+    private func canonical(_ column: SweepColumn, on side: SweepSide) -> CanonicalText? {
+        let v = Self.reference(column)
+        if column.isHashed {
+            if side == .source { return PostgresText.hashed(v) }
+            return warehouse == .postgres ? PostgresText.stored("(\(v))::text") : DuckDBText.unspoilt(v)
+        }
+        guard let type = column.shared else { return nil }
+        return isPostgres(side)
+            ? (side == .source ? source : postgres).text(of: v, type, isKey: column.isKey)
+            : duckdb.text(of: v, type, isKey: column.isKey)
+    }
+
+    private func isPostgres(_ side: SweepSide) -> Bool { side == .source || warehouse == .postgres }
+
+    private static func reference(_ column: SweepColumn) -> String { "t.\(SweepSQL.quoted(column.name))" }
+}
