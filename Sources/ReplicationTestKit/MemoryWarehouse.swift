@@ -140,6 +140,12 @@ package actor MemoryWarehouse: Warehouse {
 
     package func epochs() async throws -> SourceEpochs { transaction.committed.epochs }
 
+    package func snapshot() async throws -> any WarehouseSnapshot {
+        throw ReplicationError(.permanent, "the in-memory warehouse has no SQL")
+    }
+    package func record(_ sweeps: [SweepRecord]) async throws {}
+    package func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
+
     package func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep { UpkeepStep() }
 
     package func erase(_ request: ErasureRequest) async throws -> ErasureReport {

@@ -174,6 +174,12 @@ actor SimulatedWarehouse: Warehouse {
             Array(store.tables.definitions.values), layout: layout, in: transaction, loadedAt_us: store.tick())
     }
 
+    func snapshot() async throws -> any WarehouseSnapshot {
+        throw ReplicationError(.permanent, "the in-memory warehouse has no SQL")
+    }
+    func record(_ sweeps: [SweepRecord]) async throws {}
+    func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
+
     func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep { UpkeepStep() }
 
     func erase(_ request: ErasureRequest) async throws -> ErasureReport {

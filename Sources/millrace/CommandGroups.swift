@@ -111,6 +111,33 @@ struct RecordChoice: ParsableArguments {
     var choice: QuarantineChoice { all ? .all : .ids(ids) }
 }
 
+struct Sweep: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Prove that the warehouse equals its source, as of a position.",
+        discussion: """
+            The running agent takes a snapshot at the source, waits until the warehouse has applied all that it shows, and \
+            compares both by digests, while everybody writes on; rows that change meanwhile are looked at again. Exit 0: \
+            equal; 4: differences, with their keys; 3: a table couldn't be compared.
+
+            Example: millrace sweep
+            Example: millrace sweep --table public.orders --json
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Option(help: "A source or target name; may be repeated. Default: all.") var table: [String] = []
+    @Flag(help: "(not yet)") var repair = false
+    @Flag(help: "(not yet)") var late = false
+    @Option(help: "(not yet)") var recent: String?
+
+    func run() async throws {
+        if repair || late || recent != nil {
+            let option = repair ? "--repair" : late ? "--late" : "--recent"
+            throw LaterCommand.failure("sweep \(option)", try: "millrace sweep, then: millrace resync TABLE")
+        }
+        let command = SweepCommand(table.isEmpty ? .all : .named(table))
+        try Ended.with(try await command.run(global.context()))
+    }
+}
+
 struct Reload: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let the running agent read its pipeline file again.",

@@ -13,11 +13,6 @@ extension NotYet {
     func run() throws { throw LaterCommand.failure(Self.configuration.commandName ?? "") }
 }
 
-struct Sweep: NotYet {
-    static let configuration = later("sweep", "Reconcile the warehouse with its source.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct Explain: NotYet {
     static let configuration = later("explain", "The history of one row.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

@@ -3,18 +3,16 @@ package enum LaterCommand {
     /// Each with what to do meanwhile.
     package static let remedies: [(name: String, remedy: String)] = [
         ("backfill", "millrace run reads what the topics hold; a connector's snapshot brings the rest"),
-        ("sweep", "compare with millrace query"),
         ("explain", "millrace query, on the table's raw layer"),
         ("freshness", "millrace status, or /readyz?max_lag=30s"),
         ("quality", "millrace query"),
         ("schema", "millrace status"),
         ("dbt", "read the tables as they are: see millrace status for their names"),
-        ("erase", "millrace drop --tables, and replicate anew with the columns excluded"),
     ]
 
-    package static func failure(_ name: String) -> CommandFailure {
+    package static func failure(_ name: String, try remedy: String? = nil) -> CommandFailure {
         CommandFailure(
             ExitStatus.usage, "`millrace \(name)` is not built yet (not yet)",
-            try: remedies.first { $0.name == name }?.remedy)
+            try: remedy ?? remedies.first { $0.name == name }?.remedy)
     }
 }

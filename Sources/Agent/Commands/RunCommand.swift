@@ -77,6 +77,8 @@ package struct RunCommand: Sendable {
         _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?,
         _ stopping: Stopping, _ reloading: Reloading, _ context: CommandContext
     ) async throws {
+        // What was found before the start is so still.
+        if let sweeps = try? await warehouse.lastSweeps() { status.update { $0.sweeps = sweeps } }
         let group = try makeGroup(setup, warehouse, status, catalog, reloading)
         stopping.begin(group)
         let progress = RunProgress(status: status, console: context.console, logger: context.logger)
@@ -86,6 +88,11 @@ package struct RunCommand: Sendable {
             context.console.progress("")
         }
         try await group.run()
+        // An agent that runs each hour for a minute has no other time for it.
+        if untilEnd {
+            await UpkeepService.turn(
+                warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger)
+        }
     }
 
     /// What a signal stops. Nothing has begun before there is a group: the signal then ends the process.
@@ -131,7 +138,7 @@ package struct RunCommand: Sendable {
         let replication = ReplicationService(
             live: live, warehouse: warehouse, status: status, settings: settings, catalog: catalog,
             isListening: isListening, onTakeover: onTakeover)
-        let running = WarehouseControl.Running(
+        var running = WarehouseControl.Running(
             status: status, copyAnew: { await replication.copyAnew($0) },
             lend: { borrower in
                 if let borrower {
@@ -141,6 +148,16 @@ package struct RunCommand: Sendable {
                 }
             }, reload: { try await reloading.run(live, warehouse, replication) },
             rejoin: { try await replication.rejoin(after: $0) })
+        if case .postgres(let server) = setup.pipeline.source.input {
+            running.sweeps = SweepJobs { tables, progress in
+                let report = try await Sweeper(
+                    setup: live.setup, server: server, warehouse: warehouse, status: status, progress: progress
+                ).run(tables)
+                let sweeps = try await warehouse.lastSweeps()
+                status.update { $0.sweeps = sweeps }
+                return report
+            }
+        }
         reloading.begin { try await reloading.run(live, warehouse, replication) }
         var router = AgentRouter(
             control: live.control(warehouse, catalog: catalog, running: running), status: status,

@@ -112,6 +112,14 @@ package struct APIClient: AgentControl {
         try list(try await post("pause", selection.json), \.string)
     }
 
+    package func sweep(_ selection: TableSelection) async throws -> Int {
+        try understood(try await post("sweep", selection.json)["sweep"]?.int64.flatMap(Int.init(exactly:)))
+    }
+
+    package func sweepState(_ number: Int) async throws -> SweepJobs.State {
+        try understood(SweepJobs.State(json: try await get("sweep/\(number)")))
+    }
+
     package func reload() async throws -> ReloadReport {
         try understood(ReloadReport(json: try await post("reload", .object([]))))
     }

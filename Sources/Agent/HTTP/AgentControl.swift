@@ -24,6 +24,10 @@ package protocol AgentControl: Sendable {
     /// Marks waiting records as given up; they stay on record.
     func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
 
+    /// Begins to compare tables with their source, and gives the sweep's number.
+    func sweep(_ selection: TableSelection) async throws -> Int
+    func sweepState(_ number: Int) async throws -> SweepJobs.State
+
     /// Reads the pipeline file again: tables are added and removed, the others go on.
     func reload() async throws -> ReloadReport
 

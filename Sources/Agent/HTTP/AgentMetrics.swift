@@ -73,6 +73,19 @@ package enum AgentMetrics {
             snapshot.lent == nil && snapshot.waitsFor != nil ? 1 : 0)
         text.metric(
             "millrace_lent", .gauge, "1 while another program has the DuckDB file.", snapshot.lent == nil ? 0 : 1)
+        let sweeps = snapshot.sweeps.sorted { $0.key < $1.key }
+        text.metric(
+            "millrace_sweep_differences", .gauge,
+            "Rows that the last sweep of a table found to differ from its source.",
+            sweeps.map { table, sweep in
+                let last = sweep.last
+                return ([("table", table.description)], Double(last.missing + last.extra + last.different))
+            })
+        text.metric(
+            "millrace_last_proof_timestamp_seconds", .gauge, "When a sweep found a table equal to its source last.",
+            sweeps.compactMap { table, sweep in
+                sweep.proof.map { ([("table", table.description)], Double($0.finishedAt_us) / 1e6) }
+            })
         text.metric(
             "millrace_cut_transactions_total", .counter, "Source transactions that were applied in parts.",
             Double(snapshot.progress.cutTransactions))

@@ -121,6 +121,15 @@ package struct AgentRouter: Sendable {
         }
         if let check { api.get("check") { _, _ in await Self.answer { try await check() } } }
         if let testAlerts { api.post("alerts/test") { _, _ in await Self.answer { try await testAlerts() } } }
+        api.post("sweep") { request, _ in
+            await Self.answer(request) { body in
+                .object([("sweep", .integer(try await control.sweep(try Self.selection(body))))])
+            }
+        }
+        api.get("sweep/:number") { _, context in
+            let number = context.parameters.get("number").flatMap { Int($0) }
+            return await Self.answer { try await control.sweepState(number ?? 0).json }
+        }
         api.post("reload") { _, _ in
             await Self.answer { try await control.reload().json }
         }

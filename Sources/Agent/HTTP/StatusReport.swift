@@ -20,6 +20,26 @@ package struct StatusReport: Sendable, Equatable {
         /// Why its current stands still; empty: it doesn't.
         package var holds: [TableHold] = []
         package var error: String?
+        /// Of `status` only: the last comparison with the source.
+        package var sweep: Sweep?
+
+        /// What is known of the table's being equal to its source.
+        package struct Sweep: Sendable, Equatable {
+            package var isEqual: Bool
+            package var at_us: Int64
+            package var differences: Int
+            /// Of the last sweep that found it equal.
+            package var provenPosition: Int64?
+            package var provenAt_us: Int64?
+
+            package init(_ last: SweepRecord, proof: SweepRecord?) {
+                isEqual = last.isEqual
+                at_us = last.finishedAt_us
+                differences = last.missing + last.extra + last.different
+                provenPosition = proof?.position
+                provenAt_us = proof?.finishedAt_us
+            }
+        }
 
         package init(source: String, target: String?, ledger: LedgerEntry) {
             self.source = source
@@ -192,6 +212,7 @@ extension StatusReport.Table {
             }
             members += [
                 ("rows", counts ?? .null), ("error", .text(error)), ("holds", .array(holds.map(\.json))),
+                ("sweep", sweep?.json ?? .null),
             ]
         }
         return .object(members)
@@ -205,6 +226,7 @@ extension StatusReport.Table {
         state = json["state"]?.string ?? state
         lag_ms = json["lag_ms"]?.int64
         error = json["error"]?.string
+        sweep = json["sweep"].flatMap(Sweep.init(json:))
         holds = json["holds"]?.array?.compactMap(TableHold.init(json:)) ?? []
         if let counts = json["rows"], let live = counts["live"]?.int64 {
             rows = TableCounts(
@@ -225,5 +247,25 @@ extension StatusReport.Table {
     /// No part of the sum.
     static var lateCounts: [(String, WritableKeyPath<LedgerEntry, Int>)] {
         [("late", \.late), ("too_late", \.tooLate)]
+    }
+}
+
+extension StatusReport.Table.Sweep {
+    var json: JSONValue {
+        .object([
+            ("equal", .bool(isEqual)), ("at", .moment(at_us)), ("at_us", .integer(at_us)),
+            ("differences", .integer(differences)),
+            ("proven_position", provenPosition.map { .string(LSN.text($0)) } ?? .null),
+            ("proven_at", provenAt_us.map { .moment($0) } ?? .null), ("proven_at_us", .integer(provenAt_us)),
+        ])
+    }
+
+    init?(json: JSONValue) {
+        guard let isEqual = json["equal"]?.bool, let at_us = json["at_us"]?.int64 else { return nil }
+        self.isEqual = isEqual
+        self.at_us = at_us
+        differences = Int(json["differences"]?.int64 ?? 0)
+        provenPosition = json["proven_position"]?.string.flatMap(LSN.parse)
+        provenAt_us = json["proven_at_us"]?.int64
     }
 }

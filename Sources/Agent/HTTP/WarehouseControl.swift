@@ -15,6 +15,8 @@ package struct WarehouseControl: AgentControl {
         package var lend: @Sendable (_ borrower: (pid: Int32, program: String)?) async throws -> Void
         /// Reads the pipeline file again.
         package var reload: @Sendable () async throws -> ReloadReport
+        /// Nil: the source can't be compared with.
+        package var sweeps: SweepJobs?
 
         package init(
             status: AgentStatus,
@@ -86,12 +88,14 @@ package struct WarehouseControl: AgentControl {
         for entry in ledger {
             if let table = entry.table { entries[table] = entry } else { report.unknown += entry }
         }
+        let sweeps = try await warehouse.lastSweeps()
         for id in Set(entries.keys).union(known.map(\.source)).sorted() {
             let definition = known.first { $0.source == id }
             var table = StatusReport.Table(
                 source: id.description, target: definition.map { "\(layout.current).\($0.target)" },
                 ledger: entries[id] ?? LedgerEntry(table: id))
             if let definition, layout.hasCurrent { table.rows = try await warehouse.counts(definition) }
+            if let sweep = sweeps[id] { table.sweep = .init(sweep.last, proof: sweep.proof) }
             report.tables.append(table)
         }
         add(to: &report)

@@ -30,6 +30,8 @@ package final class AgentStatus: Sendable {
         package var hasLSNs = false
         package var lost: [LostPartition] = []
         package var holds: [TableHold] = []
+        /// The last sweep of each table, and the last that proved it equal.
+        package var sweeps: [TableID: (last: SweepRecord, proof: SweepRecord?)] = [:]
         /// The source was read, or stood ready to be: its address and rights were right.
         package var hasBegun = false
         /// What the agent waits for, if it waits.

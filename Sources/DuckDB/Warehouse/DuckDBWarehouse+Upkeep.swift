@@ -59,7 +59,9 @@ extension DuckDBWarehouse {
         var step = UpkeepStep()
         // A large source transaction would have to come again.
         guard !writer.isUnfinished else { return step }
-        step.ledgerRows = try rollUpLedger(before: upkeep.ledgerEnd_us)
+        step.ledgerRows = try withSession {
+            try MetaTables.rollUpLedger($0, layout.pipeline, before: upkeep.ledgerEnd_us)
+        }
         guard let age_us = upkeep.rawAge_us, layout.hasRaw else { return step }
         for table in try await knownTables() {
             step.add(
@@ -70,29 +72,29 @@ extension DuckDBWarehouse {
         }
         return step
     }
+}
 
-    /// A rolled-up row has no range, which tells it apart.
-    private func rollUpLedger(before time_us: Int64) throws -> Int {
-        try withSession { session in
-            let purpose = "rolling up the ledger"
-            let ledger = MetaTables.name("ledger")
-            let isOld = "pipeline = ? AND source_range IS NOT NULL AND committed_at < \(TableSQL.moment(time_us))"
-            let pipeline: [Parameter] = [.text(layout.pipeline)]
-            let count = try session.int64("SELECT count(*) FROM \(ledger) WHERE \(isOld)", pipeline, purpose: purpose)
-            guard let count, count > 0 else { return 0 }
-            let counts = MetaTables.ledgerCounts
-            try session.transaction(purpose: purpose) {
-                try session.execute(
-                    """
-                    INSERT INTO \(ledger) (pipeline, batch, source_schema, source_table, source_range, \
-                    \(counts.joined(separator: ", ")), committed_at) SELECT pipeline, min(batch), source_schema, \
-                    source_table, NULL, \(counts.map { "sum(\($0))" }.joined(separator: ", ")), \
-                    date_trunc('hour', committed_at) FROM \(ledger) WHERE \(isOld) \
-                    GROUP BY pipeline, source_schema, source_table, date_trunc('hour', committed_at)
-                    """, pipeline, purpose: purpose)
-                try session.execute("DELETE FROM \(ledger) WHERE \(isOld)", pipeline, purpose: purpose)
-            }
-            return Int(count)
+extension MetaTables {
+    /// Gives the number of rows that were taken together. A rolled-up row has no range, which tells it apart.
+    @discardableResult
+    static func rollUpLedger(_ session: Session, _ pipeline: String, before time_us: Int64) throws -> Int {
+        let purpose = "rolling up the ledger"
+        let ledger = name("ledger")
+        let isOld = "pipeline = ? AND source_range IS NOT NULL AND committed_at < \(TableSQL.moment(time_us))"
+        let which: [Parameter] = [.text(pipeline)]
+        let count = try session.int64("SELECT count(*) FROM \(ledger) WHERE \(isOld)", which, purpose: purpose)
+        guard let count, count > 0 else { return 0 }
+        try session.transaction(purpose: purpose) {
+            try session.execute(
+                """
+                INSERT INTO \(ledger) (pipeline, batch, source_schema, source_table, source_range, \
+                \(ledgerCounts.joined(separator: ", ")), committed_at) SELECT pipeline, min(batch), source_schema, \
+                source_table, NULL, \(ledgerCounts.map { "sum(\($0))" }.joined(separator: ", ")), \
+                date_trunc('hour', committed_at) FROM \(ledger) WHERE \(isOld) \
+                GROUP BY pipeline, source_schema, source_table, date_trunc('hour', committed_at)
+                """, which, purpose: purpose)
+            try session.execute("DELETE FROM \(ledger) WHERE \(isOld)", which, purpose: purpose)
         }
+        return Int(count)
     }
 }

@@ -107,6 +107,9 @@ package actor DuckDBWarehouse: Warehouse {
                 } else {
                     try MetaTables.migrate(session)
                     try session.run(StagingTables.script, purpose: "making temporary tables")
+                    // Of agents that never run for long, too.
+                    try MetaTables.rollUpLedger(
+                        session, layout.pipeline, before: Upkeep(now_us: DuckDBClock.now_us).ledgerEnd_us)
                 }
             } catch {
                 file.close()
@@ -170,7 +173,7 @@ package actor DuckDBWarehouse: Warehouse {
         }
     }
 
-    private static func catalogName(_ layout: WarehouseLayout) -> String {
+    static func catalogName(_ layout: WarehouseLayout) -> String {
         let schemas = [layout.current, layout.raw, layout.live, layout.history].map(SQLName.folded)
         var name = "_database"
         while schemas.contains(name) { name += "_" }

@@ -98,6 +98,11 @@ enum MetaTables {
             pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, key_hash VARCHAR, _version_epoch BIGINT,
             _version_commit BIGINT, _version_seq BIGINT, erased_at TIMESTAMP WITH TIME ZONE, revived_epoch BIGINT,
             revived_commit BIGINT, revived_seq BIGINT, reason VARCHAR);
+        CREATE TABLE IF NOT EXISTS \(name("sweeps")) (
+            pipeline VARCHAR, source_schema VARCHAR, source_table VARCHAR, started_at TIMESTAMP WITH TIME ZONE,
+            finished_at TIMESTAMP WITH TIME ZONE, snapshot VARCHAR, position BIGINT, rows BIGINT, columns VARCHAR,
+            uncovered VARCHAR, digest_source VARCHAR, digest_warehouse VARCHAR, missing BIGINT, extra BIGINT,
+            different BIGINT, moved BIGINT, repaired BIGINT, is_equal BOOLEAN);
         ALTER TABLE \(name("tables")) ADD COLUMN IF NOT EXISTS has_erasures BOOLEAN DEFAULT false;
         ALTER TABLE \(name("tables")) ADD COLUMN IF NOT EXISTS raw_from TIMESTAMP WITH TIME ZONE;
         """
@@ -106,7 +111,7 @@ enum MetaTables {
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs", "erasures",
+        "epochs", "erasures", "sweeps",
     ]
 }
 

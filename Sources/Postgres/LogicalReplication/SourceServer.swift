@@ -50,13 +50,16 @@ package final class SourceServer {
     }
 
     /// The log's position now: what is written later stands behind it.
-    package func position() throws -> Int64 {
+    package func position() throws -> Int64 { LSN.settled(try rawPosition()) }
+
+    /// The same as the server says it, which may be where a page's header ends.
+    package func rawPosition() throws -> Int64 {
         let text = try session.scalar("SELECT pg_current_wal_insert_lsn()", for: "ask for the log's position")
         guard let lsn = text.flatMap(LSN.parse) else {
             throw PostgresError(
                 kind: .permanent, message: "the server gave no position", purpose: "ask for the log's position")
         }
-        return LSN.settled(lsn)
+        return lsn
     }
 
     /// After how long without a word from a client the server gives its connection up; zero: never.

@@ -110,6 +110,13 @@ enum MetaTables {
             _version_commit bigint, _version_seq bigint, erased_at timestamptz, revived_epoch bigint,
             revived_commit bigint, revived_seq bigint, reason text NOT NULL,
             PRIMARY KEY (pipeline, source_schema, source_table, key_hash));
+        CREATE TABLE \(name("sweeps")) (
+            pipeline text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL,
+            started_at timestamptz NOT NULL, finished_at timestamptz NOT NULL, snapshot text NOT NULL,
+            position bigint NOT NULL, rows bigint NOT NULL, columns json NOT NULL, uncovered json NOT NULL,
+            digest_source text NOT NULL, digest_warehouse text NOT NULL, missing bigint NOT NULL, extra bigint NOT NULL,
+            different bigint NOT NULL, moved bigint NOT NULL, repaired bigint NOT NULL, is_equal boolean NOT NULL);
+        CREATE INDEX ON \(name("sweeps")) (pipeline, source_schema, source_table, finished_at);
         ALTER TABLE \(name("tables")) ADD COLUMN has_erasures boolean NOT NULL DEFAULT false,
             ADD COLUMN raw_from timestamptz;
         """
@@ -160,6 +167,6 @@ enum MetaTables {
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs", "erasures",
+        "epochs", "erasures", "sweeps",
     ]
 }

@@ -11,7 +11,7 @@ package actor PostgresWarehouse: Warehouse {
     package nonisolated let engine = "postgres"
     let layout: WarehouseLayout
     let lockWait: String
-    private let url: String
+    let url: String
     private(set) var isReading = false
     private var connection: PostgresTransaction?
     /// The server's process of a connection that was lost; it may not know, and hold our own locks against us.

@@ -29,6 +29,16 @@ package struct RowDigest: Sendable {
         duckdb = DuckDBText(beside: columns.map(\.name))
     }
 
+    /// Of some of the columns of another.
+    package init(_ columns: [SweepColumn], of other: RowDigest) {
+        self.columns = columns
+        uncovered = []
+        warehouse = other.warehouse
+        source = other.source
+        postgres = other.postgres
+        duckdb = other.duckdb
+    }
+
     // MARK: Queries
 
     /// One row of three texts, `SetDigest(row:)`: count and both sums.
@@ -70,11 +80,11 @@ package struct RowDigest: Sendable {
         return "SELECT \(texts.joined(separator: ", ")) \(from(relation, on: side, filter))"
     }
 
-    private func keys(on side: SweepSide) -> [String] {
+    func keys(on side: SweepSide) -> [String] {
         columns.filter(\.isKey).compactMap { text(of: $0, on: side) }
     }
 
-    private func from(_ relation: String, on side: SweepSide, _ filter: String?) -> String {
+    func from(_ relation: String, on side: SweepSide, _ filter: String?) -> String {
         let rows = "FROM \(relation) AS t\(filter.map { " WHERE (\($0))" } ?? "")"
         let all = columns + uncovered
         guard !isPostgres(side), !all.isEmpty else { return rows }
@@ -82,7 +92,7 @@ package struct RowDigest: Sendable {
         return "FROM (SELECT \(all.map(Self.reference).joined(separator: ", ")) \(rows)) AS t"
     }
 
-    private func hash(on side: SweepSide) -> String {
+    func hash(on side: SweepSide) -> String {
         let pieces = columns.flatMap { canonical($0, on: side)?.pieces ?? [] }
         let row = pieces.isEmpty ? "''" : SweepSQL.concat(pieces)
         return side == .source ? source.md5(row) : "md5(\(row))"
@@ -113,7 +123,7 @@ package struct RowDigest: Sendable {
             : duckdb.text(of: v, type, isKey: column.isKey)
     }
 
-    private func isPostgres(_ side: SweepSide) -> Bool { side == .source || warehouse == .postgres }
+    func isPostgres(_ side: SweepSide) -> Bool { side == .source || warehouse == .postgres }
 
-    private static func reference(_ column: SweepColumn) -> String { "t.\(SweepSQL.quoted(column.name))" }
+    static func reference(_ column: SweepColumn) -> String { "t.\(SweepSQL.quoted(column.name))" }
 }

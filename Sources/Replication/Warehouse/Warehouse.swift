@@ -83,6 +83,12 @@ package protocol Warehouse: Sendable {
     /// exception to raw never being rewritten and rows never being deleted.
     func erase(_ request: ErasureRequest) async throws -> ErasureReport
 
+    /// What is durable now, for as long as it isn't closed.
+    func snapshot() async throws -> any WarehouseSnapshot
+    func record(_ sweeps: [SweepRecord]) async throws
+    /// Of each table the last sweep, and the last that proved it equal.
+    func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)]
+
     /// Takes one step of what is done from time to time; it is called until nothing is left.
     func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep
 

@@ -1,0 +1,102 @@
+import JSON
+import Postgres
+import Replication
+
+/// `millrace sweep`: the running agent compares tables with their source.
+package struct SweepCommand: Sendable {
+    /// Keys that are shown for people; `--json` has more.
+    private static let shown_max = 20
+
+    package var selection: TableSelection
+
+    package init(_ selection: TableSelection) { self.selection = selection }
+
+    /// Returns the exit code.
+    package func run(_ context: CommandContext) async throws -> Int32 {
+        let setup = try context.loadSetup()
+        guard case .postgres = setup.pipeline.source.input else {
+            throw CommandFailure(
+                ExitStatus.usage,
+                "a sweep of a pipeline whose source isn't a Postgres server isn't built yet (not yet)",
+                try: "hold the warehouse against the source by hand")
+        }
+        guard let agent = try await APIClient.running(setup.pipeline) else {
+            throw CommandFailure(
+                ExitStatus.environment, "a sweep needs the running agent, which brings the warehouse to the snapshot",
+                try: "millrace run, then: millrace sweep")
+        }
+        let number = try await agent.sweep(selection)
+        var report: SweepReport?
+        while report == nil {
+            switch try await agent.sweepState(number) {
+            case .running(let progress): context.console.progress(progress)
+            case .done(let done): report = done
+            case .failed(let failure): throw failure
+            case .none: throw Self.gone
+            }
+            if report == nil { try await Task.sleep(for: .milliseconds(200)) }
+        }
+        context.console.progress("")
+        guard let report else { throw Self.gone }
+        context.console.result(context.json ? report.json.serialized : text(report, context))
+        if report.hasDifferences { return ExitStatus.differences }
+        if let table = report.tables.first(where: { $0.record == nil }) {
+            throw CommandFailure(
+                ExitStatus.environment, "\(table.source) wasn't compared: \(table.reason ?? "")",
+                try: "millrace sweep --table with those that can be, or see: millrace status")
+        }
+        return ExitStatus.ok
+    }
+
+    private static let gone = CommandFailure(
+        ExitStatus.environment, "the agent knows nothing of the sweep any more", try: "millrace sweep")
+
+    private func text(_ report: SweepReport, _ context: CommandContext) -> String {
+        var lines = ["as of \(LSN.text(report.position)) (snapshot \(report.snapshot)):"]
+        for table in report.tables {
+            let name = Console.printable(table.source)
+            guard let record = table.record else {
+                lines.append("\(context.console.paint("not compared", .yellow)) \(name): \(table.reason ?? "")")
+                continue
+            }
+            let left = record.uncovered.isEmpty ? "" : "; not compared: \(record.uncovered.joined(separator: ", "))"
+            guard !record.isEqual else {
+                lines.append("\(context.console.paint("equal", .green)) \(name): \(record.rows) rows\(left)")
+                continue
+            }
+            let counts = [
+                (record.missing, "missing"), (record.extra, "extra"), (record.different, "different"),
+                (record.moved, "changed whenever they were looked at"),
+            ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+            lines.append(
+                "\(context.console.paint("differs", .red)) \(name): \(record.rows) rows, \(counts.joined(separator: ", "))\(left)"
+            )
+            for difference in table.differences.prefix(Self.shown_max) {
+                let columns = difference.columns.isEmpty ? "" : ": \(difference.columns.joined(separator: ", "))"
+                let key = difference.key.map { Console.printable($0) }.joined(separator: ", ")
+                lines.append("  \(difference.kind.rawValue) \(key)\(Console.printable(columns))")
+            }
+            if table.differences.count > Self.shown_max { lines.append("  … (--json has \(table.differences.count))") }
+            if record.missing + record.extra + record.different > 0 {
+                lines.append("  Try: millrace resync \(name)")
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension WarehouseControl {
+    package func sweep(_ selection: TableSelection) async throws -> Int {
+        _ = try atWork()
+        guard let sweeps = running?.sweeps else {
+            throw CommandFailure(
+                ExitStatus.usage, "a sweep needs a running agent of a Postgres source (not yet)",
+                try: "millrace run, then: millrace sweep")
+        }
+        return try sweeps.start(try await chosen(selection))
+    }
+
+    package func sweepState(_ number: Int) async throws -> SweepJobs.State {
+        running?.sweeps?.state(of: number) ?? SweepJobs.State.none
+    }
+}

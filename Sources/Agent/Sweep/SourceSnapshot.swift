@@ -1,0 +1,103 @@
+import Postgres
+import Replication
+import SerialQueue
+
+/// A plain repeatable-read snapshot of a source, on a connection and a thread of its own: it holds nobody's writes up,
+/// and waits for none.
+actor SourceSnapshot {
+    struct Moment: Sendable {
+        /// As the server names it: `xmin:xmax:xip…`.
+        var snapshot: String
+        /// What was committed before stands below it, but for a transaction that waits for a standby.
+        var before: Int64
+        /// All that the snapshot shows stands below it.
+        var position: Int64
+        var isUTF8: Bool
+    }
+
+    private let executor = SerialQueueExecutor(label: "postgres-sweep")
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private let url: String
+    private var server: SourceServer?
+
+    init(url: String) { self.url = url }
+
+    private func translating<R>(_ body: (SourceServer) throws -> R) throws -> R {
+        do {
+            if let server { return try body(server) }
+            let server = try SourceServer(url: url)
+            self.server = server
+            return try body(server)
+        } catch let error as PostgresError {
+            throw ReplicationError(source: error)
+        }
+    }
+
+    /// Ends an earlier snapshot and takes another.
+    func take() throws -> Moment {
+        try translating { server in
+            let session = server.session
+            let purpose = "take a snapshot"
+            try session.execute("ROLLBACK", for: purpose)
+            for setting in SweepDialect.postgres.settings { try session.execute(setting, for: purpose) }
+            guard try session.scalar("SELECT pg_is_in_recovery()", for: purpose) == "f" else {
+                throw ReplicationError(
+                    .environment, "a standby's snapshot doesn't tell what is under way, so it proves nothing",
+                    remedy: "name the primary in source.postgres.url")
+            }
+            let waits = """
+                SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()
+                """
+            let before = try server.rawPosition()
+            try session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", for: purpose)
+            let snapshot = try session.scalar("SELECT pg_current_snapshot()::text", for: purpose) ?? ""
+            let position = try server.position()
+            // Committed in the log, and seen by nobody yet: it would look like a difference.
+            guard try session.scalar(waits, for: purpose) == "0" else {
+                throw ReplicationError(
+                    .environment,
+                    "transactions of the source wait for a synchronous standby, and can't be told from differences",
+                    remedy: "see to the standby (pg_stat_replication), then sweep again")
+            }
+            let encoding = try session.scalar("SHOW server_encoding", for: purpose)
+            return Moment(snapshot: snapshot, before: before, position: position, isUTF8: encoding == "UTF8")
+        }
+    }
+
+    func rows(_ sql: String) throws -> [[String?]] {
+        try translating { server in
+            let rows = try server.session.query(sql, for: "compare rows")
+            return (0..<rows.count).map { row in (0..<rows.columnCount).map { rows.string(row, $0) } }
+        }
+    }
+
+    /// Columns of a table by name, with the types that a warehouse is told; nil: there is no such table.
+    func columns(of table: TableID) throws -> [String: ColumnType]? {
+        try translating { server in
+            let name = CatalogTable.Name(schema: table.schema, name: table.table)
+            guard let found = try Catalog.read(.named([name]), from: server.session).table(table.schema, table.table)
+            else { return nil }
+            return Dictionary(
+                found.columns.filter { !$0.isGenerated }.map {
+                    ($0.name, ColumnType(sql: $0.replicatedType) ?? .other($0.replicatedType))
+                }
+            ) { first, _ in first }
+        }
+    }
+
+    /// Row filters of the publication, as SQL, of tables that have one.
+    func filters(of publication: String) throws -> [TableID: String] {
+        try translating { server in
+            let tables = try server.publication(publication)?.tables ?? []
+            return Dictionary(
+                tables.compactMap { table in table.filter.map { (table.table, $0) } },
+                uniquingKeysWith: { first, _ in first })
+        }
+    }
+
+    func close() {
+        server?.close()
+        server = nil
+    }
+}

@@ -1,0 +1,144 @@
+import Logging
+import PipelineFile
+import Postgres
+import Replication
+
+/// What a sweep is to look at, and what it said.
+package struct SweepReport: Sendable, Equatable {
+    package struct Table: Sendable, Equatable {
+        package var source: String
+        /// Nil: it wasn't compared, as `reason` says.
+        package var record: SweepRecord?
+        package var reason: String?
+        /// The first of them, with their keys.
+        package var differences: [SweepDifference] = []
+    }
+
+    package var snapshot = ""
+    package var position: Int64 = 0
+    package var tables: [Table] = []
+
+    /// Differences were found, or rows never stood still.
+    package var hasDifferences: Bool { tables.contains { $0.record?.isEqual == false } }
+}
+
+/// Proves that tables of the warehouse equal their source as of a snapshot, while the agent streams: a plain snapshot is
+/// taken at the source, the warehouse is read once it has applied all that the snapshot shows, and what was changed
+/// meanwhile is looked at again in newer snapshots until it was seen in quiet. A difference counts once it was seen so
+/// twice.
+struct Sweeper {
+    /// Snapshots after the first.
+    private static let rounds_max = 12
+    /// How long the warehouse may take to come to where a snapshot stands.
+    private static let patience = Duration.seconds(600)
+
+    let setup: PipelineSetup
+    let server: Pipeline.PostgresServer
+    let warehouse: any Warehouse
+    let status: AgentStatus
+    let progress: @Sendable (String) -> Void
+
+    func run(_ tables: [TableDefinition]) async throws -> SweepReport {
+        let source = SourceSnapshot(url: server.url.text)
+        do {
+            let report = try await run(tables, source)
+            await source.close()
+            return report
+        } catch {
+            await source.close()
+            throw error
+        }
+    }
+
+    private func run(_ tables: [TableDefinition], _ source: SourceSnapshot) async throws -> SweepReport {
+        let startedAt_us = Moment.now_us()
+        var report = SweepReport()
+        progress("waiting for the warehouse to come to the snapshot")
+        var (moment, here) = try await take(source)
+        report.snapshot = moment.snapshot
+        report.position = moment.position
+        var sweeps: [Int: TableSweep] = [:]
+        do {
+            let filters = try await source.filters(of: server.publication)
+            for (index, table) in tables.enumerated() {
+                report.tables.append(.init(source: table.source.description))
+                if let reason = obstacle(table) {
+                    report.tables[index].reason = reason
+                    continue
+                }
+                progress("comparing \(table.source)")
+                guard let types = try await source.columns(of: table.source) else {
+                    report.tables[index].reason = "the source has no such table any more"
+                    continue
+                }
+                var sweep = TableSweep(
+                    table, types: types, hashed: setup.hashedColumns(of: table.source), filter: filters[table.source],
+                    layout: setup.layout, engine: warehouse.engine, moment: moment, startedAt_us: startedAt_us)
+                guard sweep.hasKey else {
+                    report.tables[index].reason = "its key has a type that can't be compared"
+                    continue
+                }
+                try await sweep.begin(moment, source, here)
+                sweeps[index] = sweep
+            }
+            await here.close()
+            for round in 1...Self.rounds_max {
+                let open = sweeps.filter { !$0.value.open.isEmpty }.keys.sorted()
+                guard !open.isEmpty else { break }
+                progress("looking again at \(open.reduce(0) { $0 + (sweeps[$1]?.open.count ?? 0) }) rows")
+                (moment, here) = try await take(source)
+                for index in open {
+                    try await sweeps[index]?.look(moment, source, here, isLast: round == Self.rounds_max)
+                    try await sweeps[index]?.nameColumns(source, here)
+                }
+                await here.close()
+            }
+        } catch {
+            await here.close()
+            throw error
+        }
+        for index in sweeps.keys.sorted() {
+            sweeps[index]?.finish(at: Moment.now_us())
+            report.tables[index].record = sweeps[index]?.record
+            report.tables[index].differences = sweeps[index]?.differences ?? []
+        }
+        // It became held or was copied anew in between: nothing is proven.
+        for (index, table) in tables.enumerated() where report.tables[index].record != nil {
+            guard let reason = obstacle(table) else { continue }
+            report.tables[index] = .init(source: table.source.description, reason: reason)
+        }
+        try await warehouse.record(report.tables.compactMap(\.record))
+        return report
+    }
+
+    /// Both sides' snapshots: what the source's shows, the warehouse's holds.
+    private func take(_ source: SourceSnapshot) async throws -> (SourceSnapshot.Moment, any WarehouseSnapshot) {
+        let moment = try await source.take()
+        let deadline = ContinuousClock.now + Self.patience
+        while (status.current.positions.values.max() ?? .min) < moment.position {
+            guard ContinuousClock.now < deadline else {
+                throw ReplicationError(
+                    .environment,
+                    "the warehouse hasn't come to \(LSN.text(moment.position)) within \(Self.patience.pipelineText)",
+                    remedy: "see what holds it up: millrace status; then sweep again")
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        return (moment, try await warehouse.snapshot())
+    }
+
+    /// Why a table can't be compared now.
+    private func obstacle(_ table: TableDefinition) -> String? {
+        let snapshot = status.current
+        if let hold = snapshot.holds.first(where: { $0.table == table.source }) {
+            return "it stands still (\(hold.kind.rawValue)): \(hold.remedy)"
+        }
+        if snapshot.progress.copying[table.source] != nil { return "it is still being copied" }
+        if snapshot.progress.resyncing.contains(table.source) { return "it is being resynced" }
+        if let reason = snapshot.progress.refused[table.source] { return "it can't be copied: \(reason)" }
+        if table.isKeyless { return "it has no key (not yet)" }
+        if table.isFiltered { return "it has a where, which the source can't judge (not yet)" }
+        if !table.hasShape { return "nothing is known of its columns yet" }
+        return nil
+    }
+}

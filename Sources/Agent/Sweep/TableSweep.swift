@@ -1,0 +1,296 @@
+import Postgres
+import Replication
+
+/// A row that isn't the same on both sides. Keys are for the one who asked: they aren't logged or stored.
+package struct SweepDifference: Sendable, Hashable {
+    package enum Kind: String, Sendable, CaseIterable {
+        /// The source has it, and the warehouse has no live row of its key.
+        case missing
+        /// The warehouse shows it, and the source hasn't got it.
+        case extra
+        case different
+    }
+
+    package var kind: Kind
+    /// Canonical texts of the key's columns.
+    package var key: [String]
+    /// Of a different row: which of its columns differ.
+    package var columns: [String] = []
+}
+
+/// The comparison of one table, over as many snapshots as it takes until its rows were looked at in quiet.
+struct TableSweep {
+    /// Differences that are told with their keys; more are counted.
+    static let told_max = 1000
+    /// Rows that one query looks up by their keys.
+    private static let keys_max = 2000
+    /// Rows that are listed at a time where buckets differ.
+    private static let listed_max: Int64 = 200_000
+    /// Rows changed while a snapshot was taken, at most.
+    private static let touched_max = 2_000_000
+
+    let definition: TableDefinition
+    private let digest: RowDigest
+    private let relation: String
+    private let filter: String?
+    private let current: String
+    private let isLive: String
+    private(set) var record: SweepRecord
+    private(set) var differences: [SweepDifference] = []
+
+    /// Keys whose rows are to be looked at again, with what was seen last: true where they differed.
+    private(set) var open: [[String]: Bool] = [:]
+    /// Sums over what both sides had in quiet.
+    private var source = SetDigest.empty
+    private var warehouse = SetDigest.empty
+
+    /// - Parameters:
+    ///   - types: of the source's columns, by name.
+    ///   - filter: the publication's, as SQL.
+    init(
+        _ definition: TableDefinition, types: [String: ColumnType], hashed: Set<String>, filter: String?,
+        layout: WarehouseLayout, engine: String, moment: SourceSnapshot.Moment, startedAt_us: Int64
+    ) {
+        self.definition = definition
+        self.filter = filter
+        let columns = definition.columns.enumerated().filter { types[$0.element.name] != nil }.map { index, column in
+            SweepColumn(
+                column.name, column.type, isKey: definition.key.contains(index),
+                isHashed: hashed.contains(column.name),
+                sourceType: hashed.contains(column.name) ? nil : types[column.name])
+        }
+        digest = RowDigest(
+            columns, warehouse: engine == "duckdb" ? .duckdb : .postgres, isSourceUTF8: moment.isUTF8)
+        func quoted(_ name: String) -> String { "\"\(name.replacing("\"", with: "\"\""))\"" }
+        relation = "\(quoted(definition.source.schema)).\(quoted(definition.source.table))"
+        current = "\(quoted(layout.current)).\(quoted(definition.target))"
+        isLive = "t.\(quoted(definition.metadata.isDeleted)) IS NOT TRUE"
+        let extra = types.keys.filter { name in !definition.columns.contains { $0.name == name } }.sorted()
+        record = SweepRecord(
+            table: definition.source, startedAt_us: startedAt_us, finishedAt_us: startedAt_us,
+            snapshot: moment.snapshot, position: moment.position, rows: 0, columns: digest.columns.map(\.name),
+            uncovered: digest.uncovered.map(\.name) + extra, digestSource: "", digestWarehouse: "", missing: 0,
+            extra: 0, different: 0, moved: 0)
+    }
+
+    /// All of the key can be told on both sides.
+    var hasKey: Bool { digest.columns.count(where: \.isKey) == definition.key.count && !definition.isKeyless }
+
+    private static func touched(_ before: Int64) -> String { "t.\"\(MetadataNames.commit)\" >= \(before)" }
+    private static func untouched(_ before: Int64) -> String { "(\(touched(before))) IS NOT TRUE" }
+
+    // MARK: The whole table
+
+    /// Sums of both sides without the rows that were changed meanwhile; where they differ, the rows are listed.
+    mutating func begin(
+        _ moment: SourceSnapshot.Moment, _ source: SourceSnapshot, _ here: any WarehouseSnapshot
+    ) async throws {
+        let quiet = "\(isLive) AND \(Self.untouched(moment.before))"
+        // Beside each other: neither waits for the other's processor.
+        async let theirRows = source.rows(digest.buckets(of: relation, on: .source, where: filter))
+        var mine = try buckets(try await here.rows(digest.buckets(of: current, on: .warehouse, where: quiet)))
+        let touchedRows = try await here.rows(
+            digest.rows(of: current, on: .warehouse, where: Self.touched(moment.before)))
+        guard touchedRows.count <= Self.touched_max else {
+            throw ReplicationError(
+                .passing,
+                "\(definition.source): more than \(Self.touched_max) rows changed while its snapshot was taken",
+                remedy: "sweep again when fewer change", table: definition.source)
+        }
+        let touched = Set(try touchedRows.map(key))
+        var theirs = try buckets(try await theirRows)
+        record.rows = theirs.values.reduce(0) { $0 + $1.rows }
+        for (_, hash) in try await lookUp(Array(touched), on: .source, filter, { try await source.rows($0) }) {
+            let bucket = String(hash.prefix(RowDigest.bucketDigits))
+            guard let one = SetDigest(hash: hash) else { throw Self.noHash }
+            theirs[bucket] = (theirs[bucket] ?? .empty) - one
+        }
+        for key in touched { open[key] = false }
+
+        var unequal: [(name: String, rows: Int64)] = []
+        for name in Set(mine.keys).union(theirs.keys).sorted() {
+            let (a, b) = (theirs[name] ?? .empty, mine[name] ?? .empty)
+            if a == b {
+                self.source = self.source + a
+                warehouse = warehouse + b
+            } else {
+                unequal.append((name, max(a.rows, 0) + b.rows))
+            }
+        }
+        mine = [:]
+        theirs = [:]
+        while !unequal.isEmpty {
+            var names: [String] = []
+            var rows: Int64 = 0
+            while let next = unequal.last, names.isEmpty || rows + next.rows <= Self.listed_max {
+                names.append(next.name)
+                rows += next.rows
+                unequal.removeLast()
+            }
+            try await list(names, quiet, touched, source, here)
+        }
+    }
+
+    /// Rows of the buckets, on both sides; those whose hashes aren't the same stay open.
+    private mutating func list(
+        _ buckets: [String], _ quiet: String, _ touched: Set<[String]>, _ source: SourceSnapshot,
+        _ here: any WarehouseSnapshot
+    ) async throws {
+        var theirs: [[String]: String] = [:]
+        for row in try await source.rows(digest.rows(of: relation, on: .source, buckets: buckets, where: filter)) {
+            let key = try key(row)
+            if !touched.contains(key) { theirs[key] = row.last ?? nil }
+        }
+        for row in try await here.rows(digest.rows(of: current, on: .warehouse, buckets: buckets, where: quiet)) {
+            let key = try key(row)
+            if let hash = theirs[key], hash == row.last ?? nil {
+                guard let one = SetDigest(hash: hash) else { throw Self.noHash }
+                self.source = self.source + one
+                warehouse = warehouse + one
+                theirs[key] = nil
+            } else {
+                // Of two rows of one key in the warehouse, too.
+                open[key] = true
+            }
+        }
+        for key in theirs.keys { open[key] = true }
+    }
+
+    // MARK: Single rows
+
+    /// Looks at the open rows again, in newer snapshots.
+    ///
+    /// - Parameter isLast: what differed and wasn't seen in quiet since is told as moved.
+    mutating func look(
+        _ moment: SourceSnapshot.Moment, _ source: SourceSnapshot, _ here: any WarehouseSnapshot, isLast: Bool
+    ) async throws {
+        let keys = open.keys.sorted { $0.lexicographicallyPrecedes($1) }
+        for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
+            let part = Array(keys[start..<min(start + Self.keys_max, keys.count)])
+            let chosen = digest.filter(keys: part, on: .warehouse)
+            let touched = Set(
+                try await here.rows(
+                    digest.rows(
+                        of: current, on: .warehouse, where: "(\(chosen)) AND \(Self.touched(moment.before))")
+                ).map(key))
+            let mine = Dictionary(
+                grouping: try await lookUp(part, on: .warehouse, isLive, { try await here.rows($0) }), by: \.key
+            ).mapValues { $0.map(\.hash) }
+            let theirs = Dictionary(
+                grouping: try await lookUp(part, on: .source, filter, { try await source.rows($0) }), by: \.key
+            ).mapValues { $0.map(\.hash) }
+            for key in part where !touched.contains(key) {
+                let (a, b) = (theirs[key] ?? [], mine[key] ?? [])
+                if a == b {
+                    for hash in a {
+                        guard let one = SetDigest(hash: hash) else { throw Self.noHash }
+                        self.source = self.source + one
+                        warehouse = warehouse + one
+                    }
+                    open[key] = nil
+                } else if open[key] == true {
+                    try note(key, a, b)
+                    open[key] = nil
+                } else {
+                    // Once isn't enough: it is looked at again.
+                    open[key] = true
+                }
+            }
+        }
+        guard isLast else { return }
+        record.moved = open.count
+        open = [:]
+    }
+
+    private mutating func note(_ key: [String], _ theirs: [String], _ mine: [String]) throws {
+        for hash in theirs { source = source + (SetDigest(hash: hash) ?? .empty) }
+        for hash in mine { warehouse = warehouse + (SetDigest(hash: hash) ?? .empty) }
+        let kind: SweepDifference.Kind =
+            mine.isEmpty ? .missing : theirs.isEmpty || mine.count > theirs.count ? .extra : .different
+        switch kind {
+        case .missing: record.missing += 1
+        case .extra: record.extra += 1
+        case .different: record.different += 1
+        }
+        if differences.count < Self.told_max { differences.append(SweepDifference(kind: kind, key: key)) }
+    }
+
+    /// Which columns of the different rows differ. Rows may have changed since: then none is named.
+    mutating func nameColumns(_ source: SourceSnapshot, _ here: any WarehouseSnapshot) async throws {
+        let indices = differences.indices.filter {
+            differences[$0].kind == .different && differences[$0].columns.isEmpty
+        }.prefix(Self.keys_max)
+        guard !indices.isEmpty else { return }
+        let keys = indices.map { differences[$0].key }
+        let keyColumns = digest.columns.filter(\.isKey)
+        for column in digest.columns where !column.isKey {
+            let one = RowDigest(keyColumns + [column], of: digest)
+            func hashes(
+                _ side: SweepSide, _ relation: String, _ filter: String?, _ read: (String) async throws -> [[String?]]
+            ) async throws -> [[String]: String] {
+                let chosen = one.filter(keys: keys, on: side)
+                let all = filter.map { "(\(chosen)) AND (\($0))" } ?? chosen
+                let rows = try await read(one.rows(of: relation, on: side, where: all))
+                return Dictionary(
+                    try rows.map { (try key($0), ($0.last ?? nil) ?? "") }, uniquingKeysWith: { first, _ in first })
+            }
+            let theirs = try await hashes(.source, relation, filter, { try await source.rows($0) })
+            let mine = try await hashes(.warehouse, current, isLive, { try await here.rows($0) })
+            for index in indices {
+                let key = differences[index].key
+                if let a = theirs[key], let b = mine[key], a != b { differences[index].columns.append(column.name) }
+            }
+        }
+    }
+
+    mutating func finish(at now_us: Int64) {
+        record.finishedAt_us = now_us
+        record.digestSource = Self.text(source)
+        record.digestWarehouse = Self.text(warehouse)
+    }
+
+    private static func text(_ digest: SetDigest) -> String { "\(digest.rows):\(digest.high):\(digest.low)" }
+
+    // MARK: Rows
+
+    private func key(_ row: [String?]) throws -> [String] {
+        let texts = row.dropLast().compactMap { $0 }
+        guard texts.count == definition.key.count else {
+            throw ReplicationError(
+                .permanent, "\(definition.source): a row has no key, so it can't be compared", table: definition.source)
+        }
+        return texts
+    }
+
+    private func buckets(_ rows: [[String?]]) throws -> [String: SetDigest] {
+        var buckets: [String: SetDigest] = [:]
+        for row in rows {
+            guard let name = row.first ?? nil, let digest = SetDigest(row: Array(row.dropFirst())) else {
+                throw Self.noHash
+            }
+            buckets[name] = digest
+        }
+        return buckets
+    }
+
+    /// The rows of these keys and no others, some thousands at a time.
+    private func lookUp(
+        _ keys: [[String]], on side: SweepSide, _ filter: String?, _ read: (String) async throws -> [[String?]]
+    ) async throws -> [(key: [String], hash: String)] {
+        var found: [(key: [String], hash: String)] = []
+        for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
+            let part = Array(keys[start..<min(start + Self.keys_max, keys.count)])
+            let wanted = Set(part)
+            let chosen = digest.filter(keys: part, on: side)
+            let relation = side == .source ? self.relation : current
+            let all = filter.map { "(\(chosen)) AND (\($0))" } ?? chosen
+            for row in try await read(digest.rows(of: relation, on: side, where: all)) {
+                let key = try key(row)
+                if wanted.contains(key), let hash = row.last ?? nil { found.append((key, hash)) }
+            }
+        }
+        return found
+    }
+
+    private static let noHash = ReplicationError(.invariant, "a database gave something else than a hash of a row")
+}

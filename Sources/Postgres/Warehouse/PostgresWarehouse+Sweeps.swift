@@ -1,0 +1,89 @@
+import JSON
+import Replication
+import SerialQueue
+
+/// One REPEATABLE READ transaction on a connection of its own.
+actor PostgresWarehouseSnapshot: WarehouseSnapshot {
+    private let executor = SerialQueueExecutor(label: "postgres.sweep")
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private var session: Session?
+
+    init(_ settings: ConnectionSettings) async throws {
+        try await open(settings)
+    }
+
+    private func open(_ settings: ConnectionSettings) throws {
+        session = try ReplicationError.translating {
+            let session = try Session(settings, interrupter: Interrupter())
+            for setting in SweepDialect.postgres.settings { try session.execute(setting, for: "begin a sweep") }
+            try session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", for: "begin a sweep")
+            // The first statement takes it.
+            _ = try session.scalar("SELECT pg_current_snapshot()", for: "begin a sweep")
+            return session
+        }
+    }
+
+    func rows(_ sql: String) throws -> [[String?]] {
+        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        return try ReplicationError.translating {
+            let rows = try session.query(sql, for: "compare rows")
+            return (0..<rows.count).map { row in (0..<rows.columnCount).map { rows.string(row, $0) } }
+        }
+    }
+
+    func close() {
+        session?.close()
+        session = nil
+    }
+}
+
+extension PostgresWarehouse {
+    package func snapshot() async throws -> any WarehouseSnapshot {
+        var settings = ConnectionSettings(url: url)
+        settings.applicationName = applicationName + " sweep"
+        return try await PostgresWarehouseSnapshot(settings)
+    }
+
+    package func record(_ sweeps: [SweepRecord]) async throws {
+        try work { session in
+            for sweep in sweeps {
+                _ = try session.query(
+                    """
+                    INSERT INTO \(MetaTables.name("sweeps")) (pipeline, source_schema, source_table, started_at, finished_at, \
+                    snapshot, position, rows, columns, uncovered, digest_source, digest_warehouse, missing, extra, different, \
+                    moved, repaired, is_equal) VALUES ($1, $2, $3, $4::timestamptz, $5::timestamptz, $6, $7::bigint, \
+                    $8::bigint, $9::json, $10::json, $11, $12, $13::bigint, $14::bigint, $15::bigint, $16::bigint, \
+                    $17::bigint, $18::boolean)
+                    """,
+                    [
+                        layout.pipeline, sweep.table.schema, sweep.table.table, SQLText.timestamp(sweep.startedAt_us),
+                        SQLText.timestamp(sweep.finishedAt_us), sweep.snapshot, "\(sweep.position)", "\(sweep.rows)",
+                        MetaJSON.text(names: sweep.columns), MetaJSON.text(names: sweep.uncovered), sweep.digestSource,
+                        sweep.digestWarehouse, "\(sweep.missing)", "\(sweep.extra)", "\(sweep.different)",
+                        "\(sweep.moved)", "\(sweep.repaired)", "\(sweep.isEqual)",
+                    ], for: "record a sweep")
+            }
+        }
+    }
+
+    package func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] {
+        try read(orNothing: [:]) { session in
+            guard try MetaTables.version(session) ?? 0 >= 6 else { return [:] }
+            let rows = try session.query(
+                """
+                SELECT DISTINCT ON (source_schema, source_table, is_equal) source_schema, source_table, \
+                \(SQLText.microseconds("started_at")), \(SQLText.microseconds("finished_at")), snapshot, position, rows, \
+                columns, uncovered, digest_source, digest_warehouse, missing, extra, different, moved, repaired \
+                FROM \(MetaTables.name("sweeps")) WHERE pipeline = $1 \
+                ORDER BY source_schema, source_table, is_equal, finished_at DESC
+                """, [layout.pipeline], for: "read the sweeps")
+            return try SweepRecord.latest(
+                (0..<rows.count).map { row in
+                    try SweepRecord((0..<rows.columnCount).map { rows.string(row, $0) }) {
+                        try MetaJSON.names($0, of: "sweeps")
+                    }
+                })
+        }
+    }
+}

@@ -1,0 +1,80 @@
+/// Rows by the first digits of their hashes, and by their keys.
+extension RowDigest {
+    /// Hex digits of a bucket's name: 4,096 of them.
+    package static let bucketDigits = 3
+
+    /// One row for each bucket that has rows: its name and a set's three texts, `SetDigest(row:)` of the last three.
+    package func buckets(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
+        let from = from(relation, on: side, filter)
+        let bucket = "left(h, \(Self.bucketDigits))"
+        if isPostgres(side) {
+            // As in `set`: hashed once, summed twice.
+            return """
+                SELECT \(bucket), count(*)::text, sum((b::bit(64))::bigint)::text, sum(((b << 64)::bit(64))::bigint)::text \
+                FROM (SELECT h, ('x' || h)::bit(128) AS b FROM (SELECT \(hash(on: side)) AS h \(from) OFFSET 0) AS hashes \
+                OFFSET 0) AS bits GROUP BY 1
+                """
+        }
+        let half = { (end: String) in
+            "CAST(sum(CAST(CAST(unhex(\(end)(h, 16)) AS BIT) AS BIGINT)) AS VARCHAR)"
+        }
+        return """
+            SELECT \(bucket), CAST(count(*) AS VARCHAR), \(half("left")), \(half("right")) \
+            FROM (SELECT \(hash(on: side)) AS h \(from)) AS hashes GROUP BY 1
+            """
+    }
+
+    /// As `rows`, of these buckets alone.
+    package func rows(
+        of relation: String, on side: SweepSide, buckets: [String], where filter: String? = nil
+    ) -> String {
+        let keys = keys(on: side)
+        let named = keys.enumerated().map { "\($0.element) AS k\($0.offset)" } + ["\(hash(on: side)) AS h"]
+        let names = keys.indices.map { "k\($0)" } + ["h"]
+        let list = buckets.map(SweepSQL.literal).joined(separator: ", ")
+        return """
+            SELECT \(names.joined(separator: ", ")) FROM (SELECT \(named.joined(separator: ", ")) \
+            \(from(relation, on: side, filter))\(isPostgres(side) ? " OFFSET 0" : "")) AS r \
+            WHERE left(h, \(Self.bucketDigits)) IN (\(list))
+            """
+    }
+
+    /// SQL that chooses the rows of keys, given by their canonical texts; through the key's index where all of its
+    /// columns' texts are literals of their types. It may choose more, where the side's equality is wider.
+    ///
+    /// - Parameter keys: not empty; of each the texts in the columns' order.
+    package func filter(keys: [[String]], on side: SweepSide) -> String {
+        let columns = self.columns.filter(\.isKey)
+        let isTyped = columns.allSatisfy { !$0.isHashed && Self.cast($0.type) != nil }
+        let parts = columns.map { column in
+            isTyped ? Self.reference(column) : "(\(text(of: column, on: side) ?? Self.reference(column)))"
+        }
+        func value(_ text: String, _ column: SweepColumn) -> String {
+            let literal = SweepSQL.literal(text)
+            guard isTyped, let type = Self.cast(column.type), !type.isEmpty else { return literal }
+            return "CAST(\(literal) AS \(type))"
+        }
+        if columns.count == 1 {
+            return "\(parts[0]) IN (\(keys.map { value($0[0], columns[0]) }.joined(separator: ", ")))"
+        }
+        let rows = keys.map { key in
+            "(\(zip(key, columns).map { value($0, $1) }.joined(separator: ", ")))"
+        }
+        return "(\(parts.joined(separator: ", "))) IN (\(rows.joined(separator: ", ")))"
+    }
+
+    /// The type that both engines have under this name, whose canonical text is a literal of it; `""`: a text.
+    private static func cast(_ type: ColumnType) -> String? {
+        switch type {
+        case .smallint: "smallint"
+        case .integer: "integer"
+        case .bigint: "bigint"
+        case .uuid: "uuid"
+        case .text: ""
+        case .boolean: "boolean"
+        case .numeric(let precision?, let scale) where (1...38).contains(precision) && (0...precision).contains(scale):
+            "numeric(\(precision),\(scale))"
+        default: nil
+        }
+    }
+}

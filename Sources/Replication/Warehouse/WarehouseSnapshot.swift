@@ -1,0 +1,84 @@
+/// What the warehouse held at one moment, read beside its writer on a connection and a thread of its own.
+package protocol WarehouseSnapshot: Sendable {
+    /// All cells as the engine prints them. SQL of our own making, without values of rows in its errors.
+    func rows(_ sql: String) async throws -> [[String?]]
+    func close() async
+}
+
+/// What a sweep found of one table, as `_millrace.sweeps` keeps it: counts, and no key or value.
+package struct SweepRecord: Sendable, Equatable {
+    package var table: TableID
+    package var startedAt_us: Int64
+    package var finishedAt_us: Int64
+    /// The source's, as it names it.
+    package var snapshot: String
+    /// All that the snapshot shows stands before that position of the source's log.
+    package var position: Int64
+    /// At the source, in the snapshot.
+    package var rows: Int64
+    /// Columns that were compared, and those that couldn't be.
+    package var columns: [String]
+    package var uncovered: [String]
+    package var digestSource: String
+    package var digestWarehouse: String
+    package var missing: Int
+    package var extra: Int
+    package var different: Int
+    /// Rows that were changed whenever they were looked at.
+    package var moved: Int
+    package var repaired: Int
+
+    /// Nothing differs, and nothing was left out.
+    package var isEqual: Bool { missing == 0 && extra == 0 && different == 0 && moved == 0 }
+
+    package init(
+        table: TableID, startedAt_us: Int64, finishedAt_us: Int64, snapshot: String, position: Int64, rows: Int64,
+        columns: [String], uncovered: [String], digestSource: String, digestWarehouse: String, missing: Int,
+        extra: Int, different: Int, moved: Int, repaired: Int = 0
+    ) {
+        self.table = table
+        self.startedAt_us = startedAt_us
+        self.finishedAt_us = finishedAt_us
+        self.snapshot = snapshot
+        self.position = position
+        self.rows = rows
+        self.columns = columns
+        self.uncovered = uncovered
+        self.digestSource = digestSource
+        self.digestWarehouse = digestWarehouse
+        self.missing = missing
+        self.extra = extra
+        self.different = different
+        self.moved = moved
+        self.repaired = repaired
+    }
+}
+
+extension SweepRecord {
+    /// Of the cells that engines read of `_millrace.sweeps`, in the order of these members.
+    package init(_ cells: [String?], names: (String) throws -> [String]) throws {
+        guard cells.count == 16, cells.allSatisfy({ $0 != nil }) else { throw Self.damaged }
+        func text(_ index: Int) -> String { cells[index] ?? "" }
+        func number(_ index: Int) throws -> Int64 {
+            guard let number = Int64(text(index)) else { throw Self.damaged }
+            return number
+        }
+        self.init(
+            table: TableID(schema: text(0), table: text(1)), startedAt_us: try number(2), finishedAt_us: try number(3),
+            snapshot: text(4), position: try number(5), rows: try number(6), columns: try names(text(7)),
+            uncovered: try names(text(8)), digestSource: text(9), digestWarehouse: text(10),
+            missing: Int(try number(11)), extra: Int(try number(12)), different: Int(try number(13)),
+            moved: Int(try number(14)), repaired: Int(try number(15)))
+    }
+
+    private static let damaged = ReplicationError(
+        .environment, "_millrace.sweeps holds something that millrace didn't write")
+
+    /// - Parameter records: of each table at most one that is equal and one that isn't.
+    package static func latest(_ records: [SweepRecord]) -> [TableID: (last: SweepRecord, proof: SweepRecord?)] {
+        Dictionary(grouping: records, by: \.table).compactMapValues { records in
+            guard let last = records.max(by: { $0.finishedAt_us < $1.finishedAt_us }) else { return nil }
+            return (last, records.first(where: \.isEqual))
+        }
+    }
+}
