@@ -84,6 +84,8 @@ struct TableMaker {
     ) throws {
         let catalog = CatalogReader(session: session)
         guard let kind = try catalog.kind(schema, definition.target) else { return try run(create, definition) }
+        let adopting = TableAdoption(session: session, sql: TableSQL(definition, layout))
+        var adoption: Adoption?
         if !isOurs {
             switch definition.existing {
             case .error: throw inPlace(schema, kind, definition)
@@ -92,6 +94,10 @@ struct TableMaker {
                 return try run(create, definition)
             case .adopt:
                 guard kind == .table else { throw inPlace(schema, kind, definition) }
+                guard schema == layout.current else { break }
+                adoption = try adopting.begin {
+                    SQLName.quoted(schema, try setAside(schema, kind, definition))
+                }
             }
         }
         let found = try catalog.columns(schema, definition.target)
@@ -125,6 +131,7 @@ struct TableMaker {
                 remedy: "change the column's type, or set existing: replace for \(definition.source)",
                 table: definition.source)
         }
+        if let adoption { try adopting.finish(adoption) }
     }
 
     private func view(_ schema: String, _ create: String, isOurs: Bool, _ definition: TableDefinition) throws {
@@ -146,7 +153,11 @@ struct TableMaker {
     }
 
     /// Renames what is there, under the first number that is free.
-    private func setAside(_ schema: String, _ kind: CatalogReader.Kind, _ definition: TableDefinition) throws {
+    /// - Returns: what it is called now.
+    @discardableResult
+    private func setAside(
+        _ schema: String, _ kind: CatalogReader.Kind, _ definition: TableDefinition
+    ) throws -> String {
         let catalog = CatalogReader(session: session)
         var number = 1
         while try catalog.kind(schema, "\(definition.target)_replaced_\(number)") != nil { number += 1 }
@@ -155,6 +166,7 @@ struct TableMaker {
             ALTER \(kind == .table ? "TABLE" : "VIEW") \(SQLName.quoted(schema, definition.target)) \
             RENAME TO \(SQLName.quoted("\(definition.target)_replaced_\(number)"))
             """, definition)
+        return "\(definition.target)_replaced_\(number)"
     }
 
     // MARK: What can't be
