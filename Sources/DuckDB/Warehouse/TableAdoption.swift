@@ -29,7 +29,8 @@ struct TableAdoption {
     private func count(_ adoption: inout Adoption) throws {
         let isDeleted = AdoptionSQL(sql: sql, plan: adoption.plan).isDeleted ?? "false"
         try session.forEachChunk(
-            "SELECT count(*), count(*) FILTER (WHERE \(isDeleted)) FROM \(sql.current)", purpose: sql.purpose("counting")
+            "SELECT count(*), count(*) FILTER (WHERE \(isDeleted)) FROM \(sql.current)",
+            purpose: sql.purpose("counting")
         ) { chunk in
             adoption.rows = Int(chunk.int64(0, 0))
             adoption.deleted = Int(chunk.int64(1, 0))

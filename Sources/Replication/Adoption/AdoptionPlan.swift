@@ -82,7 +82,7 @@ package struct AdoptionPlan: Sendable {
             !$0.isNullable && !$0.hasDefault && source.contains(fold($0.name)) && !key.contains(fold($0.name))
         }.map(\.name)
         refusal = findRefusal(theirs, metadata)
-        if refusal == nil { read(theirs.filter { !ours.contains(fold($0.name)) }) }
+        if refusal == nil { read(theirs) }
     }
 
     func fold(_ name: String) -> String { table.ignoresCase ? name.lowercased() : name }
