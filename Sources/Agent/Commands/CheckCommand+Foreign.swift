@@ -23,10 +23,23 @@ extension CheckCommand {
                         remedy: "set `existing: replace` for the table, or another `target:`")
                 ]
             }
-            return adoption.findings(name) + copied(adoption, name, setup)
+            return adoption.findings(name) + copied(adoption, name, setup) + inClear(adoption, name, setup)
         case .replace:
             return [Finding(.warning, name, "\(target) is there already and will be renamed aside")]
         }
+    }
+
+    /// What is masked is so from now on.
+    private static func inClear(_ adoption: Adoption, _ name: String, _ setup: PipelineSetup) -> [Finding] {
+        guard let columns = setup.pipeline.table(source: name)?.columns, adoption.refusal == nil else { return [] }
+        let there = (columns.hash + columns.exclude).filter { adoption.plan.table.column($0) != nil }
+        guard adoption.rows > 0, !there.isEmpty else { return [] }
+        return [
+            Finding(
+                .warning, name,
+                "\(there.joined(separator: ", ")) of its rows stay as they are, in clear: hashed columns until a row is written anew, excluded ones for ever",
+                remedy: "set existing: replace for the table, and drop what was set aside")
+        ]
     }
 
     /// What becomes of the rows that are there.

@@ -100,6 +100,7 @@ extension DuckDBWarehouse {
         }
     }
 
+    /// An adopted table is somebody else's: it stays, with its rows.
     private static func drop(_ entry: TableRegistry.Entry, _ session: Session, _ purpose: String) throws {
         let sql = TableSQL(entry.definition, entry.layout)
         let catalog = CatalogReader(session: session)
@@ -107,7 +108,9 @@ extension DuckDBWarehouse {
         for (schema, name) in views where try catalog.kind(schema, entry.definition.target) == .view {
             try session.run("DROP VIEW \(name)", purpose: purpose)
         }
-        if entry.layout.hasCurrent { try session.run("DROP TABLE IF EXISTS \(sql.current)", purpose: purpose) }
+        if entry.layout.hasCurrent, !entry.isAdopted {
+            try session.run("DROP TABLE IF EXISTS \(sql.current)", purpose: purpose)
+        }
         if entry.layout.hasRaw { try session.run("DROP TABLE IF EXISTS \(sql.raw)", purpose: purpose) }
     }
 }

@@ -21,6 +21,9 @@ package struct Adoption: Sendable {
         self.isCopied = isCopied
     }
 
+    /// False for a table of ours that was forgotten: it has a version, and no column of anybody else's.
+    package var isOfOthers: Bool { plan.hasStrangers || !plan.inPlace.contains(MetadataNames.epoch) }
+
     /// Why it can't be: found before anything is written.
     package var refusal: ReplicationError? {
         if let refusal = plan.refusal { return refusal }

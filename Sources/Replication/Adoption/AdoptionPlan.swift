@@ -61,7 +61,9 @@ package struct AdoptionPlan: Sendable {
     package private(set) var refusal: ReplicationError?
     /// Neither the source's rows nor theirs have a key that ours could be told by.
     package private(set) var isWithoutKey = false
-    /// Whatever the table is: what our columns are called there.
+    /// It has columns that are neither the source's nor ours.
+    package private(set) var hasStrangers = false
+    /// What it is to become.
     package let definition: TableDefinition
     package let table: ForeignTable
 
@@ -71,6 +73,7 @@ package struct AdoptionPlan: Sendable {
         let source = Set(definition.columns.map { fold($0.name) })
         let ours = Set(metadata.map { fold($0.name) })
         let theirs = table.columns.filter { !source.contains(fold($0.name)) }
+        hasStrangers = theirs.contains { !ours.contains(fold($0.name)) }
         maker = theirs.lazy.compactMap { ForeignMaker(column: $0.name) }.first
         added = definition.columns.filter { table.column($0.name) == nil }
         inPlace = metadata.map(\.name).filter { table.column($0) != nil }
