@@ -89,6 +89,23 @@ import Testing
             ])
     }
 
+    @Test func columnsThatTheEngineComputesStayComputed() async throws {
+        let shop = try await foreign(
+            """
+            CREATE TABLE shop.shop.orders (id BIGINT, status VARCHAR, mine INTEGER DEFAULT 5,
+                "so Long" INTEGER GENERATED ALWAYS AS (length(status)));
+            INSERT INTO shop.shop.orders VALUES (1, 'old', 1)
+            """)
+        try await shop.warehouse.ensure([orders])
+        try await shop.claim()
+        shop.builder.definitions = [orders]
+        try await shop.apply([update(1, .text("newer"), .null, at: 1), create(2, .text("c"), .null, at: 2)])
+        #expect(
+            try await shop.rows(#"SELECT id, status, mine, "so Long" FROM shop.orders ORDER BY id"#) == [
+                "1|newer|1|5", "2|c|5|1",
+            ])
+    }
+
     @Test func aTableWithIndexesIsRefused() async throws {
         let shop = try await foreign(
             "CREATE TABLE shop.shop.orders (id BIGINT); CREATE UNIQUE INDEX mine ON shop.shop.orders (id)")

@@ -49,6 +49,23 @@ struct CatalogReader {
         return columns
     }
 
+    /// Of a table's columns those that the engine computes: nothing can be written to them. Its catalog has them as
+    /// columns with a default; only the statement that makes the table tells.
+    func generated(_ columns: [FoundColumn], _ schema: String, _ name: String) throws -> Set<String> {
+        guard columns.contains(where: { $0.defaultValue != nil }) else { return [] }
+        let create = try session.string(
+            """
+            SELECT sql FROM duckdb_tables() WHERE database_name = current_database() \
+            AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)
+            """, [.text(schema), .text(name)], purpose: "reading the catalog")
+        return Set(
+            columns.filter { column in
+                [column.name, SQLName.quoted(column.name)].contains {
+                    create?.contains("\($0) \(column.sqlType) GENERATED ALWAYS AS") ?? false
+                }
+            }.map(\.name))
+    }
+
     /// Whether a constraint of the table looks at more than one row.
     func hasKeyConstraint(_ schema: String, _ name: String) throws -> Bool {
         let count = try session.int64(

@@ -65,9 +65,11 @@ struct TableAdoption {
             // Rows replace each other within one transaction here, new before old, which a key's constraint refuses; and
             // the engine can't drop one.
             let columns = try catalog.columns(sql.layout.current, sql.definition.target)
+            // One that was computed becomes a column of values.
+            let generated = try catalog.generated(columns, sql.layout.current, sql.definition.target)
             let theirs = try setAside()
             try run("CREATE TABLE \(sql.current) AS FROM \(theirs)")
-            for column in columns {
+            for column in columns where !generated.contains(column.name) {
                 guard let value = column.defaultValue else { continue }
                 try run("ALTER TABLE \(sql.current) ALTER COLUMN \(SQLName.quoted(column.name)) SET DEFAULT \(value)")
             }

@@ -104,6 +104,7 @@ package struct AdoptionPlan: Sendable {
         for field in Field.allCases where table.column(field.name(in: definition.metadata)) == nil {
             let reading = Self.columns(of: maker, for: field).lazy.compactMap { name, form -> Reading? in
                 guard let column = theirs.first(where: { $0.name.lowercased() == name }) else { return nil }
+                if case .since1970 = form, column.type != .bigint { return nil }
                 return (form ?? Self.form(of: column.type, for: field)).map { form in
                     Reading(field: field, column: column.name, form: form)
                 }

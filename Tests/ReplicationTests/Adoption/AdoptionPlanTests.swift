@@ -73,6 +73,7 @@ import Testing
                     "__deleted → is_deleted flagText", "__source_ts_us → deleted_at since1970(perSecond: 1000000)",
                     "__source_ts_us → _source_updated_at since1970(perSecond: 1000000)",
                 ])
+        #expect(readings([column("__source_ts_ms", .text)]).isEmpty, "a number is meant")
         // No flag, and so no time of a delete.
         #expect(
             readings([column("__source_ts_ms", .bigint)])
