@@ -26,6 +26,8 @@ package actor MemoryWarehouse: Warehouse {
     }
 
     package func foreignTable(at definition: TableDefinition) async throws -> [Column]? { nil }
+    package func adoption(of definition: TableDefinition) async throws -> Adoption? { nil }
+    package func hasForeignRows(at definition: TableDefinition) async throws -> Bool { false }
 
     package func ensure(_ tables: [TableDefinition]) async throws {
         writer.abandon(transaction)

@@ -117,6 +117,8 @@ actor SimulatedWarehouse: Warehouse {
     }
 
     func foreignTable(at definition: TableDefinition) async throws -> [Column]? { nil }
+    func adoption(of definition: TableDefinition) async throws -> Adoption? { nil }
+    func hasForeignRows(at definition: TableDefinition) async throws -> Bool { false }
 
     func ensure(_ tables: [TableDefinition]) async throws {
         writer.abandon(transaction)

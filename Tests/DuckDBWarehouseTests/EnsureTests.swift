@@ -93,6 +93,7 @@ import Testing
                 == [
                     "1|new|∅|false|1", "2|old|∅|true|2",
                 ])
+        #expect(try await shop.rows("SELECT mine FROM shop.orders ORDER BY id") == ["7", "8"], "what isn't ours stays")
     }
 
     @Test func duplicatesInAnAdoptedTableAreFound() async throws {
@@ -105,7 +106,14 @@ import Testing
             CREATE SCHEMA shop; CREATE TABLE shop.shop.orders (id BIGINT);
             INSERT INTO shop.shop.orders VALUES (1), (1)
             """)
+        let refused = await failure { try await shop.warehouse.ensure([orders]) }
+        #expect(refused?.kind == .configuration)
+        #expect(refused?.message.contains("several rows with one key: 1 key has 2 rows") == true)
+        #expect(try await shop.rows("SELECT count(*) FROM _millrace.tables") == ["0"])
+        try await outside(shop, "DELETE FROM shop.shop.orders; INSERT INTO shop.shop.orders VALUES (1)")
         try await shop.warehouse.ensure([orders])
+        // Made meanwhile, by whom it may be.
+        try await outside(shop, "INSERT INTO shop.shop.orders (id) VALUES (1)")
         try await shop.claim()
         shop.builder.definitions = [orders]
         let error = await failure { try await shop.apply([update(1, .text("new"), .null, at: 1)]) }

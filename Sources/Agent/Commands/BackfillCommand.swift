@@ -112,6 +112,7 @@ package struct BackfillCommand: Sendable {
         var settings = PostgresSource.Settings(
             server: server, tables: selector, snapshot: .initial, limits: setup.pipeline.batch)
         for table in setup.pipeline.tables { settings.keys[table.source] = table.key }
+        settings.adopted = setup.adopted
         settings.isBackfill = true
         settings.batchBytes_max = setup.batchBytes_max
         return settings

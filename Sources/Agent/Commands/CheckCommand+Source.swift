@@ -239,29 +239,6 @@ extension CheckCommand {
         return findings
     }
 
-    private static func foreign(
-        _ definition: TableDefinition, _ warehouse: any Warehouse, _ setup: PipelineSetup
-    ) async throws -> [Finding] {
-        guard let columns = try await warehouse.foreignTable(at: definition) else { return [] }
-        let name = definition.source.description
-        let target = "\(setup.layout.current).\(definition.target)"
-        switch definition.existing {
-        case .error:
-            return [
-                Finding(
-                    .error, name, "\(target) is there already and isn't ours",
-                    remedy: "set `existing: adopt` or `existing: replace` for the table, or another `target:`")
-            ]
-        case .adopt:
-            let names = Set(columns.map(\.name))
-            let missing = definition.columns.map(\.name).filter { !names.contains($0) }
-            let added = missing.isEmpty ? "" : "; columns to be added: \(missing.joined(separator: ", "))"
-            return [Finding(.ok, name, "\(target) is there already and will be adopted\(added)")]
-        case .replace:
-            return [Finding(.warning, name, "\(target) is there already and will be renamed aside")]
-        }
-    }
-
     /// What the pipeline file or the catalog names and no record showed.
     private static func absent(
         _ setup: PipelineSetup, _ catalog: SourceCatalog?, _ samples: [TableID: RecordSample]

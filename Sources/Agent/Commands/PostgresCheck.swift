@@ -12,8 +12,18 @@ struct PostgresCheck: Sendable {
         var findings: [Finding] = []
         do {
             let position = try? await checkpoint(warehouse)
-            findings += try await control.with { source in
-                try serverFindings(source) + slotFindings(source, position) + tableFindings(source)
+            let known = Set(((try? await warehouse?.knownTables()) ?? []).filter(\.hasShape).map(\.source))
+            let (found, definitions) = try await control.with { source in
+                var definitions: [TableDefinition] = []
+                let found =
+                    try serverFindings(source) + slotFindings(source, position) + tableFindings(source, &definitions)
+                return (found, definitions)
+            }
+            findings += found
+            if let warehouse {
+                for definition in definitions where !known.contains(definition.source) {
+                    findings += try await CheckCommand.foreign(definition, warehouse, setup)
+                }
             }
         } catch {
             findings.append(CheckCommand.finding(error, "source"))
@@ -125,7 +135,8 @@ struct PostgresCheck: Sendable {
 
     // MARK: Tables
 
-    private func tableFindings(_ source: SourceServer) throws -> [Finding] {
+    /// - Parameter definitions: what would be made in the warehouse.
+    private func tableFindings(_ source: SourceServer, _ definitions: inout [TableDefinition]) throws -> [Finding] {
         let selector = setup.pipeline.source.tables
         let publication = try source.publication(server.publication)
         var findings: [Finding] = []
@@ -159,7 +170,7 @@ struct PostgresCheck: Sendable {
             // A partition's changes come under its root, where the publication is so.
             if published[id] == nil, table.isPartition || publication?.members.contains(id) == true { continue }
             chosen += 1
-            findings += try self.table(table, id, published[id], publication, source)
+            findings += try self.table(table, id, published[id], publication, source, &definitions)
         }
         if chosen == 0 {
             findings.append(
@@ -172,7 +183,7 @@ struct PostgresCheck: Sendable {
 
     private func table(
         _ table: CatalogTable, _ id: TableID, _ published: SourceServer.PublishedTable?,
-        _ publication: SourceServer.Publication?, _ source: SourceServer
+        _ publication: SourceServer.Publication?, _ source: SourceServer, _ definitions: inout [TableDefinition]
     ) throws -> [Finding] {
         let name = id.description
         if !table.isLogged {
@@ -200,6 +211,7 @@ struct PostgresCheck: Sendable {
         let target = "\(setup.layout.current).\(setup.pipeline.target(schema: id.schema, table: id.table))"
         let facts = try source.relations([published ?? .init(table: id, columns: nil, filter: nil)]).first
         let key = setup.pipeline.table(source: name)?.key ?? facts?.effectiveKey ?? []
+        if let definition = facts.flatMap(setup.definition) { definitions.append(definition) }
         var findings = [
             Finding(
                 .ok, name,

@@ -55,6 +55,7 @@ package struct PipelineSetup: Sendable {
                 server: server, tables: pipeline.source.tables, snapshot: pipeline.source.snapshot,
                 limits: pipeline.batch)
             for table in pipeline.tables { settings.keys[table.source] = table.key }
+            settings.adopted = adopted
             settings.isOwnSlot = isAnew
             settings.batchBytes_max = batchBytes_max
             return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
@@ -68,6 +69,25 @@ package struct PipelineSetup: Sendable {
         case .file(let settings):
             return FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
         }
+    }
+
+    /// What a table that is adopted becomes, as far as the pipeline file tells.
+    @Sendable func adopted(_ table: TableID) -> TableDefinition? {
+        guard let definition = Self.choice(table, in: pipeline).map({ $0.definition(of: table, columns: [], key: []) }),
+            definition.existing == .adopt
+        else { return nil }
+        return definition
+    }
+
+    /// A source table as it would be made, before a row of it was decoded; nil: it isn't replicated.
+    func definition(_ facts: RelationFacts) -> TableDefinition? {
+        guard let choice = Self.choice(facts.table, in: pipeline) else { return nil }
+        let columns = facts.columns.filter { !choice.excluded.contains($0.name) }.map { column in
+            let type = choice.hashed.contains(column.name) ? .text : choice.types[column.name]
+            return Column(name: column.name, type: type ?? ColumnType(sql: column.type) ?? .unknown)
+        }
+        let key = (choice.key ?? facts.effectiveKey).compactMap { name in columns.firstIndex { $0.name == name } }
+        return choice.definition(of: facts.table, columns: columns, key: key)
     }
 
     /// DuckDB writes a batch's rows as row groups of their own, which should be full ones (122,880 rows).

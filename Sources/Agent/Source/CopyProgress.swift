@@ -47,6 +47,8 @@ struct CopyProgress: Sendable {
     var refused: [TableID: ReplicationError] = [:]
     /// Of each copied table: the newest snapshot that rows of it were read from.
     var snapshots: [TableID: Int64] = [:]
+    /// When it was opened, by our clock.
+    var snapshotTimes_ms: [TableID: Int64] = [:]
     /// What is copied or being copied, so that it isn't begun again.
     var known: Set<TableID> = []
     /// The batch with which the last chunk was handed out.

@@ -23,7 +23,8 @@ extension PostgresSource {
             guard let facts = try await facts(table) else { continue }
             var isResync = false
             if !marks.contains(where: { $0.table == table.table }),
-                let definition = made.first(where: { $0.source == table.table })
+                // One that is adopted isn't known before its first rows are written, and holds rows all the same.
+                let definition = made.first(where: { $0.source == table.table }) ?? settings.adopted(table.table)
             {
                 isResync = try await ledger.hasRows(definition)
             }
@@ -164,6 +165,7 @@ extension PostgresSource {
         let (snapshot, position) = opened
         for table in Set(chunks.map(\.facts.table)) {
             copy.snapshots[table] = position
+            copy.snapshotTimes_ms[table] = now_us() / 1000
         }
         // Readers see whole transactions again once the stream has passed it.
         state?.consistentSince = nil

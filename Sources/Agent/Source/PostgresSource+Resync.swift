@@ -30,11 +30,14 @@ extension PostgresSource {
         return .records(records)
     }
 
+    /// What the source no longer has was deleted before the snapshot; nobody knows better when.
     func resyncBatch(_ facts: RelationFacts, _ position: Int64) -> RecordBatch {
         let batch = RecordBatch(capacity: 1024)
         let span = batch.span(of: partition, startingAt: position)
         Array(facts.json.utf8).withUnsafeBytes {
-            batch.append(span: span, offset: position, tag: SourceRecord.resync, value: $0)
+            batch.append(
+                span: span, offset: position, timestamp_ms: copy.snapshotTimes_ms[facts.table] ?? -1,
+                tag: SourceRecord.resync, value: $0)
         }
         return batch
     }

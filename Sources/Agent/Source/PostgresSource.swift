@@ -18,6 +18,9 @@ package actor PostgresSource: RecordSource {
         var tables: TableSelector
         /// Keys that the pipeline file chooses, by `schema.table`.
         var keys: [String: [String]] = [:]
+        /// What a table that somebody else made is to become, as far as it can be told before its columns are known; nil:
+        /// none is adopted in its place.
+        var adopted: @Sendable (TableID) -> TableDefinition? = { _ in nil }
         var snapshot: Pipeline.Snapshot
         var limits: Pipeline.Batch
         /// A batch of copied rows, or of whole transactions, is no larger: two are in hand, and a piece of each worker.

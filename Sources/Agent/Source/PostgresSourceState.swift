@@ -66,7 +66,7 @@ protocol CopyLedger: Sendable {
     func copied(job: String) async throws -> [CopyMark]
     func knownTables() async throws -> [TableDefinition]
     func incompleteKeys(_ table: TableDefinition, limit: Int) async throws -> [String]
-    /// Whether current has rows of the table, deleted ones too.
+    /// Whether current has rows of the table, deleted ones too; or a table that is to become it.
     func hasRows(_ table: TableDefinition) async throws -> Bool
     /// Records of the table that were ever put aside.
     func quarantined(_ table: TableID) async throws -> Int
@@ -81,6 +81,8 @@ struct WarehouseCopyLedger: CopyLedger {
         try await warehouse.incompleteKeys(table, limit: limit)
     }
     func hasRows(_ table: TableDefinition) async throws -> Bool {
+        if table.existing == .adopt, try await warehouse.hasForeignRows(at: table) { return true }
+        guard table.hasShape else { return false }
         let counts = try await warehouse.counts(table)
         return counts.live + counts.deleted > 0
     }

@@ -10,6 +10,8 @@ struct CatalogReader {
         var name: String
         var sqlType: String
         var nullable: Bool
+        /// SQL of what it gets where an insert names none; nil: null.
+        var defaultValue: String?
     }
 
     /// What has a name; the engine's names know no case.
@@ -32,7 +34,7 @@ struct CatalogReader {
         var columns: [FoundColumn] = []
         try session.forEachChunk(
             """
-            SELECT column_name, data_type, is_nullable FROM duckdb_columns() \
+            SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() \
             WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?) \
             ORDER BY column_index
             """, [.text(schema), .text(name)], purpose: "reading the catalog"
@@ -40,10 +42,53 @@ struct CatalogReader {
             for row in 0..<chunk.rowCount {
                 columns.append(
                     FoundColumn(
-                        name: chunk.string(0, row), sqlType: chunk.string(1, row), nullable: chunk.flag(2, row)))
+                        name: chunk.string(0, row), sqlType: chunk.string(1, row), nullable: chunk.flag(2, row),
+                        defaultValue: chunk.text(3, row)))
             }
         }
         return columns
+    }
+
+    /// Of a table's columns those that the engine computes: nothing can be written to them. Its catalog has them as
+    /// columns with a default; only the statement that makes the table tells.
+    func generated(_ columns: [FoundColumn], _ schema: String, _ name: String) throws -> Set<String> {
+        guard columns.contains(where: { $0.defaultValue != nil }) else { return [] }
+        let create = try session.string(
+            """
+            SELECT sql FROM duckdb_tables() WHERE database_name = current_database() \
+            AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)
+            """, [.text(schema), .text(name)], purpose: "reading the catalog")
+        return Set(
+            columns.filter { column in
+                [column.name, SQLName.quoted(column.name)].contains {
+                    create?.contains("\($0) \(column.sqlType) GENERATED ALWAYS AS") ?? false
+                }
+            }.map(\.name))
+    }
+
+    /// Whether a constraint of the table looks at more than one row.
+    func hasKeyConstraint(_ schema: String, _ name: String) throws -> Bool {
+        let count = try session.int64(
+            """
+            SELECT count(*) FROM duckdb_constraints() WHERE database_name = current_database() \
+            AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?) \
+            AND constraint_type IN ('PRIMARY KEY', 'UNIQUE', 'FOREIGN KEY')
+            """, [.text(schema), .text(name)], purpose: "reading the catalog")
+        return count ?? 0 > 0
+    }
+
+    /// Names of what CREATE INDEX made for the table.
+    func indexes(_ schema: String, _ name: String) throws -> [String] {
+        var names: [String] = []
+        try session.forEachChunk(
+            """
+            SELECT index_name FROM duckdb_indexes() WHERE database_name = current_database() \
+            AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?) ORDER BY index_name
+            """, [.text(schema), .text(name)], purpose: "reading the catalog"
+        ) { chunk in
+            for row in 0..<chunk.rowCount { names.append(chunk.string(0, row)) }
+        }
+        return names
     }
 
     /// A type's name as the catalog would have it.

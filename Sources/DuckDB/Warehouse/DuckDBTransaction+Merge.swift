@@ -39,9 +39,10 @@ extension DuckDBTransaction {
             let stage = try staging.stage(staged.definition, layout, session)
             let purpose = stage.sql.purpose("merging rows into")
             let tally = try judge(found, staged, patches, purpose)
-            // Rows that meet none, and those that replace one, come from the stage alone. The inserts come first,
-            // as they read values of rows that go: those are known by their row ids.
-            let others = tally.mixed + tally.marked + tally.skipped
+            // Rows that meet none, and those that replace one, come from the stage alone, unless there are columns that
+            // aren't ours. The inserts come first, as they read values of rows that go: those are known by their row ids.
+            let carried = stage.sql.others.isEmpty ? 0 : tally.replaced
+            let others = tally.mixed + tally.marked + tally.skipped + carried
             let plain = staged.rows.count - others
             var inserted = 0
             if plain > 0 {
@@ -52,6 +53,7 @@ extension DuckDBTransaction {
             let newer = tally.superseded.isEmpty || !layout.hasRaw ? [:] : try newerRows(stage.sql, kinds, purpose)
             for kind in kinds {
                 let ids = [Parameter.int64(kind.ids.lowerBound), .int64(kind.ids.upperBound)]
+                if carried > 0 { inserted += try run(insertCarrying(stage), [.int64(loadedAt_us)] + ids, purpose) }
                 if tally.mixed > 0 { inserted += try run(insertMixed(stage), [.int64(loadedAt_us)] + ids, purpose) }
                 if tally.marked > 0 {
                     inserted += try run(insertMarked(stage.sql), [.int64(loadedAt_us)] + ids, purpose)
@@ -67,7 +69,7 @@ extension DuckDBTransaction {
             if !found.ords.isEmpty { _ = try run("DELETE FROM \(StagingTables.verdicts)", [], purpose) }
             _ = try run("DELETE FROM \(stage.table)", [], purpose)
             stage.isFilled = false
-            let due = plain + tally.mixed + tally.marked
+            let due = plain + tally.mixed + tally.marked + carried
             guard inserted == due, removed == tally.renewed else {
                 throw ReplicationError(
                     .invariant,
@@ -212,21 +214,38 @@ extension DuckDBTransaction {
     /// In the order of `currentColumns`, for the tables that have a key.
     private func insertPlain(_ stage: StagingTables.Stage, leavingOut: Bool) -> String {
         let sql = stage.sql
+        let kinds = sql.others.isEmpty ? " WHERE kind <> \(Verdict.replace.rawValue)" : ""
+        let others =
+            leavingOut ? " ANTI JOIN (SELECT ord FROM \(StagingTables.verdicts)\(kinds)) v ON v.ord = s.s_ord" : ""
+        return """
+            INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(plainValues(sql)) \
+            FROM \(stage.table) s\(others)
+            """
+    }
+
+    private func plainValues(_ sql: TableSQL) -> String {
         let values =
             sql.forms.enumerated().map { $0.element.converted("s.c\($0.offset)") } + [
                 "s.s_deleted", "CASE WHEN s.s_deleted THEN s.s_time END", "s.s_time", Self.loadedAt,
                 "s.s_epoch", "s.s_commit", "s.s_seq", "s.s_map",
             ]
-        let others =
-            leavingOut
-            ? """
-             ANTI JOIN (SELECT ord FROM \(StagingTables.verdicts) \
-            WHERE kind <> \(Verdict.replace.rawValue)) v ON v.ord = s.s_ord
-            """ : ""
+        return values.joined(separator: ", ")
+    }
+
+    /// Rows that replace one, with what isn't ours from that one.
+    private func insertCarrying(_ stage: StagingTables.Stage) -> String {
+        let sql = stage.sql
         return """
-            INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
-            FROM \(stage.table) s\(others)
+            INSERT INTO \(sql.current) (\(columnList(sql))\(otherColumns(sql))) \
+            SELECT \(plainValues(sql))\(otherColumns(sql, of: "o.")) \
+            FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \
+            JOIN \(stage.table) s ON s.s_ord = v.ord \
+            WHERE v.kind = \(Verdict.replace.rawValue) AND \(RowIDKind.condition)
             """
+    }
+
+    private func otherColumns(_ sql: TableSQL, of row: String = "") -> String {
+        sql.others.map { ", \(row)\($0)" }.joined()
     }
 
     /// Rows of which some values come from the stored one.
@@ -256,7 +275,8 @@ extension DuckDBTransaction {
         values += metadata.map { "CASE WHEN \(isFill) THEN o.\($0.stored) ELSE \($0.new) END" }
         values.append("v.map")
         return """
-            INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
+            INSERT INTO \(sql.current) (\(columnList(sql))\(otherColumns(sql))) \
+            SELECT \(values.joined(separator: ", "))\(otherColumns(sql, of: "o.")) \
             FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \
             JOIN \(stage.table) s ON s.s_ord = v.ord \
             WHERE v.kind IN (\(Verdict.patch.rawValue), \(Verdict.fill.rawValue)) AND \(RowIDKind.condition)
@@ -270,7 +290,8 @@ extension DuckDBTransaction {
                 "true", "v.time", "v.time", Self.loadedAt, "v.epoch", "v.commit", "v.seq", "NULL",
             ]
         return """
-            INSERT INTO \(sql.current) (\(columnList(sql))) SELECT \(values.joined(separator: ", ")) \
+            INSERT INTO \(sql.current) (\(columnList(sql))\(otherColumns(sql))) \
+            SELECT \(values.joined(separator: ", "))\(otherColumns(sql, of: "o.")) \
             FROM \(StagingTables.verdicts) v JOIN \(sql.current) o ON o.rowid = v.rid \
             WHERE v.kind = \(Verdict.mark.rawValue) AND \(RowIDKind.condition)
             """
@@ -289,10 +310,14 @@ extension DuckDBTransaction {
         try ReplicationError.translating(table.source) {
             let sql = try staging.sql(table, layout, session)
             let time = TableSQL.moment(time_us)
+            // An adopted table's rows that were deleted before keep what is known of that.
+            let isKnown = "\(sql.isDeleted) AND \(TableSQL.epoch) IS NULL"
+            let deletedAt = version.isResync ? "CASE WHEN \(isKnown) THEN \(sql.deletedAt) ELSE \(time) END" : time
+            let updatedAt = version.isResync ? "CASE WHEN \(isKnown) THEN \(sql.updatedAt) ELSE \(time) END" : time
             return try session.execute(
                 """
-                UPDATE \(sql.current) SET \(sql.isDeleted) = true, \(sql.deletedAt) = \(time), \
-                \(sql.updatedAt) = \(time), \(sql.loadedAt) = \(TableSQL.moment(loadedAt_us)), \
+                UPDATE \(sql.current) SET \(sql.isDeleted) = true, \(sql.deletedAt) = \(deletedAt), \
+                \(sql.updatedAt) = \(updatedAt), \(sql.loadedAt) = \(TableSQL.moment(loadedAt_us)), \
                 \(TableSQL.epoch) = \(version.epoch), \(TableSQL.commit) = \(version.commit), \
                 \(TableSQL.seq) = \(version.seq), \(TableSQL.map) = NULL WHERE \(TableSQL.isOlder("", than: version))
                 """, purpose: sql.purpose("truncating"))

@@ -10,18 +10,37 @@ extension DuckDBWarehouse {
 
     package func foreignTable(at definition: TableDefinition) async throws -> [Column]? {
         try withSession { session in
-            if try hasMeta(session), let known = try TableRegistry(session).entry(layout.pipeline, definition.source),
-                known.layout.hasCurrent, known.definition.hasShape, known.layout.current == layout.current,
-                known.definition.target == definition.target
-            {
-                return nil
-            }
+            guard try !isOurs(definition, session) else { return nil }
             let catalog = CatalogReader(session: session)
             guard try catalog.kind(layout.current, definition.target) != nil else { return nil }
             return try catalog.columns(layout.current, definition.target).map {
                 Column(name: $0.name, type: ColumnType(duckdb: $0.sqlType), nullable: $0.nullable)
             }
         }
+    }
+
+    package func hasForeignRows(at definition: TableDefinition) async throws -> Bool {
+        try withSession { session in
+            let sql = TableSQL(definition, layout)
+            guard try CatalogReader(session: session).kind(layout.current, definition.target) == .table,
+                try !isOurs(definition, session)
+            else { return false }
+            return try session.int64("SELECT 1 FROM \(sql.current) LIMIT 1", purpose: sql.purpose("looking at")) != nil
+        }
+    }
+
+    package func adoption(of definition: TableDefinition) async throws -> Adoption? {
+        try withSession { session in
+            guard try !isOurs(definition, session) else { return nil }
+            return try TableAdoption(session: session, sql: TableSQL(definition, layout)).look()
+        }
+    }
+
+    private func isOurs(_ definition: TableDefinition, _ session: Session) throws -> Bool {
+        guard try hasMeta(session), let known = try TableRegistry(session).entry(layout.pipeline, definition.source)
+        else { return false }
+        return known.layout.hasCurrent && known.definition.hasShape && known.layout.current == layout.current
+            && known.definition.target == definition.target
     }
 
     package func ensure(_ tables: [TableDefinition]) async throws {
@@ -81,6 +100,7 @@ extension DuckDBWarehouse {
         }
     }
 
+    /// An adopted table is somebody else's: it stays, with its rows.
     private static func drop(_ entry: TableRegistry.Entry, _ session: Session, _ purpose: String) throws {
         let sql = TableSQL(entry.definition, entry.layout)
         let catalog = CatalogReader(session: session)
@@ -88,7 +108,9 @@ extension DuckDBWarehouse {
         for (schema, name) in views where try catalog.kind(schema, entry.definition.target) == .view {
             try session.run("DROP VIEW \(name)", purpose: purpose)
         }
-        if entry.layout.hasCurrent { try session.run("DROP TABLE IF EXISTS \(sql.current)", purpose: purpose) }
+        if entry.layout.hasCurrent, !entry.isAdopted {
+            try session.run("DROP TABLE IF EXISTS \(sql.current)", purpose: purpose)
+        }
         if entry.layout.hasRaw { try session.run("DROP TABLE IF EXISTS \(sql.raw)", purpose: purpose) }
     }
 }

@@ -120,9 +120,21 @@ final class StagingTables {
             }
         }
         count += 1
-        let stage = Stage(TableSQL(definition, layout), number: count)
+        var sql = TableSQL(definition, layout)
+        sql.others = try Self.others(sql, session)
+        let stage = Stage(sql, number: count)
         stages[definition.source] = stage
         return stage
+    }
+
+    /// Somebody else's columns in a table of ours: an adopted one has them.
+    private static func others(_ sql: TableSQL, _ session: Session) throws -> [String] {
+        let ours = Set(sql.currentColumns.map { SQLName.folded($0.name) })
+        let catalog = CatalogReader(session: session)
+        let others = try catalog.columns(sql.layout.current, sql.definition.target)
+            .filter { !ours.contains(SQLName.folded($0.name)) }
+        let generated = try catalog.generated(others, sql.layout.current, sql.definition.target)
+        return others.filter { !generated.contains($0.name) }.map { SQLName.quoted($0.name) }
     }
 
     func begin() { madeInTransaction.removeAll() }

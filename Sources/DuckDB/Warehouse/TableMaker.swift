@@ -42,6 +42,7 @@ struct TableMaker {
         for (schema, isWanted) in schemas where isWanted {
             try run("CREATE SCHEMA IF NOT EXISTS \(SQLName.quoted(schema))", definition)
         }
+        var isAdopted = known?.isAdopted ?? false
         if layout.hasCurrent {
             let isOurs = made?.layout.hasCurrent == true && known?.layout.current == layout.current
             // Composites that have more fields now.
@@ -49,8 +50,9 @@ struct TableMaker {
                 definition.columns.filter { column in
                     made?.definition.columns.contains { $0.name == column.name && $0.type != column.type } ?? false
                 }.map { SQLName.folded($0.name) })
-            try table(
+            let adoption = try table(
                 layout.current, sql.createCurrent, sql.currentColumns, isOurs: isOurs, widened: widened, definition)
+            if let adoption { isAdopted = adoption.isOfOthers }
             try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
         }
         if layout.hasRaw {
@@ -60,7 +62,8 @@ struct TableMaker {
                 try view(layout.history, sql.createHistory, isOurs: isOurView, definition)
             }
         }
-        try TableRegistry.write(definition, layout, madeAt_us: known == nil ? now_us : nil, session)
+        try TableRegistry.write(
+            definition, layout, isAdopted: isAdopted, madeAt_us: known == nil ? now_us : nil, session)
     }
 
     private func run(_ statement: String, _ definition: TableDefinition) throws {
@@ -78,20 +81,32 @@ struct TableMaker {
 
     // MARK: Tables and views
 
+    /// - Returns: what was adopted, if something was.
+    @discardableResult
     private func table(
         _ schema: String, _ create: String, _ columns: [(name: String, type: String)], isOurs: Bool,
         widened: Set<String> = [], _ definition: TableDefinition
-    ) throws {
+    ) throws -> Adoption? {
         let catalog = CatalogReader(session: session)
-        guard let kind = try catalog.kind(schema, definition.target) else { return try run(create, definition) }
+        guard let kind = try catalog.kind(schema, definition.target) else {
+            try run(create, definition)
+            return nil
+        }
+        let adopting = TableAdoption(session: session, sql: TableSQL(definition, layout))
+        var adoption: Adoption?
         if !isOurs {
             switch definition.existing {
             case .error: throw inPlace(schema, kind, definition)
             case .replace:
                 try setAside(schema, kind, definition)
-                return try run(create, definition)
+                try run(create, definition)
+                return nil
             case .adopt:
                 guard kind == .table else { throw inPlace(schema, kind, definition) }
+                guard schema == layout.current else { break }
+                adoption = try adopting.begin {
+                    SQLName.quoted(schema, try setAside(schema, kind, definition))
+                }
             }
         }
         let found = try catalog.columns(schema, definition.target)
@@ -125,6 +140,8 @@ struct TableMaker {
                 remedy: "change the column's type, or set existing: replace for \(definition.source)",
                 table: definition.source)
         }
+        if let adoption { try adopting.finish(adoption) }
+        return adoption
     }
 
     private func view(_ schema: String, _ create: String, isOurs: Bool, _ definition: TableDefinition) throws {
@@ -146,7 +163,11 @@ struct TableMaker {
     }
 
     /// Renames what is there, under the first number that is free.
-    private func setAside(_ schema: String, _ kind: CatalogReader.Kind, _ definition: TableDefinition) throws {
+    /// - Returns: what it is called now.
+    @discardableResult
+    private func setAside(
+        _ schema: String, _ kind: CatalogReader.Kind, _ definition: TableDefinition
+    ) throws -> String {
         let catalog = CatalogReader(session: session)
         var number = 1
         while try catalog.kind(schema, "\(definition.target)_replaced_\(number)") != nil { number += 1 }
@@ -155,6 +176,7 @@ struct TableMaker {
             ALTER \(kind == .table ? "TABLE" : "VIEW") \(SQLName.quoted(schema, definition.target)) \
             RENAME TO \(SQLName.quoted("\(definition.target)_replaced_\(number)"))
             """, definition)
+        return "\(definition.target)_replaced_\(number)"
     }
 
     // MARK: What can't be

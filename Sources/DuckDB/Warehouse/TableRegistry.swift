@@ -7,7 +7,12 @@ struct TableRegistry {
         var definition: TableDefinition
         var layout: WarehouseLayout
         var state: TableState
+        /// Current is somebody else's, and told to be used.
+        var isAdopted = false
     }
+
+    /// What `existing` says of such a table, beside the policy's own words.
+    private static let adopted = "adopted"
 
     /// Of all pipelines, in the order they were made.
     let entries: [Entry]
@@ -31,6 +36,7 @@ struct TableRegistry {
         let columns = try MetaJSON.columns(chunk.string(10, row))
         let key = try MetaJSON.names(chunk.string(11, row), of: "tables.key")
         let pipeline = chunk.string(0, row)
+        let existing = chunk.string(13, row)
         var state = TableState()
         state.floor = chunk.version(15, row)
         state.floorTime_us = chunk.integer(18, row) ?? .min
@@ -43,13 +49,13 @@ struct TableRegistry {
                 target: chunk.string(3, row), columns: columns,
                 key: key.compactMap { name in columns.firstIndex { $0.name == name } },
                 metadata: try MetaJSON.metadata(chunk.string(12, row)),
-                existing: ExistingPolicy(rawValue: chunk.string(13, row)) ?? .error,
+                existing: existing == adopted ? .adopt : ExistingPolicy(rawValue: existing) ?? .error,
                 isFiltered: chunk.flag(14, row)),
             layout: WarehouseLayout(
                 pipeline: pipeline, current: chunk.string(4, row), raw: chunk.string(5, row),
                 live: chunk.string(6, row), history: chunk.string(7, row), hasRaw: chunk.flag(9, row),
                 hasCurrent: chunk.flag(8, row)),
-            state: state)
+            state: state, isAdopted: existing == adopted)
     }
 
     func entry(_ pipeline: String, _ source: TableID) -> Entry? {
@@ -58,7 +64,8 @@ struct TableRegistry {
 
     /// Writes a table's definition; `madeAt_us` for a new one, whose state is the default.
     static func write(
-        _ definition: TableDefinition, _ layout: WarehouseLayout, madeAt_us: Int64?, _ session: Session
+        _ definition: TableDefinition, _ layout: WarehouseLayout, isAdopted: Bool = false, madeAt_us: Int64?,
+        _ session: Session
     ) throws {
         let purpose = "writing _millrace.tables"
         let identity: [Parameter] = [
@@ -69,7 +76,8 @@ struct TableRegistry {
             .text(layout.history), .bool(layout.hasCurrent), .bool(layout.hasRaw),
             .text(MetaJSON.text(columns: definition.columns)),
             .text(MetaJSON.text(names: definition.key.map { definition.columns[$0].name })),
-            .text(MetaJSON.text(metadata: definition.metadata)), .text(definition.existing.rawValue),
+            .text(MetaJSON.text(metadata: definition.metadata)),
+            .text(isAdopted ? adopted : definition.existing.rawValue),
             .bool(definition.isFiltered),
         ]
         if let madeAt_us {

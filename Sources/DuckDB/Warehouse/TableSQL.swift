@@ -5,6 +5,8 @@ struct TableSQL: Sendable {
     let definition: TableDefinition
     let layout: WarehouseLayout
     let forms: [ColumnForm]
+    /// Columns of current that aren't ours, quoted: they stay as they are when a row's others are written.
+    var others: [String] = []
 
     init(_ definition: TableDefinition, _ layout: WarehouseLayout) {
         self.definition = definition

@@ -186,7 +186,7 @@ package final class PgOutputDecoder: RecordDecoder {
         batch.read[relation.table.index] += 1
         var event = ChangeEvent(
             operation: .truncate, table: Int32(relation.table.index),
-            version: Version(epoch: configuration.epoch, commit: record.offset, seq: -1), id: .zero,
+            version: .resync(epoch: configuration.epoch, snapshot: record.offset), id: .zero,
             offset: record.offset, sourceTime_us: record.timestamp_ms < 0 ? .min : record.timestamp_ms * 1000)
         event.span = record.span
         event.record = recordIndex

@@ -149,10 +149,14 @@ extension PostgresTransaction {
         try translating {
             let sql = try TableSQL(table, layout)
             let time = try SQLText.moment(time_us)
+            // An adopted table's rows that were deleted before keep what is known of that.
+            let isKnown = "t.\(sql.isDeleted) AND t.\(TableSQL.epoch) IS NULL"
+            let deletedAt = version.isResync ? "CASE WHEN \(isKnown) THEN t.\(sql.deletedAt) ELSE \(time) END" : time
+            let updatedAt = version.isResync ? "CASE WHEN \(isKnown) THEN t.\(sql.updatedAt) ELSE \(time) END" : time
             return try session.execute(
                 """
-                UPDATE \(sql.current) AS t SET \(sql.isDeleted) = true, \(sql.deletedAt) = \(time), \
-                \(sql.updatedAt) = \(time), \(sql.loadedAt) = \(try SQLText.moment(loadedAt_us)), \
+                UPDATE \(sql.current) AS t SET \(sql.isDeleted) = true, \(sql.deletedAt) = \(deletedAt), \
+                \(sql.updatedAt) = \(updatedAt), \(sql.loadedAt) = \(try SQLText.moment(loadedAt_us)), \
                 \(TableSQL.epoch) = \(version.epoch), \(TableSQL.commit) = \(version.commit), \
                 \(TableSQL.seq) = \(version.seq), \(TableSQL.map) = NULL \
                 WHERE \(TableSQL.isOlder("t", than: SQLText.version(version)))

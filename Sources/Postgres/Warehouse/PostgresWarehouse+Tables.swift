@@ -11,14 +11,7 @@ extension PostgresWarehouse {
 
     package func foreignTable(at definition: TableDefinition) async throws -> [Column]? {
         try work { session in
-            if try MetaTables.version(session) != nil {
-                let known = try TableRegistry(session).entry(layout.pipeline, definition.source)
-                if let known, known.layout.hasCurrent, known.definition.hasShape,
-                    known.definition.target == definition.target
-                {
-                    return nil
-                }
-            }
+            guard try !isOurs(definition, session) else { return nil }
             let rows = try session.query(
                 """
                 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
@@ -36,6 +29,33 @@ extension PostgresWarehouse {
                     isKey: rows.bool(row, 3), nullable: !rows.bool(row, 2))
             }
         }
+    }
+
+    package func adoption(of definition: TableDefinition) async throws -> Adoption? {
+        try work { session in
+            guard try !isOurs(definition, session) else { return nil }
+            return try AdoptionLook(session: session, sql: try TableSQL(definition, layout)).adoption()
+        }
+    }
+
+    package func hasForeignRows(at definition: TableDefinition) async throws -> Bool {
+        try work { session in
+            let sql = try TableSQL(definition, layout)
+            let kind = try session.scalar(
+                """
+                SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')
+                """, [layout.current, definition.target], for: sql.purpose("look for"))
+            guard kind != nil, try !isOurs(definition, session) else { return false }
+            return try session.scalar("SELECT EXISTS (SELECT FROM \(sql.current))", for: sql.purpose("look at")) == "t"
+        }
+    }
+
+    private func isOurs(_ definition: TableDefinition, _ session: Session) throws -> Bool {
+        guard try MetaTables.version(session) != nil,
+            let known = try TableRegistry(session).entry(layout.pipeline, definition.source)
+        else { return false }
+        return known.layout.hasCurrent && known.definition.hasShape && known.definition.target == definition.target
     }
 
     package func ensure(_ tables: [TableDefinition]) async throws {

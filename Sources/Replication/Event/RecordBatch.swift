@@ -99,13 +99,15 @@ package final class RecordBatch: @unchecked Sendable {
     }
 
     /// Appends a record without a key whose value is `tag` and the bytes of `value`.
-    package func append(span: Int32, offset: Int64, tag: UInt8, value: UnsafeRawBufferPointer) {
+    package func append(
+        span: Int32, offset: Int64, timestamp_ms: Int64 = -1, tag: UInt8, value: UnsafeRawBufferPointer
+    ) {
         let first = Int32(headers.count)
         arena.append(byte: tag)
         let range = arena.append(value)
         records.append(
             Record(
-                span: span, offset: offset, timestamp_ms: -1, key: .null,
+                span: span, offset: offset, timestamp_ms: timestamp_ms, key: .null,
                 value: ByteRange(offset: range.offset - 1, length: range.length + 1), headers: first..<first))
     }
 

@@ -33,6 +33,11 @@ package struct Version: Hashable, Sendable, Comparable {
     }
 
     package var isNone: Bool { self == .none }
+    /// Of the truncate that ends a resync, just below the reads of its snapshot.
+    package static func resync(epoch: Int64, snapshot: Int64) -> Version {
+        Version(epoch: epoch, commit: snapshot, seq: -1)
+    }
+    package var isResync: Bool { seq == -1 }
     /// The create half of a key change.
     package var createsMovedKey: Bool { seq & 1 == 1 }
     /// For a key change's create: the version of its delete half.

@@ -29,6 +29,13 @@ package struct TableChoice: Sendable {
         self.existing = existing
         self.filter = filter
     }
+
+    /// - Parameter key: indices in `columns`.
+    package func definition(of table: TableID, columns: [Column], key: [Int]) -> TableDefinition {
+        TableDefinition(
+            source: table, target: target, columns: columns, key: key, metadata: metadata, existing: existing,
+            isFiltered: filter != nil)
+    }
 }
 
 /// What a before-image holds.

@@ -21,9 +21,17 @@ package protocol Warehouse: Sendable {
     /// `existing: adopt` and for `check`.
     func foreignTable(at definition: TableDefinition) async throws -> [Column]?
 
+    /// Whether a table that stands in the place of `definition` and isn't ours holds rows.
+    func hasForeignRows(at definition: TableDefinition) async throws -> Bool
+
+    /// What adopting a table that stands in the place of `definition` and isn't ours would do; nil if there is none. Reads
+    /// all of its rows, and writes nothing.
+    func adoption(of definition: TableDefinition) async throws -> Adoption?
+
     /// Makes what is missing, in one transaction: schemas, current, raw, views; adds columns that a known table lacks.
     /// Idempotent. Of a table of which nothing but its name is known (`hasShape`) raw alone is made. A table in our place that we didn't make is `.configuration` unless its policy says adopt (missing
-    /// columns of ours are added) or replace (it is renamed aside, never dropped).
+    /// columns of ours are added, filled from what the tool that made it tells: `AdoptionPlan`; its rows have no version,
+    /// and so are older than everything) or replace (it is renamed aside, never dropped).
     func ensure(_ tables: [TableDefinition]) async throws
 
     /// Raises the token of each partition in the transaction that reads its position.
