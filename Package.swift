@@ -180,7 +180,7 @@ let package = Package(
         .testTarget(
             name: "CrashTests",
             dependencies: [
-                "millrace", "CrashPoint", "ReplicationTestKit", "ThrowawayPostgres", "JSON", "Kafka",
+                "millrace", "CrashPoint", "ReplicationTestKit", "ThrowawayPostgres", "JSON", "Kafka", "DuckDB",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

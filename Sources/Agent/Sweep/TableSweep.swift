@@ -76,7 +76,12 @@ struct TableSweep {
     /// All of the key can be told on both sides.
     var hasKey: Bool { digest.columns.count(where: \.isKey) == definition.key.count && !definition.isKeyless }
 
-    private static func touched(_ before: Int64) -> String { "t.\"\(MetadataNames.commit)\" >= \(before)" }
+    /// A commit's record begins where the log ended, or behind that. What a copy read stands where its snapshot was taken,
+    /// which may be there, too: nothing was written since.
+    private static func touched(_ before: Int64) -> String {
+        let (commit, seq) = ("t.\"\(MetadataNames.commit)\"", "t.\"\(MetadataNames.seq)\"")
+        return "(\(commit) > \(before) OR (\(commit) = \(before) AND \(seq) > 0))"
+    }
     private static func untouched(_ before: Int64) -> String { "(\(touched(before))) IS NOT TRUE" }
 
     // MARK: The whole table

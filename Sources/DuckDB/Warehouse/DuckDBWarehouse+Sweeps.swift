@@ -16,7 +16,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
         session = try ReplicationError.translating {
             let session = try Session(database, interrupter: Interrupter())
             try session.run(
-                "USE \(SQLName.quoted(catalog)); SET TimeZone = 'UTC'; BEGIN TRANSACTION READ ONLY",
+                "USE \(SQLName.quoted(catalog)); BEGIN TRANSACTION READ ONLY",
                 purpose: "beginning a sweep")
             // The first statement that reads takes it.
             _ = try session.int64(

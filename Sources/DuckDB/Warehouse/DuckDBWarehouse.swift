@@ -161,6 +161,7 @@ package actor DuckDBWarehouse: Warehouse {
             // has grown this far, which costs as much as the writing did.
             try session.run(
                 """
+                SET GLOBAL TimeZone = 'UTC';
                 SET TimeZone = 'UTC';
                 SET checkpoint_threshold = '\(checkpointThreshold)';
                 SET enable_external_access = false;

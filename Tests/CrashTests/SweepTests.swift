@@ -1,0 +1,212 @@
+import DuckDB
+import Foundation
+import JSON
+import Testing
+import ThrowawayPostgres
+
+/// `millrace sweep` by the real program: no false difference under load, every planted one found with its key and column.
+/// `MILLRACE_SWEEPS`: how many sweeps under load.
+@Suite(.serialized) struct SweepTests {
+    enum Engine: String, CaseIterable { case duckdb, postgres }
+
+    private struct Pipeline {
+        let folder: URL
+
+        func run(_ arguments: String...) async throws -> AgentProcess.Result {
+            try await AgentProcess.run(arguments, in: folder)
+        }
+
+        func sweep(_ arguments: String..., exit: Int32 = 0, sourceLocation: SourceLocation = #_sourceLocation)
+            async throws -> [String: JSONValue]
+        {
+            let result = try await AgentProcess.run(["sweep", "--json"] + arguments, in: folder)
+            #expect(result.status == exit, "\(result.output) \(result.errors)", sourceLocation: sourceLocation)
+            guard let report = try? JSONValue(parsing: result.output) else { return [:] }
+            return Dictionary(
+                (report["tables"]?.array ?? []).map { ($0["source"]?.string ?? "", $0) },
+                uniquingKeysWith: { first, _ in first })
+        }
+    }
+
+    private static let tables = """
+        CREATE TABLE orders (id bigint PRIMARY KEY, status text, amount numeric(12,2), note text, at timestamptz, d double precision);
+        INSERT INTO orders SELECT i, 'paid', i * 1.01, repeat(md5(i::text), 3), '2026-01-01'::timestamptz + i * interval '1 s', sqrt(i)
+          FROM generate_series(1, 20000) i;
+        CREATE TABLE lines (order_id bigint, line int, sku text, doc jsonb, tags text[], PRIMARY KEY (order_id, line));
+        INSERT INTO lines SELECT i, j, 'sku ' || j, jsonb_build_object('a', i, 'b', ARRAY[j]), ARRAY['x', NULL, j::text]
+          FROM generate_series(1, 3000) i, generate_series(1, 3) j;
+        CREATE TABLE people (email text PRIMARY KEY, phone text, born date, extra bytea);
+        INSERT INTO people SELECT 'p' || i || '@example.org', '030 ' || i, '1970-01-01'::date + i, decode(md5(i::text), 'hex')
+          FROM generate_series(1, 5000) i;
+        """
+
+    private func start(
+        _ engine: Engine, _ name: String
+    ) async throws -> (folder: URL, source: ThrowawayPostgres, target: ThrowawayPostgres?, agent: AgentProcess) {
+        let folder = try temporaryFolder(name)
+        let source = try await ThrowawayPostgres.start()
+        let target = engine == .postgres ? try await ThrowawayPostgres.start() : nil
+        try await source.psql(Self.tables)
+        let warehouse = target.map { "postgres: { url: \"\($0.url())\" }" } ?? "duckdb: { path: sweep_wh.duckdb }"
+        try """
+        pipeline: shop
+        source: { postgres: { url: "\(source.url())" } }
+        warehouse: { \(warehouse) }
+        tables: [{ source: public.people, columns: { hash: [phone] } }]
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        let agent = try AgentProcess(["run"], in: folder)
+        try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
+        return (folder, source, target, agent)
+    }
+
+    @Test(arguments: Engine.allCases) func noFalseDifferenceUnderLoad(engine: Engine) async throws {
+        let sweeps = setting("MILLRACE_SWEEPS", 6)
+        let (folder, source, _, agent) = try await start(engine, "sweepload")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let pipeline = Pipeline(folder: folder)
+        let stop = StopFlag()
+        let writer = source.writing(until: stop) { turn in
+            """
+            UPDATE orders SET status = 's' || \(turn), d = d + 1 WHERE id % 400 = \(turn % 400);
+            UPDATE orders SET amount = amount + 1 WHERE id = 1;
+            DELETE FROM orders WHERE id = \(turn * 7 % 20000 + 1);
+            INSERT INTO orders VALUES (\(100_000 + turn), 'new', 1, NULL, now(), 'NaN');
+            UPDATE lines SET line = line + 100 WHERE order_id = \(turn % 3000 + 1) AND line < 100;
+            INSERT INTO people VALUES ('new\(turn)@example.org', 'x', '2000-01-01', '\\x00');
+            """
+        }
+        defer { stop.set() }
+        // A transaction that stays open, with a row of its own.
+        let open = Task {
+            await source.beside(
+                "BEGIN; UPDATE orders SET note = 'held' WHERE id = 7; SELECT pg_sleep(600); COMMIT;")
+        }
+        try await until("it is open", [agent]) {
+            try await source.number(
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active'") > 0
+        }
+        var moved = 0
+        for round in 1...sweeps {
+            let result = try await AgentProcess.run(["sweep", "--json"], in: folder)
+            let report = try JSONValue(parsing: result.output)
+            for table in report["tables"]?.array ?? [] {
+                for kind in ["missing", "extra", "different"] {
+                    #expect(table[kind]?.int64 == 0, "\(round): \(table.serialized)")
+                }
+                #expect((table["rows"]?.int64 ?? 0) > 4000)
+                moved += Int(table["moved"]?.int64 ?? 0)
+            }
+            #expect(report["tables"]?.array?.count == 3, "\(result.errors)")
+            #expect(result.status == 0 || result.status == 4)
+        }
+        // One row is changed all the time, and that one alone may never stand still.
+        #expect(moved <= sweeps, "\(moved) rows never stood still")
+        _ = try await source.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+        )
+        await open.value
+        stop.set()
+        _ = await writer.value
+        let quiet = try await pipeline.sweep()
+        #expect(quiet.count == 3 && quiet.values.allSatisfy { $0["equal"]?.bool == true })
+        for table in quiet.values {
+            #expect(table["digest_source"]?.string == table["digest_warehouse"]?.string)
+            #expect(table["uncovered"]?.array?.isEmpty == true)
+        }
+        let status = try JSONValue(parsing: try await pipeline.run("status", "--json").output)
+        for table in status["tables"]?.array ?? [] {
+            #expect(table["sweep"]?["equal"]?.bool == true && table["sweep"]?["proven_position"]?.string != nil)
+        }
+        agent.signal(SIGTERM)
+        let end = await agent.wait()
+        #expect(end.status == 0, "\(end.errors.suffix(2000))")
+    }
+
+    @Test(arguments: Engine.allCases) func eachDifferenceIsFound(engine: Engine) async throws {
+        let (folder, source, target, first) = try await start(engine, "sweepdiff")
+        var agent = first
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let pipeline = Pipeline(folder: folder)
+        #expect(try await pipeline.sweep("--table", "orders").keys.sorted() == ["public.orders"])
+        #expect(try await pipeline.run("sweep", "--repair").status == 2)
+
+        // Behind the agent's back: a cell, a cell to null, a swapped pair, two rows made alike, missing, extra, wrongly
+        // deleted, undeleted.
+        let tampering = """
+            UPDATE shop.orders SET amount = amount + 1 WHERE id = 10;
+            UPDATE shop.orders SET note = NULL WHERE id = 11;
+            UPDATE shop.orders SET d = CASE id WHEN 12 THEN sqrt(13.0) ELSE sqrt(12.0) END WHERE id IN (12, 13);
+            UPDATE shop.orders SET status = 'same' WHERE id IN (14, 15);
+            DELETE FROM shop.orders WHERE id = 16;
+            INSERT INTO shop.orders (id, status, is_deleted, _version_epoch, _version_commit, _version_seq) VALUES (900001, 'x', false, 0, 1, 2);
+            UPDATE shop.orders SET is_deleted = true WHERE id = 17;
+            UPDATE shop.lines SET doc = '{"a": 1, "b": [2, 3]}' WHERE order_id = 5 AND line = 2;
+            UPDATE shop.people SET phone = 'x', born = '1999-01-01' WHERE email = 'p7@example.org';
+            """
+        try await source.psql("DELETE FROM orders WHERE id = 18")
+        try await until("it is deleted", [agent]) {
+            try await pipeline.run(
+                "query", "--format", "csv", "select count(*) as n from shop_live.orders where id = 18"
+            )
+            .output.contains("0")
+        }
+        let undelete = "UPDATE shop.orders SET is_deleted = false, status = 'back' WHERE id = 18;"
+        if let target {
+            try await target.psql(tampering + undelete)
+        } else {
+            agent.signal(SIGTERM)
+            #expect(await agent.wait().status == 0)
+            let connection = try await Connection.open(path: folder.appending(path: "sweep_wh.duckdb").path)
+            try await connection.run(tampering + undelete, purpose: "tampering")
+            await connection.close()
+            agent = try AgentProcess(["run"], in: folder)
+            try await until("it streams again", [agent]) { agent.said().contains("streaming slot") }
+        }
+        let found = try await pipeline.sweep(exit: 4)
+        func differences(_ table: String) -> Set<String> {
+            Set(
+                (found["public.\(table)"]?["differences"]?.array ?? []).map { difference in
+                    func list(_ name: String) -> String {
+                        difference[name]?.array?.compactMap(\.string).joined(separator: "/") ?? ""
+                    }
+                    return "\(difference["kind"]?.string ?? "") \(list("key")) \(list("columns"))"
+                })
+        }
+        #expect(
+            differences("orders") == [
+                "different 10 amount", "different 11 note", "different 12 d", "different 13 d", "different 14 status",
+                "different 15 status", "missing 16 ", "extra 900001 ", "missing 17 ", "extra 18 ",
+            ])
+        #expect(differences("lines") == ["different 5/2 doc"])
+        #expect(differences("people") == ["different p7@example.org phone/born"])
+        let orders = try #require(found["public.orders"])
+        #expect(orders["different"]?.int64 == 6 && orders["missing"]?.int64 == 2 && orders["extra"]?.int64 == 2)
+        #expect(orders["digest_source"]?.string != orders["digest_warehouse"]?.string)
+
+        let status = try JSONValue(parsing: try await pipeline.run("status", "--json").output)
+        let table = status["tables"]?.array?.first { $0["source"]?.string == "public.orders" }
+        #expect(table?["sweep"]?["equal"]?.bool == false && table?["sweep"]?["differences"]?.int64 == 10)
+        #expect(table?["sweep"]?["proven_position"]?.string != nil, "the first sweep proved it")
+
+        // Copied anew it is equal, and what wasn't there at the source is deleted.
+        for name in ["orders", "lines", "people"] {
+            #expect(try await pipeline.run("resync", name).status == 0)
+        }
+        try await until("all are resynced", [agent]) {
+            agent.said().components(separatedBy: "rows resynced").count > 3
+        }
+        try await until("nothing is resynced any more", [agent]) {
+            try await !pipeline.run("status", "--json").output.contains("resyncing")
+        }
+        #expect(try await pipeline.sweep().values.allSatisfy { $0["equal"]?.bool == true })
+
+        // What stands still isn't compared.
+        #expect(try await pipeline.run("pause", "orders").status == 0)
+        let paused = try await pipeline.sweep("--table", "orders", exit: 3)
+        #expect(paused["public.orders"]?["reason"]?.string?.contains("stands still") == true)
+        agent.signal(SIGTERM)
+        #expect(await agent.wait().status == 0)
+        #expect(try await pipeline.run("sweep").status == 3, "without an agent")
+    }
+}
