@@ -117,23 +117,22 @@ struct Sweep: AsyncParsableCommand {
         discussion: """
             The running agent takes a snapshot at the source, waits until the warehouse has applied all that it shows, and \
             compares both by digests, while everybody writes on; rows that change meanwhile are looked at again. Exit 0: \
-            equal; 4: differences, with their keys; 3: a table couldn't be compared.
+            equal, or all repaired; 4: differences, with their keys; 3: a table couldn't be compared.
 
             Example: millrace sweep
-            Example: millrace sweep --table public.orders --json
+            Example: millrace sweep --table public.orders --repair
             """)
     @OptionGroup var global: GlobalOptions
     @Option(help: "A source or target name; may be repeated. Default: all.") var table: [String] = []
-    @Flag(help: "(not yet)") var repair = false
+    @Flag(help: "Copy tables that differ anew, beside the stream, and compare them again.") var repair = false
     @Flag(help: "(not yet)") var late = false
     @Option(help: "(not yet)") var recent: String?
 
     func run() async throws {
-        if repair || late || recent != nil {
-            let option = repair ? "--repair" : late ? "--late" : "--recent"
-            throw LaterCommand.failure("sweep \(option)", try: "millrace sweep, then: millrace resync TABLE")
+        if late || recent != nil {
+            throw LaterCommand.failure("sweep \(late ? "--late" : "--recent")", try: "millrace sweep, of whole tables")
         }
-        let command = SweepCommand(table.isEmpty ? .all : .named(table))
+        let command = SweepCommand(table.isEmpty ? .all : .named(table), repairs: repair)
         try Ended.with(try await command.run(global.context()))
     }
 }

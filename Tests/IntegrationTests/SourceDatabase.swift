@@ -14,8 +14,9 @@ actor SourceServers {
         if server == nil {
             server = Task {
                 var options = ThrowawayPostgres.Options()
-                options.settings = ["max_replication_slots": "60", "max_wal_senders": "60"]
-                options.maxConnections = 120
+                // Most tests leave their slot behind, which goes with the server.
+                options.settings = ["max_replication_slots": "200", "max_wal_senders": "100"]
+                options.maxConnections = 200
                 return try await ThrowawayPostgres.start(options)
             }
         }

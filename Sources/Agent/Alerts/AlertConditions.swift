@@ -34,13 +34,13 @@ enum AlertConditions {
                 Alert(key: .init(kind: .waiting, subject: pipeline), message: waiting, remedy: "millrace check"))
         }
         for (table, sweep) in snapshot.sweeps {
-            let count = sweep.last.missing + sweep.last.extra + sweep.last.different
+            let count = sweep.last.differences
             guard count > 0 else { continue }
             alerts.append(
                 Alert(
                     key: .init(kind: .sweep, subject: table.description),
                     message: "\(count) rows differ from the source",
-                    remedy: "millrace sweep --table \(table), then: millrace resync \(table)"))
+                    remedy: "millrace sweep --table \(table) --repair"))
         }
         for (partition, left) in snapshot.progress.logLeft where left < logLeft_min {
             alerts.append(

@@ -149,10 +149,10 @@ package struct RunCommand: Sendable {
             }, reload: { try await reloading.run(live, warehouse, replication) },
             rejoin: { try await replication.rejoin(after: $0) })
         if case .postgres(let server) = setup.pipeline.source.input {
-            running.sweeps = SweepJobs { tables, progress in
+            running.sweeps = SweepJobs { tables, repaired, progress in
                 let report = try await Sweeper(
                     setup: live.setup, server: server, warehouse: warehouse, status: status, progress: progress
-                ).run(tables)
+                ).run(tables, repaired: repaired)
                 let sweeps = try await warehouse.lastSweeps()
                 status.update { $0.sweeps = sweeps }
                 return report

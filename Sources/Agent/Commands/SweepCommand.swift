@@ -8,8 +8,13 @@ package struct SweepCommand: Sendable {
     private static let shown_max = 20
 
     package var selection: TableSelection
+    /// Copies anew what differs.
+    package var repairs: Bool
 
-    package init(_ selection: TableSelection) { self.selection = selection }
+    package init(_ selection: TableSelection, repairs: Bool = false) {
+        self.selection = selection
+        self.repairs = repairs
+    }
 
     /// Returns the exit code.
     package func run(_ context: CommandContext) async throws -> Int32 {
@@ -25,7 +30,7 @@ package struct SweepCommand: Sendable {
                 ExitStatus.environment, "a sweep needs the running agent, which brings the warehouse to the snapshot",
                 try: "millrace run, then: millrace sweep")
         }
-        let number = try await agent.sweep(selection)
+        let number = try await agent.sweep(selection, repairs: repairs)
         var report: SweepReport?
         while report == nil {
             switch try await agent.sweepState(number) {
@@ -61,7 +66,9 @@ package struct SweepCommand: Sendable {
             }
             let left = record.uncovered.isEmpty ? "" : "; not compared: \(record.uncovered.joined(separator: ", "))"
             guard !record.isEqual else {
-                lines.append("\(context.console.paint("equal", .green)) \(name): \(record.rows) rows\(left)")
+                let mended = record.repaired > 0 ? ", \(record.repaired) of them repaired" : ""
+                lines.append(
+                    "\(context.console.paint("equal", .green)) \(name): \(record.rows) rows\(mended)\(left)")
                 continue
             }
             let counts = [
@@ -77,23 +84,43 @@ package struct SweepCommand: Sendable {
                 lines.append("  \(difference.kind.rawValue) \(key)\(Console.printable(columns))")
             }
             if table.differences.count > Self.shown_max { lines.append("  … (--json has \(table.differences.count))") }
-            if record.missing + record.extra + record.different > 0 {
-                lines.append("  Try: millrace resync \(name)")
-            }
+            if record.differences > 0 { lines.append("  Try: millrace sweep --table \(name) --repair") }
         }
         return lines.joined(separator: "\n")
     }
 }
 
 extension WarehouseControl {
-    package func sweep(_ selection: TableSelection) async throws -> Int {
+    package func sweep(_ selection: TableSelection, repairs: Bool) async throws -> Int {
         _ = try atWork()
         guard let sweeps = running?.sweeps else {
             throw CommandFailure(
                 ExitStatus.usage, "a sweep needs a running agent of a Postgres source (not yet)",
                 try: "millrace run, then: millrace sweep")
         }
-        return try sweeps.start(try await chosen(selection))
+        guard repairs else { return try sweeps.start(try await chosen(selection)) }
+        guard copyJob != nil, layout.hasRaw, layout.hasCurrent else {
+            throw CommandFailure(
+                ExitStatus.usage,
+                "a repair copies a table anew beside the stream, which needs raw and snapshot: initial",
+                try: "millrace sweep, without --repair")
+        }
+        return try sweeps.start(try await chosen(selection)) { tables in try await self.copyAnew(tables) }
+    }
+
+    /// Returns when the tables are resynced.
+    private func copyAnew(_ tables: [TableID]) async throws {
+        guard let status = running?.status else { return }
+        _ = try await resync(.named(tables.map(\.description)))
+        while true {
+            try await Task.sleep(for: .milliseconds(100))
+            let progress = status.current.progress
+            if let reason = tables.lazy.compactMap({ progress.refused[$0] }).first {
+                throw CommandFailure(
+                    ExitStatus.environment, "a table can't be copied anew: \(reason)", try: "millrace check")
+            }
+            if tables.allSatisfy({ !progress.resyncing.contains($0) && progress.copying[$0] == nil }) { return }
+        }
     }
 
     package func sweepState(_ number: Int) async throws -> SweepJobs.State {

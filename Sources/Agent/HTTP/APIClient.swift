@@ -112,8 +112,9 @@ package struct APIClient: AgentControl {
         try list(try await post("pause", selection.json), \.string)
     }
 
-    package func sweep(_ selection: TableSelection) async throws -> Int {
-        try understood(try await post("sweep", selection.json)["sweep"]?.int64.flatMap(Int.init(exactly:)))
+    package func sweep(_ selection: TableSelection, repairs: Bool) async throws -> Int {
+        let body: JSONValue = .object([("repair", .bool(repairs))] + (selection.json.members ?? []))
+        return try understood(try await post("sweep", body)["sweep"]?.int64.flatMap(Int.init(exactly:)))
     }
 
     package func sweepState(_ number: Int) async throws -> SweepJobs.State {

@@ -25,7 +25,8 @@ package protocol AgentControl: Sendable {
     func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
 
     /// Begins to compare tables with their source, and gives the sweep's number.
-    func sweep(_ selection: TableSelection) async throws -> Int
+    /// - Parameter repairs: tables that differ are copied anew, and compared again.
+    func sweep(_ selection: TableSelection, repairs: Bool) async throws -> Int
     func sweepState(_ number: Int) async throws -> SweepJobs.State
 
     /// Reads the pipeline file again: tables are added and removed, the others go on.

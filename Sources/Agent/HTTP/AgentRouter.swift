@@ -123,7 +123,10 @@ package struct AgentRouter: Sendable {
         if let testAlerts { api.post("alerts/test") { _, _ in await Self.answer { try await testAlerts() } } }
         api.post("sweep") { request, _ in
             await Self.answer(request) { body in
-                .object([("sweep", .integer(try await control.sweep(try Self.selection(body))))])
+                let repairs = body["repair"]?.bool ?? false
+                return .object([
+                    ("sweep", .integer(try await control.sweep(try Self.selection(body), repairs: repairs)))
+                ])
             }
         }
         api.get("sweep/:number") { _, context in

@@ -136,6 +136,10 @@ package struct WarehouseControl: AgentControl {
 
     package func lend(to borrower: Int32, program: String) async throws {
         _ = try atWork()
+        guard running?.sweeps?.isRunning != true else {
+            throw CommandFailure(
+                ExitStatus.environment, "a sweep is under way, and has the file open", try: "try again when it has ended")
+        }
         try await running?.lend((borrower, program))
     }
 

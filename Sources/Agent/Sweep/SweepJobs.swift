@@ -17,15 +17,24 @@ package final class SweepJobs: Sendable {
         var state = State.none
     }
     private let held = Mutex(Held())
-    private let work: @Sendable ([TableDefinition], @escaping @Sendable (String) -> Void) async throws -> SweepReport
+    /// - Parameter repaired: how many differences of a table were mended just before.
+    package typealias Work = @Sendable (
+        _ tables: [TableDefinition], _ repaired: [TableID: Int], _ progress: @escaping @Sendable (String) -> Void
+    ) async throws -> SweepReport
+    /// Copies tables anew and returns when that is through.
+    package typealias Repair = @Sendable ([TableID]) async throws -> Void
 
-    package init(
-        _ work:
-            @escaping @Sendable ([TableDefinition], @escaping @Sendable (String) -> Void) async throws -> SweepReport
-    ) { self.work = work }
+    /// Tables that still differ after so many repairs are left so.
+    private static let repairs_max = 3
+
+    private let work: Work
+
+    package init(_ work: @escaping Work) { self.work = work }
 
     /// Begins one and gives its number.
-    package func start(_ tables: [TableDefinition]) throws -> Int {
+    ///
+    /// - Parameter repair: mends what differs; nil: it is told alone.
+    package func start(_ tables: [TableDefinition], repair: Repair? = nil) throws -> Int {
         let number: Int? = held.withLock { held in
             if case .running = held.state { return nil }
             held.number += 1
@@ -38,15 +47,40 @@ package final class SweepJobs: Sendable {
         }
         Task {
             do {
-                let report = try await work(tables) { progress in
-                    self.held.withLock { $0.state = .running(progress: progress) }
-                }
+                let report = try await run(tables, repair)
                 held.withLock { $0.state = .done(report) }
             } catch {
                 held.withLock { $0.state = .failed(ExitStatus.failure(of: error)) }
             }
         }
         return number
+    }
+
+    private func run(_ tables: [TableDefinition], _ repair: Repair?) async throws -> SweepReport {
+        let tell: @Sendable (String) -> Void = { progress in
+            self.held.withLock { $0.state = .running(progress: progress) }
+        }
+        var report = try await work(tables, [:], tell)
+        guard let repair else { return report }
+        var repaired: [TableID: Int] = [:]
+        for _ in 0..<Self.repairs_max {
+            let differing = report.tables.compactMap(\.record).filter { $0.differences > 0 }
+            guard !differing.isEmpty else { break }
+            tell("copying \(differing.map(\.table.description).joined(separator: ", ")) anew")
+            for record in differing { repaired[record.table] = max(repaired[record.table] ?? 0, record.differences) }
+            try await repair(differing.map(\.table))
+            let again = try await work(
+                tables.filter { table in differing.contains { $0.table == table.source } }, repaired, tell)
+            // Of each table the last look counts.
+            for table in again.tables {
+                if let at = report.tables.firstIndex(where: { $0.source == table.source }) { report.tables[at] = table }
+            }
+        }
+        return report
+    }
+
+    package var isRunning: Bool {
+        held.withLock { if case .running = $0.state { true } else { false } }
     }
 
     /// - Parameter number: of a sweep that was begun; nil where another has been begun since.

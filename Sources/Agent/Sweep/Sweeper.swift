@@ -38,10 +38,11 @@ struct Sweeper {
     let status: AgentStatus
     let progress: @Sendable (String) -> Void
 
-    func run(_ tables: [TableDefinition]) async throws -> SweepReport {
+    /// - Parameter repaired: how many differences of a table were mended just before.
+    func run(_ tables: [TableDefinition], repaired: [TableID: Int] = [:]) async throws -> SweepReport {
         let source = SourceSnapshot(url: server.url.text)
         do {
-            let report = try await run(tables, source)
+            let report = try await run(tables, repaired, source)
             await source.close()
             return report
         } catch {
@@ -50,7 +51,9 @@ struct Sweeper {
         }
     }
 
-    private func run(_ tables: [TableDefinition], _ source: SourceSnapshot) async throws -> SweepReport {
+    private func run(
+        _ tables: [TableDefinition], _ repaired: [TableID: Int], _ source: SourceSnapshot
+    ) async throws -> SweepReport {
         let startedAt_us = Moment.now_us()
         var report = SweepReport()
         progress("waiting for the warehouse to come to the snapshot")
@@ -98,7 +101,7 @@ struct Sweeper {
             throw error
         }
         for index in sweeps.keys.sorted() {
-            sweeps[index]?.finish(at: Moment.now_us())
+            sweeps[index]?.finish(at: Moment.now_us(), repaired: repaired[tables[index].source] ?? 0)
             report.tables[index].record = sweeps[index]?.record
             report.tables[index].differences = sweeps[index]?.differences ?? []
         }

@@ -248,7 +248,9 @@ struct TableSweep {
         }
     }
 
-    mutating func finish(at now_us: Int64) {
+    /// - Parameter repaired: differences that were mended before; those that are left aren't.
+    mutating func finish(at now_us: Int64, repaired: Int) {
+        record.repaired = max(0, repaired - record.differences)
         record.finishedAt_us = now_us
         record.digestSource = Self.text(source)
         record.digestWarehouse = Self.text(warehouse)

@@ -28,8 +28,9 @@ package struct SweepRecord: Sendable, Equatable {
     package var moved: Int
     package var repaired: Int
 
+    package var differences: Int { missing + extra + different }
     /// Nothing differs, and nothing was left out.
-    package var isEqual: Bool { missing == 0 && extra == 0 && different == 0 && moved == 0 }
+    package var isEqual: Bool { differences == 0 && moved == 0 }
 
     package init(
         table: TableID, startedAt_us: Int64, finishedAt_us: Int64, snapshot: String, position: Int64, rows: Int64,

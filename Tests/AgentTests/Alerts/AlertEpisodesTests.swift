@@ -57,6 +57,24 @@ import Testing
         #expect(watch.told == ["66 lag shop began", "230 lag shop ended"])
     }
 
+    @Test func differencesAreToldUntilASweepFindsNone() {
+        var watch = Watch()
+        func sweep(_ missing: Int) -> (last: SweepRecord, proof: SweepRecord?) {
+            let record = SweepRecord(
+                table: Self.orders, startedAt_us: 1, finishedAt_us: 2, snapshot: "1:1:", position: 7, rows: 5,
+                columns: ["id"], uncovered: [], digestSource: "", digestWarehouse: "", missing: missing, extra: 0,
+                different: 0, moved: 0)
+            return (record, nil)
+        }
+        watch.wait(5)
+        watch.snapshot.sweeps[Self.orders] = sweep(3)
+        watch.wait(60)
+        #expect(watch.told == ["6 sweep public.orders began"])
+        watch.snapshot.sweeps[Self.orders] = sweep(0)
+        watch.wait(60)
+        #expect(watch.told == ["6 sweep public.orders began", "76 sweep public.orders ended"])
+    }
+
     @Test func oneSecondOfLagIsNobodysMatter() {
         var short = Watch()
         short.snapshot.lag = [partition: 5]
