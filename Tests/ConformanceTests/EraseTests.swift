@@ -190,6 +190,54 @@ import Testing
         #expect(!all.contains("secret") && !all.contains("\"id\":1"), "\(engine)")
     }
 
+    /// The engine refuses another row of the batch: the hidden events are neither tried nor put aside.
+    @Test(arguments: Engine.stored) func besideARowThatIsRefused(engine: Engine) async throws {
+        let subject = try await subject(engine, "eraserefused")
+        defer { Task { await subject.close() } }
+        _ = try await suite.replicate([[row(.create, 1, commit: 10, "secret-a")]], model, into: subject)
+        _ = try await subject.warehouse.erase(request(1))
+        let refused = EventSpec(
+            .create, model.source, .change(epoch: 0, commit: 20, place: 1), after: [.int(5), .text("no number"), .null])
+        let sum = try await suite.replicate(
+            [
+                [
+                    row(.update, 1, commit: 11, "secret-b"), row(.update, 1, commit: 12, "secret-c"), refused,
+                    row(.create, 6, commit: 21, "plain"),
+                ]
+            ], model, into: subject)
+        #expect(sum.superseded == 2 && sum.quarantined == 1 && sum.applied == 1 && sum.addsUp, "\(sum)")
+        #expect(try await subject.live(model, order: "id").map { $0["note"] } == ["\"plain\""], "\(engine)")
+        #expect(try await !everything(subject).contains("secret"), "\(engine)")
+    }
+
+    /// O was erased once and is erased again as the earlier key of another row: what was noted first stays. Who had O before
+    /// that row isn't meant.
+    @Test(arguments: Engine.allCases) func anEarlierKeyKeepsItsOwnErasure(engine: Engine) async throws {
+        let subject = try await subject(engine, "eraseearlier")
+        defer { Task { await subject.close() } }
+        _ = try await suite.replicate([[row(.create, 1, commit: 10, "secret-a")]], model, into: subject)
+        _ = try await subject.warehouse.erase(request(1))
+        _ = try await suite.replicate(
+            [
+                [
+                    row(.create, 1, commit: 20, "second", isLater: true),
+                    row(.delete, 1, commit: 21, "second", isLater: true),
+                ],
+                [row(.create, 1, commit: 22, "third", isLater: true)],
+                [
+                    row(.delete, 1, commit: 23, "third", isLater: true, otherKey: 2),
+                    row(.create, 2, commit: 23, "third", isLater: true, otherKey: 1),
+                ],
+            ], model, into: subject)
+        let report = try await subject.warehouse.erase(request(2))
+        #expect(report.earlierKeys == 1 && report.events == 3, "\(report)")
+        let all = try await everything(subject)
+        #expect(!all.contains("third") && all.contains("second"), "the one who had the key before isn't meant")
+        // In flight since before the first erasure.
+        _ = try await suite.replicate([[row(.update, 1, commit: 11, "secret-b")]], model, into: subject)
+        #expect(try await !everything(subject).contains("secret"), "\(engine)")
+    }
+
     @Test(arguments: Engine.allCases) func withoutItsGuardTheRowComesBack(engine: Engine) async throws {
         guard engine == .memory else { return }
         let layout = WarehouseLayout(pipeline: "eraseguard")

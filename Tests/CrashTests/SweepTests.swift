@@ -193,7 +193,7 @@ import ThrowawayPostgres
         let stop = StopFlag()
         let writer = source.writing(until: stop) { turn in
             """
-            UPDATE orders SET status = 's\(turn)' WHERE id % 500 = \(turn % 500);
+            UPDATE orders SET status = 's\(turn)' WHERE id % 500 = \(turn % 500) AND id > 100;
             DELETE FROM lines WHERE order_id = \(turn % 3000 + 10);
             """
         }

@@ -30,41 +30,48 @@ struct QuarantinedKey {
     func verdict(_ entry: QuarantineEntry, decoded: [(table: TableID, key: String)]?) -> Verdict {
         guard entry.key != nil || entry.value != nil else { return .isNot }
         if let other = entry.table, other != table.source { return .isNot }
-        if decoded?.contains(where: { $0.table == table.source && isKey($0.key) }) ?? false { return .isOfIt }
+        // What it says decides where it can be read.
+        if let decoded, !decoded.isEmpty {
+            return decoded.contains { $0.table == table.source && isKey($0.key) } ? .isOfIt : .isNot
+        }
         let bytes = [entry.key, entry.value].compactMap { $0 }
         if bytes.contains(where: isIn) { return .isOfIt }
-        if let decoded, !decoded.isEmpty { return .isNot }
-        return bytes.allSatisfy(Self.isText) ? .isNot : .unread
+        if bytes.allSatisfy(Self.isText) { return .isNot }
+        return bytes.contains { PgOutputCells($0) != nil } ? .isNot : .unread
     }
 
     private func isKey(_ text: String) -> Bool { (try? names.name(ofKey: text)) == keyHash }
 
     private func isIn(_ bytes: [UInt8]) -> Bool {
-        if let document = try? JSONValue(parsing: bytes) { return isIn(document, depth: 0) }
-        return isWrittenIn(bytes) || isCellIn(bytes)
+        if let document = try? JSONValue(parsing: bytes) { return isIn(document) }
+        if let cells = PgOutputCells(bytes) { return isIn(cells) }
+        return isWrittenIn(bytes)
     }
 
-    /// Some object in it has the key's columns with the key's values.
-    private func isIn(_ value: JSONValue, depth: Int) -> Bool {
-        guard depth < 32 else { return false }
-        switch value {
-        case .array(let elements): return elements.contains { isIn($0, depth: depth + 1) }
-        case .object(let members):
-            let found = parts.compactMap { part in value[part.column].map { (part.column, $0) } }
-            if found.count == parts.count, isKey(JSONValue.object(found.map { ($0.0, $0.1) }).serialized) {
-                return true
-            }
-            // What a source writes of a number may be a text, and the other way round.
-            if found.count == parts.count,
-                zip(found, parts).allSatisfy({ ($0.1.string ?? $0.1.serialized) == $1.text })
-            {
-                return true
-            }
-            return members.contains { isIn($0.value, depth: depth + 1) }
+    /// A key, a row, or an envelope with rows, bare or behind its schema; what stands inside of rows tells nothing.
+    private func isIn(_ document: JSONValue) -> Bool {
+        let payloads = [document, document["payload"], document["data"], document["data"]?["payload"]].compactMap { $0 }
+        let rows = payloads + payloads.flatMap { [$0["before"], $0["after"]] }.compactMap { $0 }
+        if rows.contains(where: isRow) { return true }
         // An event file's line, or a document in a text.
-        case .string(let text) where text.utf8.first == 0x7B:
-            return (try? JSONValue(parsing: text)).map { isIn($0, depth: depth + 1) } ?? isWrittenIn(Array(text.utf8))
-        default: return false
+        guard case .string(let text) = document, text.utf8.first == 0x7B else { return false }
+        return (try? JSONValue(parsing: text)).map(isIn) ?? isWrittenIn(Array(text.utf8))
+    }
+
+    private func isRow(_ row: JSONValue) -> Bool {
+        let found = parts.compactMap { part in row[part.column].map { (part.column, $0) } }
+        guard found.count == parts.count else { return false }
+        if isKey(JSONValue.object(found.map { ($0.0, $0.1) }).serialized) { return true }
+        // What a source writes of a number may be a text, and the other way round.
+        return zip(found, parts).allSatisfy { ($0.1.string ?? $0.1.serialized) == $1.text }
+    }
+
+    /// Columns of a relation stand in the order in which they became known, unless some were dropped.
+    private func isIn(_ cells: PgOutputCells) -> Bool {
+        cells.tuples.contains { tuple in
+            zip(table.key, parts).allSatisfy { index, part in
+                index < tuple.count && tuple[index].map { $0 == Array(part.text.utf8) } ?? false
+            }
         }
     }
 
@@ -88,16 +95,49 @@ struct QuarantinedKey {
         }
     }
 
-    /// A cell of pgoutput for each part: `t`, its length in four bytes, its text.
-    private func isCellIn(_ bytes: [UInt8]) -> Bool {
-        parts.allSatisfy { part in
-            let text = Array(part.text.utf8)
-            let length = withUnsafeBytes(of: UInt32(text.count).bigEndian, Array.init)
-            return bytes.firstRange(of: [0x74] + length + text) != nil
+    private static func isText(_ bytes: [UInt8]) -> Bool { !bytes.contains { $0 < 0x20 && ![9, 10, 13].contains($0) } }
+}
+
+/// The tuples of pgoutput's Insert, Update and Delete: cells as texts, nil where one is null, unchanged or binary.
+private struct PgOutputCells {
+    private(set) var tuples: [[[UInt8]?]] = []
+    private var rest: ArraySlice<UInt8>
+
+    init?(_ message: [UInt8]) {
+        rest = message[...]
+        guard let kind = rest.popFirst(), [0x49, 0x55, 0x44].contains(kind), take(4) != nil else { return nil }
+        while let mark = rest.popFirst() {
+            guard [0x4B, 0x4F, 0x4E].contains(mark), let tuple = tuple() else { return nil }
+            tuples.append(tuple)
         }
+        guard !tuples.isEmpty else { return nil }
     }
 
-    private static func isText(_ bytes: [UInt8]) -> Bool { !bytes.contains { $0 < 0x20 && ![9, 10, 13].contains($0) } }
+    private mutating func take(_ count: Int) -> [UInt8]? {
+        guard count >= 0, rest.count >= count else { return nil }
+        defer { rest = rest.dropFirst(count) }
+        return Array(rest.prefix(count))
+    }
+
+    private mutating func number(_ bytes: Int) -> Int? { take(bytes).map { $0.reduce(0) { $0 << 8 | Int($1) } } }
+
+    private mutating func tuple() -> [[UInt8]?]? {
+        guard let count = number(2) else { return nil }
+        var cells: [[UInt8]?] = []
+        for _ in 0..<count {
+            switch rest.popFirst() {
+            case 0x6E, 0x75: cells.append(nil)
+            case 0x74:
+                guard let length = number(4), let text = take(length) else { return nil }
+                cells.append(text)
+            case 0x62:
+                guard let length = number(4), take(length) != nil else { return nil }
+                cells.append(nil)
+            default: return nil
+            }
+        }
+        return cells
+    }
 }
 
 extension WarehouseControl {

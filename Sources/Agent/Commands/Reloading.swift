@@ -52,6 +52,16 @@ final class Reloading: Sendable {
         for (what, tables) in [("added", report.added), ("removed", report.removed), ("changed", report.changed)] {
             for table in tables { context.logger.notice("\(what) by the reload: \(table)") }
         }
+        if case .postgres = setup.pipeline.source.input {
+        } else {
+            for table in report.added {
+                context.logger.warning(
+                    "\(table): what its topic held before this is passed, and isn't read again",
+                    metadata: [
+                        "try": "millrace checkpoint set --to-offset earliest, or with a catalog: millrace backfill"
+                    ])
+            }
+        }
         try await replication.reload(setup)
         return report
     }

@@ -11,6 +11,9 @@ import Synchronization
 /// where positions were set on purpose, or where the brokers went away. One that stands by waits before that, and again
 /// where another agent took over from it.
 final class ReplicationService: Service, Sendable {
+    /// For so long what was reloaded is taken back where it ends the agent: a table that can't be made shows with its first
+    /// event.
+    private static let trial = Duration.seconds(300)
     /// Without a durable batch in between.
     private static let attempts_max = 10
 
@@ -37,8 +40,8 @@ final class ReplicationService: Service, Sendable {
         var isUnopened = false
         var hasStoodBy = false
         var hasMetSource = false
-        /// What was in force before a reload that hasn't proved itself yet, and how many batches there were then.
-        var before: (setup: PipelineSetup, batches: Int)?
+        /// What was in force before a reload, until that has proved itself.
+        var before: (setup: PipelineSetup, until: ContinuousClock.Instant)?
     }
 
     init(
@@ -157,8 +160,7 @@ final class ReplicationService: Service, Sendable {
     /// Works with another setup from here on, from where the batch in hand ends.
     func reload(_ setup: PipelineSetup) async throws {
         let before = live.setup
-        let batches = status.current.batches
-        turn.withLock { $0.before = (before, batches) }
+        turn.withLock { $0.before = (before, ContinuousClock.now + Self.trial) }
         live.replace(setup)
         try await rejoin {}
     }
@@ -170,7 +172,7 @@ final class ReplicationService: Service, Sendable {
             defer { turn.before = nil }
             return turn.before
         }
-        guard let before, status.current.batches == before.batches, !turn.withLock({ $0.isStopping }),
+        guard let before, ContinuousClock.now < before.until, !turn.withLock({ $0.isStopping }),
             kind == .configuration || kind == .environment
         else { return false }
         let failure = ExitStatus.failure(of: error)
@@ -194,7 +196,8 @@ final class ReplicationService: Service, Sendable {
             let mayRun = turn.withLock { turn in
                 turn.replicator = replicator
                 turn.source = source
-                return !turn.isStopping
+                // Asked for while the source was made: it is made anew.
+                return !turn.isStopping && !turn.wantsRejoin
             }
             do {
                 if mayRun { try await replicator.run() }

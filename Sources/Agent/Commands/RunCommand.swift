@@ -91,7 +91,8 @@ package struct RunCommand: Sendable {
         // An agent that runs each hour for a minute has no other time for it.
         if untilEnd {
             await UpkeepService.turn(
-                warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger)
+                warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger,
+                limit: .seconds(10))
         }
     }
 

@@ -45,6 +45,14 @@ package struct SweepCommand: Sendable {
         guard let report else { throw Self.gone }
         context.console.result(context.json ? report.json.serialized : text(report, context))
         if report.hasDifferences { return ExitStatus.differences }
+        if let table = report.tables.first(where: { $0.record?.isEqual == false }), let record = table.record {
+            throw CommandFailure(
+                ExitStatus.environment,
+                "\(table.source) was compared without \(record.uncovered.joined(separator: ", "))",
+                try:
+                    "let the warehouse have the source's types (columns.types), or leave the columns out (columns.exclude)"
+            )
+        }
         if let table = report.tables.first(where: { $0.record == nil }) {
             throw CommandFailure(
                 ExitStatus.environment, "\(table.source) wasn't compared: \(table.reason ?? "")",
@@ -65,10 +73,11 @@ package struct SweepCommand: Sendable {
                 continue
             }
             let left = record.uncovered.isEmpty ? "" : "; not compared: \(record.uncovered.joined(separator: ", "))"
-            guard !record.isEqual else {
+            if record.differences == 0, record.moved == 0 {
                 let mended = record.repaired > 0 ? ", \(record.repaired) of them repaired" : ""
                 lines.append(
-                    "\(context.console.paint("equal", .green)) \(name): \(record.rows) rows\(mended)\(left)")
+                    "\(context.console.paint("equal", record.isEqual ? .green : .yellow)) \(name): \(record.rows) rows\(mended)\(left)"
+                )
                 continue
             }
             let counts = [

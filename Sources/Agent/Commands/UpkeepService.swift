@@ -35,12 +35,13 @@ struct UpkeepService: Service {
     /// All steps of one turn.
     static func turn(
         _ warehouse: any Warehouse, status: AgentStatus, rawAge: Duration?, logger: Logger,
-        now_us: Int64 = Moment.now_us()
+        now_us: Int64 = Moment.now_us(), limit: Duration = .seconds(600)
     ) async {
+        let deadline = ContinuousClock.now + limit
         let upkeep = Upkeep(now_us: now_us, rawAge_us: rawAge.map { Int64($0 / .microseconds(1)) })
         var sum = UpkeepStep()
         var isDone = false
-        while !isDone, !Task.isCancelled {
+        while !isDone, !Task.isCancelled, ContinuousClock.now < deadline {
             // The warehouse may be another's.
             guard status.current.state != .standby, status.current.lent == nil else { return }
             do {

@@ -138,7 +138,8 @@ package struct WarehouseControl: AgentControl {
         _ = try atWork()
         guard running?.sweeps?.isRunning != true else {
             throw CommandFailure(
-                ExitStatus.environment, "a sweep is under way, and has the file open", try: "try again when it has ended")
+                ExitStatus.environment, "a sweep is under way, and has the file open",
+                try: "try again when it has ended")
         }
         try await running?.lend((borrower, program))
     }

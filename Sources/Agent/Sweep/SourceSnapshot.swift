@@ -49,6 +49,18 @@ actor SourceSnapshot {
             let waits = """
                 SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()
                 """
+            // Whose waits others' eyes don't see.
+            let isBlind = try session.scalar(
+                """
+                SELECT current_setting('synchronous_standby_names') <> '' \
+                AND NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
+                """, for: purpose)
+            guard isBlind == "f" else {
+                throw ReplicationError(
+                    .environment,
+                    "the source has synchronous standbys, and its user may not see whether transactions wait for one",
+                    remedy: "GRANT pg_read_all_stats TO the source's user")
+            }
             let before = try server.rawPosition()
             try session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", for: purpose)
             let snapshot = try session.scalar("SELECT pg_current_snapshot()::text", for: purpose) ?? ""
@@ -60,6 +72,7 @@ actor SourceSnapshot {
                     "transactions of the source wait for a synchronous standby, and can't be told from differences",
                     remedy: "see to the standby (pg_stat_replication), then sweep again")
             }
+            try session.execute("SAVEPOINT millrace", for: purpose)
             let encoding = try session.scalar("SHOW server_encoding", for: purpose)
             return Moment(snapshot: snapshot, before: before, position: position, isUTF8: encoding == "UTF8")
         }
@@ -72,17 +85,24 @@ actor SourceSnapshot {
         }
     }
 
-    /// Columns of a table by name, with the types that a warehouse is told; nil: there is no such table.
-    func columns(of table: TableID) throws -> [String: ColumnType]? {
+    /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
+    func letGo() throws {
+        try translating { try $0.session.execute("ROLLBACK TO SAVEPOINT millrace", for: "compare rows") }
+    }
+
+    /// A table's columns by name, with the types that a warehouse is told; nil: there is no such table. `isPlain`: others
+    /// that inherit from it are tables of their own.
+    func columns(of table: TableID) throws -> (types: [String: ColumnType], isPlain: Bool)? {
         try translating { server in
             let name = CatalogTable.Name(schema: table.schema, name: table.table)
             guard let found = try Catalog.read(.named([name]), from: server.session).table(table.schema, table.table)
             else { return nil }
-            return Dictionary(
+            let types = Dictionary(
                 found.columns.filter { !$0.isGenerated }.map {
                     ($0.name, ColumnType(sql: $0.replicatedType) ?? .other($0.replicatedType))
                 }
             ) { first, _ in first }
+            return (types, found.kind == .table)
         }
     }
 

@@ -18,9 +18,10 @@ package final class SweepJobs: Sendable {
     }
     private let held = Mutex(Held())
     /// - Parameter repaired: how many differences of a table were mended just before.
-    package typealias Work = @Sendable (
-        _ tables: [TableDefinition], _ repaired: [TableID: Int], _ progress: @escaping @Sendable (String) -> Void
-    ) async throws -> SweepReport
+    package typealias Work =
+        @Sendable (
+            _ tables: [TableDefinition], _ repaired: [TableID: Int], _ progress: @escaping @Sendable (String) -> Void
+        ) async throws -> SweepReport
     /// Copies tables anew and returns when that is through.
     package typealias Repair = @Sendable ([TableID]) async throws -> Void
 

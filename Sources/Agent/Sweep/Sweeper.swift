@@ -19,7 +19,7 @@ package struct SweepReport: Sendable, Equatable {
     package var tables: [Table] = []
 
     /// Differences were found, or rows never stood still.
-    package var hasDifferences: Bool { tables.contains { $0.record?.isEqual == false } }
+    package var hasDifferences: Bool { tables.contains { ($0.record?.differences ?? 0) + ($0.record?.moved ?? 0) > 0 } }
 }
 
 /// Proves that tables of the warehouse equal their source as of a snapshot, while the agent streams: a plain snapshot is
@@ -70,19 +70,20 @@ struct Sweeper {
                     continue
                 }
                 progress("comparing \(table.source)")
-                guard let types = try await source.columns(of: table.source) else {
-                    report.tables[index].reason = "the source has no such table any more"
-                    continue
+                report.tables[index].reason = try await alone(source, here) {
+                    guard let columns = try await source.columns(of: table.source) else {
+                        return "the source has no such table any more"
+                    }
+                    let options = setup.releaseOptions(of: table.source)
+                    var sweep = TableSweep(
+                        table, source: columns, hashed: setup.hashedColumns(of: table.source),
+                        excluded: options.excluded, filter: filters[table.source], layout: setup.layout,
+                        engine: warehouse.engine, moment: moment, startedAt_us: startedAt_us)
+                    guard sweep.hasKey else { return "its key has a type that can't be compared" }
+                    try await sweep.begin(moment, source, here)
+                    sweeps[index] = sweep
+                    return sweep.isCut ? "so many rows differ that they weren't all listed" : nil
                 }
-                var sweep = TableSweep(
-                    table, types: types, hashed: setup.hashedColumns(of: table.source), filter: filters[table.source],
-                    layout: setup.layout, engine: warehouse.engine, moment: moment, startedAt_us: startedAt_us)
-                guard sweep.hasKey else {
-                    report.tables[index].reason = "its key has a type that can't be compared"
-                    continue
-                }
-                try await sweep.begin(moment, source, here)
-                sweeps[index] = sweep
             }
             await here.close()
             for round in 1...Self.rounds_max {
@@ -91,8 +92,14 @@ struct Sweeper {
                 progress("looking again at \(open.reduce(0) { $0 + (sweeps[$1]?.open.count ?? 0) }) rows")
                 (moment, here) = try await take(source)
                 for index in open {
-                    try await sweeps[index]?.look(moment, source, here, isLast: round == Self.rounds_max)
-                    try await sweeps[index]?.nameColumns(source, here)
+                    let reason: String? = try await alone(source, here) {
+                        try await sweeps[index]?.look(moment, source, here, isLast: round == Self.rounds_max)
+                        try await sweeps[index]?.nameColumns(source, here)
+                        return nil
+                    }
+                    guard let reason else { continue }
+                    report.tables[index].reason = reason
+                    sweeps[index] = nil
                 }
                 await here.close()
             }
@@ -112,6 +119,21 @@ struct Sweeper {
         }
         try await warehouse.record(report.tables.compactMap(\.record))
         return report
+    }
+
+    /// What is one table's alone is told as the reason why it isn't compared; the others are.
+    private func alone(
+        _ source: SourceSnapshot, _ here: any WarehouseSnapshot, _ work: () async throws -> String?
+    ) async throws -> String? {
+        var reason: String?
+        do {
+            reason = try await work()
+        } catch let error as ReplicationError where error.kind != .passing || error.table != nil {
+            reason = error.message
+        }
+        try await source.letGo()
+        try await here.letGo()
+        return reason
     }
 
     /// Both sides' snapshots: what the source's shows, the warehouse's holds.

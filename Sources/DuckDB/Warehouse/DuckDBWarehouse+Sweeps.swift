@@ -1,33 +1,67 @@
+import Foundation
 import Replication
 import SerialQueue
+import Synchronization
+
+/// A session that one thread reads with and another may have to close, as the file mustn't stay open behind the
+/// warehouse's back: two engines would write it.
+///
+/// `@unchecked Sendable`: the session is used under the lock only.
+final class SnapshotSession: @unchecked Sendable {
+    private let lock = NSLock()
+    private let interrupter = Interrupter()
+    private let isClosed = Atomic<Bool>(false)
+    private var session: Session?
+
+    init(_ database: Database) throws {
+        session = try ReplicationError.translating { try Session(database, interrupter: interrupter) }
+    }
+
+    func with<R>(_ body: (Session) throws -> R) throws -> R {
+        try lock.withLock {
+            guard let session, !isClosed.load(ordering: .acquiring) else {
+                throw ReplicationError(.environment, "the warehouse was closed meanwhile", remedy: "try again")
+            }
+            return try ReplicationError.translating { try body(session) }
+        }
+    }
+
+    /// Ends what runs in it.
+    func close() {
+        isClosed.store(true, ordering: .releasing)
+        interrupter.interrupt()
+        lock.withLock {
+            session?.close()
+            session = nil
+        }
+    }
+}
 
 /// One transaction on a session of its own, beside the writer's.
 actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
     private let executor = SerialQueueExecutor(label: "duckdb.sweep")
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    private var session: Session?
+    private let session: SnapshotSession
 
-    init(_ database: Database, catalog: String) async throws {
-        try await open(database, catalog)
+    init(_ session: SnapshotSession, catalog: String) async throws {
+        self.session = session
+        try await open(catalog)
     }
 
-    private func open(_ database: Database, _ catalog: String) throws {
-        session = try ReplicationError.translating {
-            let session = try Session(database, interrupter: Interrupter())
+    private func open(_ catalog: String) throws {
+        try session.with { session in
             try session.run(
                 "USE \(SQLName.quoted(catalog)); BEGIN TRANSACTION READ ONLY",
                 purpose: "beginning a sweep")
             // The first statement that reads takes it.
             _ = try session.int64(
                 "SELECT count(*) FROM \(MetaTables.name("meta"))", purpose: "beginning a sweep")
-            return session
         }
     }
 
     func rows(_ sql: String) throws -> [[String?]] {
-        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
-        return try ReplicationError.translating {
+        try session.with { session in
             var rows: [[String?]] = []
             try session.forEachChunk(sql, purpose: "comparing rows", streaming: true) { chunk in
                 for row in 0..<chunk.rowCount { rows.append(chunk.columns.indices.map { chunk.text($0, row) }) }
@@ -36,16 +70,21 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
         }
     }
 
-    func close() {
-        session?.close()
-        session = nil
-    }
+    func close() { session.close() }
 }
+
+struct WeakSnapshot { weak var session: SnapshotSession? }
 
 extension DuckDBWarehouse {
     package func snapshot() async throws -> any WarehouseSnapshot {
-        let database = try withSession { $0.database }
-        return try await DuckDBWarehouseSnapshot(database, catalog: Self.catalogName(layout))
+        let session = try SnapshotSession(try withSession { $0.database })
+        snapshots = snapshots.filter { $0.session != nil } + [WeakSnapshot(session: session)]
+        do {
+            return try await DuckDBWarehouseSnapshot(session, catalog: Self.catalogName(layout))
+        } catch {
+            session.close()
+            throw error
+        }
     }
 
     package func record(_ sweeps: [SweepRecord]) async throws {

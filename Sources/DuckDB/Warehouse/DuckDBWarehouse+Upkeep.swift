@@ -64,11 +64,16 @@ extension DuckDBWarehouse {
         }
         guard let age_us = upkeep.rawAge_us, layout.hasRaw else { return step }
         for table in try await knownTables() {
-            step.add(
-                try withTransaction {
-                    try writer.trimRaw(
-                        table, before: upkeep.now_us - age_us, limit: upkeep.rows_max, in: $0)
-                })
+            do {
+                step.add(
+                    try withTransaction {
+                        try writer.trimRaw(
+                            table, before: upkeep.now_us - age_us, limit: upkeep.rows_max, in: $0)
+                    })
+            } catch let error as ReplicationError where error.kind != .passing && error.kind != .fenced {
+                // One table's trouble is its own.
+                step.kept[table.source] = error.message
+            }
         }
         return step
     }

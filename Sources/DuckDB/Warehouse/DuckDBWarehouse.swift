@@ -42,6 +42,7 @@ package actor DuckDBWarehouse: Warehouse {
     }
     private var opened: Opened?
     var writer = BatchWriter()
+    var snapshots: [WeakSnapshot] = []
     private var isReadOnly = false
     private var wasOpened = false
     /// An error has left the engine in doubt.
@@ -89,6 +90,9 @@ package actor DuckDBWarehouse: Warehouse {
 
     private func disconnect() {
         abandonParts()
+        // Theirs is the same engine, which has the file open.
+        for snapshot in snapshots { snapshot.session?.close() }
+        snapshots = []
         opened?.staging.statements.removeAll()
         opened?.file.close()
         opened = nil

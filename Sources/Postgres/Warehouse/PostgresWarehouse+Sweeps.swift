@@ -20,6 +20,7 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
             try session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", for: "begin a sweep")
             // The first statement takes it.
             _ = try session.scalar("SELECT pg_current_snapshot()", for: "begin a sweep")
+            try session.execute("SAVEPOINT millrace", for: "begin a sweep")
             return session
         }
     }
@@ -30,6 +31,10 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
             let rows = try session.query(sql, for: "compare rows")
             return (0..<rows.count).map { row in (0..<rows.columnCount).map { rows.string(row, $0) } }
         }
+    }
+
+    func letGo() throws {
+        try ReplicationError.translating { try session?.execute("ROLLBACK TO SAVEPOINT millrace", for: "compare rows") }
     }
 
     func close() {

@@ -43,6 +43,8 @@ extension BatchApplier {
         let suspects = batch.events.indices.map(Int32.init).filter {
             Int(batch.events[Int($0)].table) == index && known[$0] == nil
                 && batch.events[Int($0)].operation != .truncate
+                // Of erased rows there is nothing that could be refused.
+                && (batch.events[Int($0)].before >= 0 || batch.events[Int($0)].after >= 0)
         }
         var found: [Int32: String] = [:]
         // Where raw is off nothing could keep the events of a table that is held.

@@ -105,7 +105,15 @@ struct Eraser<Transaction: WarehouseTransaction> {
         report.version = max(report.version, found[report.keyHash]?.newest ?? .none)
         report.earlierKeys = found.count - 1
         // Nothing is left behind for a key that was mistyped.
-        if !report.foundNothing { try transaction.write(erasures(), reason: request.reason) }
+        if !report.foundNothing {
+            let known = try transaction.erasures(table.source, found.keys.sorted())
+            let all = erasures(known)
+            // Of a key that was erased before, time and reason stay.
+            let given = report.keyHash
+            let isAgain = { (erasure: Erasure) in erasure.keyHash != given && known[erasure.keyHash] != nil }
+            try transaction.write(all.filter { !isAgain($0) }, reason: request.reason)
+            try transaction.write(all.filter(isAgain), reason: nil)
+        }
         return report
     }
 
@@ -134,12 +142,19 @@ struct Eraser<Transaction: WarehouseTransaction> {
                     remedy: "erase its earlier keys one by one", table: request.table.source)
             }
             var entry = Key(texts: texts[name] ?? [next.key], limit: next.limit)
-            for event in try transaction.rawEvents(request.table, keys: entry.texts, truncates: false) {
+            let events = try transaction.rawEvents(request.table, keys: entry.texts, truncates: false)
+            // What stands before the row's beginning is another's, who had the key before.
+            let start =
+                next.limit == .all
+                ? Version.none
+                : events.filter { $0.operation == .delete && $0.otherKey == nil && $0.version < next.limit }
+                    .map(\.version).max() ?? .none
+            for event in events where event.version > start {
                 guard event.version < next.limit else {
                     if event.operation != .delete { entry.others = min(entry.others ?? .all, event.version) }
                     continue
                 }
-                events[event.id] = (event, name)
+                self.events[event.id] = (event, name)
                 entry.newest = max(entry.newest, event.version)
                 if event.operation != .delete, let other = event.otherKey { open.append((other, event.version)) }
             }
@@ -181,7 +196,8 @@ struct Eraser<Transaction: WarehouseTransaction> {
 
     private mutating func scrub() throws {
         let table = request.table
-        let texts = found.values.flatMap(\.texts)
+        // A key that another row has now keeps what was noted of its moves.
+        let texts = found.filter { $0.key == report.keyHash || $0.value.others == nil }.values.flatMap(\.texts)
         if layout.hasRaw {
             for (name, group) in Dictionary(grouping: events.values, by: \.name).sorted(by: { $0.key < $1.key }) {
                 try transaction.scrubRaw(table, group.map(\.event), as: name)
@@ -203,12 +219,14 @@ struct Eraser<Transaction: WarehouseTransaction> {
     }
 
     /// Of earlier keys the versions alone tell which events are the row's: the source may have given them to another.
-    private func erasures() -> [Erasure] {
+    private func erasures(_ known: [String: Erasure]) -> [Erasure] {
         found.sorted { $0.key < $1.key }.map { name, key in
             let isGiven = name == report.keyHash
             return Erasure(
-                table: request.table.source, keyHash: name, version: isGiven ? report.version : key.newest,
-                erasedAt_us: isGiven ? erasedAt_us : .min, revivedBy: isGiven ? nil : key.others)
+                table: request.table.source, keyHash: name,
+                version: isGiven ? report.version : max(key.newest, known[name]?.version ?? .none),
+                erasedAt_us: isGiven ? erasedAt_us : known[name]?.erasedAt_us ?? .min,
+                revivedBy: isGiven ? nil : key.others)
         }
     }
 }

@@ -60,7 +60,18 @@ extension RowDigest {
         let rows = keys.map { key in
             "(\(zip(key, columns).map { value($0, $1) }.joined(separator: ", ")))"
         }
-        return "(\(parts.joined(separator: ", "))) IN (\(rows.joined(separator: ", ")))"
+        let whole = "(\(parts.joined(separator: ", "))) IN (\(rows.joined(separator: ", ")))"
+        // What an index may serve stands beside it.
+        guard !isTyped else { return whole }
+        let helpful = columns.enumerated().compactMap { index, column -> String? in
+            guard !column.isHashed, let type = Self.cast(column.type) else { return nil }
+            let values = Set(keys.map { $0[index] }).sorted().map { text in
+                let literal = SweepSQL.literal(text)
+                return type.isEmpty ? literal : "CAST(\(literal) AS \(type))"
+            }
+            return "\(Self.reference(column)) IN (\(values.joined(separator: ", ")))"
+        }
+        return (helpful + [whole]).joined(separator: " AND ")
     }
 
     /// The type that both engines have under this name, whose canonical text is a literal of it; `""`: a text.

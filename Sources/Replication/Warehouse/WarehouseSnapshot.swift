@@ -2,7 +2,13 @@
 package protocol WarehouseSnapshot: Sendable {
     /// All cells as the engine prints them. SQL of our own making, without values of rows in its errors.
     func rows(_ sql: String) async throws -> [[String?]]
+    /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
+    func letGo() async throws
     func close() async
+}
+
+extension WarehouseSnapshot {
+    package func letGo() async throws {}
 }
 
 /// What a sweep found of one table, as `_millrace.sweeps` keeps it: counts, and no key or value.
@@ -30,7 +36,7 @@ package struct SweepRecord: Sendable, Equatable {
 
     package var differences: Int { missing + extra + different }
     /// Nothing differs, and nothing was left out.
-    package var isEqual: Bool { differences == 0 && moved == 0 }
+    package var isEqual: Bool { differences == 0 && moved == 0 && uncovered.isEmpty }
 
     package init(
         table: TableID, startedAt_us: Int64, finishedAt_us: Int64, snapshot: String, position: Int64, rows: Int64,

@@ -72,7 +72,7 @@ import Testing
         #expect(watch.told == ["6 sweep public.orders began"])
         watch.snapshot.sweeps[Self.orders] = sweep(0)
         watch.wait(60)
-        #expect(watch.told == ["6 sweep public.orders began", "76 sweep public.orders ended"])
+        #expect(watch.told == ["6 sweep public.orders began", "75 sweep public.orders ended"])
     }
 
     @Test func oneSecondOfLagIsNobodysMatter() {
