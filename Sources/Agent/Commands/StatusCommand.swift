@@ -1,3 +1,4 @@
+import Postgres
 import Replication
 
 /// `millrace status`.
@@ -36,8 +37,10 @@ extension StatusReport {
     private var table: TextTable {
         let hasRows = tables.contains { $0.rows != nil }
         let counts = StatusReport.Table.counts
+        let hasSweeps = tables.contains { $0.sweep != nil }
         let names =
             ["source", "target", "state"] + (hasRows ? ["live", "deleted"] : []) + counts.map(\.0) + ["lag ms"]
+            + (hasSweeps ? ["equal as of"] : [])
         var text = TextTable(names, right: Set(3..<names.count))
         text.rows = tables.map { table in
             var row = [table.source, table.target ?? "-", table.error.map { "error: \($0)" } ?? table.state]
@@ -45,7 +48,10 @@ extension StatusReport {
                 row += [table.rows.map { String($0.live) } ?? "-", table.rows.map { String($0.deleted) } ?? "-"]
             }
             row += counts.map { String(table.ledger[keyPath: $0.1]) }
-            return row + [table.lag_ms.map(String.init) ?? "-"]
+            row.append(table.lag_ms.map(String.init) ?? "-")
+            guard hasSweeps else { return row }
+            let proven = table.sweep?.provenPosition.map(LSN.text) ?? "-"
+            return row + [table.sweep.map { $0.differences > 0 ? "\($0.differences) differ" : proven } ?? "-"]
         }
         return text
     }

@@ -46,7 +46,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
 
     init(_ session: SnapshotSession, catalog: String) async throws {
         self.session = session
-        try await open(catalog)
+        try open(catalog)
     }
 
     private func open(_ catalog: String) throws {

@@ -10,7 +10,7 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     private var session: Session?
 
     init(_ settings: ConnectionSettings) async throws {
-        try await open(settings)
+        try open(settings)
     }
 
     private func open(_ settings: ConnectionSettings) throws {
@@ -34,7 +34,9 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     }
 
     func letGo() throws {
-        try ReplicationError.translating { try session?.execute("ROLLBACK TO SAVEPOINT millrace", for: "compare rows") }
+        _ = try ReplicationError.translating {
+            try session?.execute("ROLLBACK TO SAVEPOINT millrace", for: "compare rows")
+        }
     }
 
     func close() {

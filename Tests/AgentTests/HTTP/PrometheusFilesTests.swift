@@ -22,6 +22,10 @@ import Testing
         snapshot.progress.retainedLog_bytes = 1
         snapshot.alerts = [0: [.lag: 1]]
         snapshot.lastCommit_us = 1
+        let sweep = SweepRecord(
+            table: table, startedAt_us: 1, finishedAt_us: 2, snapshot: "", position: 1, rows: 1, columns: [],
+            uncovered: [], digestSource: "", digestWarehouse: "", missing: 1, extra: 0, different: 0, moved: 0)
+        snapshot.sweeps[table] = (sweep, sweep)
         return AgentMetrics.text(
             snapshot, layout: WarehouseLayout(pipeline: "shop"), now_us: 2, residentMemory_bytes: 1)
     }

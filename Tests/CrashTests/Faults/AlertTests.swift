@@ -1,0 +1,151 @@
+import Foundation
+import JSON
+import Testing
+import ThrowawayPostgres
+
+/// Alerts of the real program, by real troubles: each is told once when it begins and once when it is over, and an idle
+/// pipeline tells nobody. `MILLRACE_ALERTS=1` adds those that take minutes: lag, a source that is away, a log that runs
+/// out. How long each takes is tested on a virtual clock (AlertEpisodesTests).
+@Suite(.serialized) struct AlertTests {
+    private struct Told {
+        let file: URL
+
+        /// `kind subject state`, in the order in which they came.
+        func all() throws -> [String] {
+            let text = (try? String(contentsOf: file, encoding: .utf8)) ?? ""
+            return try text.split(separator: "\n").map { line in
+                let notice = try JSONValue(parsing: String(line))
+                return ["kind", "subject", "state"].map { notice[$0]?.string ?? "?" }.joined(separator: " ")
+            }
+        }
+
+        func expect(_ notice: String, _ agent: AgentProcess, within limit: Duration = .seconds(120)) async throws {
+            try await until("\(notice) is told", within: limit, [agent]) { try all().contains(notice) }
+        }
+    }
+
+    @Test func eachIsToldOnce() async throws {
+        let isLong = setting("MILLRACE_ALERTS", 0) > 0
+        let folder = try temporaryFolder("alerts")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let source = try await ThrowawayPostgres.start()
+        let target = try await ThrowawayPostgres.start()
+        try await source.psql(
+            """
+            ALTER SYSTEM SET max_slot_wal_keep_size = '128MB'; SELECT pg_reload_conf();
+            CREATE ROLE reader LOGIN REPLICATION;
+            CREATE TABLE a (id int PRIMARY KEY, n bigint); CREATE TABLE b (id int PRIMARY KEY, n bigint);
+            CREATE TABLE filler (id bigint, text text);
+            INSERT INTO a SELECT i, i FROM generate_series(1, 1000) i; INSERT INTO b VALUES (1, 1);
+            GRANT SELECT ON a, b TO reader; CREATE PUBLICATION mine FOR TABLE a, b;
+            """)
+        try """
+        pipeline: shop
+        source: { postgres: { url: "\(source.url(user: "reader"))", publication: mine } }
+        warehouse: { postgres: { url: "\(target.url())" } }
+        alerts: [{ exec: ./note.sh, lag_over: 20s }]
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        let script = folder.appending(path: "note.sh")
+        try "#!/bin/sh\n{ tr -d '\\n'; echo; } >> told\n".write(to: script, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script.path)
+        let told = Told(file: folder.appending(path: "told"))
+        func run(_ arguments: String...) async throws -> AgentProcess.Result {
+            try await AgentProcess.run(arguments, in: folder)
+        }
+        let agent = try AgentProcess(["run"], in: folder)
+        try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
+
+        // A table that can't be written.
+        try await target.psql("ALTER TABLE shop.a RENAME COLUMN n TO m")
+        try await source.psql("UPDATE a SET n = n + 1 WHERE id = 1")
+        try await told.expect("held public.a began", agent)
+        try await target.psql("ALTER TABLE shop.a RENAME COLUMN m TO n")
+        try await told.expect("held public.a ended", agent)
+
+        // A row that is refused.
+        try await target.psql("ALTER TABLE shop.b ADD CHECK (n < 1000)")
+        try await source.psql("INSERT INTO b VALUES (2, 5000)")
+        try await told.expect("quarantine public.b began", agent)
+
+        // A table that can't be copied.
+        try await source.psql("CREATE TABLE c (id int PRIMARY KEY); ALTER PUBLICATION mine ADD TABLE c")
+        try await told.expect("error public.c began", agent)
+        try await source.psql("GRANT SELECT ON c TO reader")
+        try await told.expect("error public.c ended", agent)
+
+        // A row that somebody changed.
+        try await target.psql("UPDATE shop.a SET n = -1 WHERE id = 500")
+        #expect(try await run("sweep", "--table", "a").status == 4)
+        try await told.expect("sweep public.a began", agent)
+        #expect(try await run("sweep", "--table", "a", "--repair").status == 0)
+        try await told.expect("sweep public.a ended", agent)
+
+        if isLong {
+            // A warehouse that doesn't answer, while the source writes on: far behind, and the log runs out.
+            await target.pause()
+            for _ in 0..<5 {
+                try await source.psql(
+                    "INSERT INTO filler SELECT i, repeat(md5(i::text), 8) FROM generate_series(1, 70000) i; UPDATE a SET n = n + 1; SELECT pg_switch_wal()"
+                )
+            }
+            try await told.expect("retention millrace_shop:0 began", agent)
+            try await told.expect("lag shop began", agent)
+            await target.resume()
+            try await told.expect("retention millrace_shop:0 ended", agent)
+            try await told.expect("lag shop ended", agent)
+
+            try await source.stop()
+            try await told.expect("waiting shop began", agent, within: .seconds(240))
+            try await source.start()
+            try await told.expect("waiting shop ended", agent, within: .seconds(240))
+        }
+
+        // A slot that is gone.
+        try await until("the slot is dropped", [agent]) {
+            await source.beside(
+                """
+                SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'millrace_shop' AND active;
+                SELECT pg_drop_replication_slot('millrace_shop') FROM pg_replication_slots WHERE slot_name = 'millrace_shop' AND NOT active;
+                """)
+            return try await source.number(
+                "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'millrace_shop'") == 0
+        }
+        let end = await agent.wait()
+        #expect(end.status == 3, "\(end.errors.suffix(2000))")
+        let all = try told.all()
+        #expect(all.contains { $0.hasPrefix("lost ") && $0.hasSuffix(" began") }, "\(all)")
+        // Nothing twice, and nothing else.
+        #expect(Set(all).count == all.count, "\(all)")
+        let kinds = Set(all.compactMap { $0.split(separator: " ").first.map(String.init) })
+        let more: Set<String> = isLong ? ["lag", "retention", "waiting"] : []
+        #expect(kinds == more.union(["held", "quarantine", "error", "sweep", "lost"]), "\(all)")
+        let shown = all.joined().contains("5000")
+        #expect(!shown, "no cell value")
+    }
+
+    @Test func anIdlePipelineTellsNobody() async throws {
+        let folder = try temporaryFolder("alertsidle")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let source = try await ThrowawayPostgres.start()
+        try await source.psql("CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1)")
+        try """
+        pipeline: shop
+        source: { postgres: { url: "\(source.url())" } }
+        warehouse: { duckdb: { path: shop_wh.duckdb } }
+        alerts: [{ exec: ./note.sh, lag_over: 20s }]
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        let script = folder.appending(path: "note.sh")
+        try "#!/bin/sh\ncat >> told\n".write(to: script, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script.path)
+        let agent = try AgentProcess(["run"], in: folder)
+        try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
+        let began = ContinuousClock.now
+        let length = Duration.seconds(setting("MILLRACE_ALERTS", 0) > 0 ? 120 : 30)
+        try await until("time has passed", within: .seconds(240), [agent]) { ContinuousClock.now - began > length }
+        agent.signal(SIGTERM)
+        #expect(await agent.wait().status == 0)
+        #expect(!FileManager.default.fileExists(atPath: folder.appending(path: "told").path))
+    }
+}
