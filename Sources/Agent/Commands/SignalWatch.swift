@@ -18,11 +18,13 @@ package final class SignalWatch: Sendable {
         onHangUp: (@Sendable () -> Void)? = nil, onFirst: @escaping @Sendable (_ signal: Int32) -> Void
     ) {
         let queue = DispatchQueue(label: "signals")
+        let registered = DispatchSemaphore(value: 0)
         handled = [SIGINT, SIGTERM] + (onHangUp == nil ? [] : [SIGHUP])
         if let onHangUp {
             signal(SIGHUP, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: SIGHUP, queue: queue)
             source.setEventHandler(handler: onHangUp)
+            source.setRegistrationHandler { registered.signal() }
             source.resume()
             sources.append(source)
         }
@@ -40,9 +42,12 @@ package final class SignalWatch: Sendable {
                 guard isFirst else { _exit(ExitStatus.signal(number)) }
                 onFirst(number)
             }
+            source.setRegistrationHandler { registered.signal() }
             source.resume()
             sources.append(source)
         }
+        // Until then a signal that comes is nobody's.
+        for _ in sources { _ = registered.wait(timeout: .now() + 2) }
     }
 
     deinit {
