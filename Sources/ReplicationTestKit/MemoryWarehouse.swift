@@ -148,7 +148,10 @@ package actor MemoryWarehouse: Warehouse {
     package func record(_ sweeps: [SweepRecord]) async throws {}
     package func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
 
-    package func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep { UpkeepStep() }
+    package func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep { UpkeepStep() }
+    package func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep {
+        UpkeepStep()
+    }
 
     package func erase(_ request: ErasureRequest) async throws -> ErasureReport {
         clock_us += 1

@@ -182,7 +182,10 @@ actor SimulatedWarehouse: Warehouse {
     func record(_ sweeps: [SweepRecord]) async throws {}
     func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
 
-    func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep { UpkeepStep() }
+    func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep { UpkeepStep() }
+    func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep {
+        UpkeepStep()
+    }
 
     func erase(_ request: ErasureRequest) async throws -> ErasureReport {
         try writer.erase(request, layout: layout, in: transaction, erasedAt_us: 0)

@@ -69,7 +69,7 @@ import ThrowawayPostgres
 
         // What can't be: the agent goes on.
         for (include, more, name, words) in [
-            ("public.a", "batch: { max_rows: 7 }", "reload", "batch"), ("public.a", "", "other", "pipeline"),
+            ("public.a", "batch: { max_rows: 7 }", "reload", "batch"), ("public.a", "", "other", "and pipeline,"),
             ("public.*", "tables: [{ source: public.a, target: elsewhere }]", "reload", "its target"),
             ("public.*", "tables: [{ source: public.a, key: [n] }]", "reload", "its key"),
             ("public.*", "tables: [{ source: public.a, nonsense: 1 }]", "reload", "nonsense"),

@@ -203,8 +203,9 @@ package struct BackfillCommand: Sendable {
                 remedy: error.remedy ?? "see the log, then go on: millrace backfill", table: table)
         }
         let known = try await warehouse.knownTables()
+        let encoding = try await source.inProofSnapshot(["SHOW server_encoding"])[0][0]
         var results: [Result] = []
-        for (id, filter, columns) in try await source.copiedTables() {
+        for (id, filter, types) in try await source.copiedTables() {
             guard let definition = known.first(where: { $0.source == id }) else {
                 throw ReplicationError(
                     .invariant, "\(id) was to be copied, and the warehouse doesn't have it",
@@ -214,19 +215,24 @@ package struct BackfillCommand: Sendable {
                 setup.logger.warning("\(id): not verified, as it has a where: the warehouse has only some of its rows")
                 continue
             }
-            let hashed = Set(setup.pipeline.table(source: id.description)?.columns.hash ?? [])
-            let digest = TableDigest(definition, hashed: hashed, present: columns, engine: warehouse.engine)
-            let relation = "\(TableDigest.quoted(id.schema)).\(TableDigest.quoted(id.table))"
-            let there = try await source.inProofSnapshot([digest.source(relation, filter: filter)])[0]
-            let here = try await warehouse.query(
-                digest.warehouse(setup.layout, engine: warehouse.engine), rows_max: 1
-            ).rows[0]
+            let digest = RowDigest(
+                definition, source: types, hashed: setup.hashedColumns(of: id), engine: warehouse.engine,
+                isSourceUTF8: encoding == "UTF8")
+            let quoted = RowDigest.quoted
+            let there = try await source.inProofSnapshot([
+                digest.set(of: "\(quoted(id.schema)).\(quoted(id.table))", on: .source, where: filter)
+            ])[0]
+            let live = "\(quoted(setup.layout.live)).\(quoted(definition.target))"
+            let here = try await warehouse.query(digest.set(of: live, on: .warehouse), rows_max: 1).rows[0]
+            // The warehouse may have columns of earlier times.
+            let gone = definition.columns.map(\.name).filter { types[$0] == nil }
             results.append(
                 Result(
                     source: id.description, target: "\(setup.layout.current).\(definition.target)",
                     rowsSource: Int64(there[0] ?? "") ?? -1, rowsWarehouse: Int64(here[0] ?? "") ?? -2,
                     checksumSource: "\(there[1] ?? "")-\(there[2] ?? "")",
-                    checksumWarehouse: "\(here[1] ?? "")-\(here[2] ?? "")", uncovered: digest.uncovered))
+                    checksumWarehouse: "\(here[1] ?? "")-\(here[2] ?? "")",
+                    uncovered: digest.uncovered.map(\.name) + gone))
         }
         return results
     }

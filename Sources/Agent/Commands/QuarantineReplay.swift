@@ -25,13 +25,18 @@ struct QuarantineReplay {
                 usable.append(record)
             }
         }
-        usable.sort { ($0.entry.partition, $0.entry.offset, $0.id) < ($1.entry.partition, $1.entry.offset, $1.id) }
-        var rest = usable[...]
-        while !rest.isEmpty {
-            outcomes += try await replay(Array(rest.prefix(Self.records_max)))
-            rest = rest.dropFirst(Self.records_max)
-        }
+        for part in Self.parts(usable) { outcomes += try await replay(part) }
         return outcomes.sorted { $0.id < $1.id }
+    }
+
+    /// As many as are decoded at a time, in the order in which they stood.
+    static func parts(_ records: [QuarantinedRecord]) -> [[QuarantinedRecord]] {
+        let sorted = records.sorted {
+            ($0.entry.partition, $0.entry.offset, $0.id) < ($1.entry.partition, $1.entry.offset, $1.id)
+        }
+        return stride(from: 0, to: sorted.count, by: records_max).map {
+            Array(sorted[$0..<min($0 + records_max, sorted.count)])
+        }
     }
 
     private static func obstacle(_ record: QuarantinedRecord) -> String? {
@@ -90,14 +95,16 @@ struct QuarantineReplay {
         }
     }
 
-    private struct Position: Hashable {
+    struct Position: Hashable {
         var partition: TopicPartition
         var offset: Int64
 
-        init(_ entry: QuarantineEntry) {
-            partition = entry.partition
-            offset = entry.offset
+        init(_ partition: TopicPartition, _ offset: Int64) {
+            self.partition = partition
+            self.offset = offset
         }
+
+        init(_ entry: QuarantineEntry) { self.init(entry.partition, entry.offset) }
     }
 
     private func ensure(_ batch: ChangeBatch, _ known: [TableDefinition]) async throws {

@@ -1,5 +1,6 @@
 import Debezium
 import JSON
+import Postgres
 import Replication
 
 /// Tells which records of the quarantine are about one row: by decoding them, and where that fails by what stands in their
@@ -37,14 +38,14 @@ struct QuarantinedKey {
         let bytes = [entry.key, entry.value].compactMap { $0 }
         if bytes.contains(where: isIn) { return .isOfIt }
         if bytes.allSatisfy(Self.isText) { return .isNot }
-        return bytes.contains { PgOutputCells($0) != nil } ? .isNot : .unread
+        return bytes.contains { PgOutputMessage.tuples($0) != nil } ? .isNot : .unread
     }
 
     private func isKey(_ text: String) -> Bool { (try? names.name(ofKey: text)) == keyHash }
 
     private func isIn(_ bytes: [UInt8]) -> Bool {
         if let document = try? JSONValue(parsing: bytes) { return isIn(document) }
-        if let cells = PgOutputCells(bytes) { return isIn(cells) }
+        if let tuples = PgOutputMessage.tuples(bytes) { return tuples.contains(where: isTuple) }
         return isWrittenIn(bytes)
     }
 
@@ -67,11 +68,9 @@ struct QuarantinedKey {
     }
 
     /// Columns of a relation stand in the order in which they became known, unless some were dropped.
-    private func isIn(_ cells: PgOutputCells) -> Bool {
-        cells.tuples.contains { tuple in
-            zip(table.key, parts).allSatisfy { index, part in
-                index < tuple.count && tuple[index].map { $0 == Array(part.text.utf8) } ?? false
-            }
+    private func isTuple(_ cells: [[UInt8]?]) -> Bool {
+        zip(table.key, parts).allSatisfy { index, part in
+            index < cells.count && cells[index].map { $0 == Array(part.text.utf8) } ?? false
         }
     }
 
@@ -98,48 +97,6 @@ struct QuarantinedKey {
     private static func isText(_ bytes: [UInt8]) -> Bool { !bytes.contains { $0 < 0x20 && ![9, 10, 13].contains($0) } }
 }
 
-/// The tuples of pgoutput's Insert, Update and Delete: cells as texts, nil where one is null, unchanged or binary.
-private struct PgOutputCells {
-    private(set) var tuples: [[[UInt8]?]] = []
-    private var rest: ArraySlice<UInt8>
-
-    init?(_ message: [UInt8]) {
-        rest = message[...]
-        guard let kind = rest.popFirst(), [0x49, 0x55, 0x44].contains(kind), take(4) != nil else { return nil }
-        while let mark = rest.popFirst() {
-            guard [0x4B, 0x4F, 0x4E].contains(mark), let tuple = tuple() else { return nil }
-            tuples.append(tuple)
-        }
-        guard !tuples.isEmpty else { return nil }
-    }
-
-    private mutating func take(_ count: Int) -> [UInt8]? {
-        guard count >= 0, rest.count >= count else { return nil }
-        defer { rest = rest.dropFirst(count) }
-        return Array(rest.prefix(count))
-    }
-
-    private mutating func number(_ bytes: Int) -> Int? { take(bytes).map { $0.reduce(0) { $0 << 8 | Int($1) } } }
-
-    private mutating func tuple() -> [[UInt8]?]? {
-        guard let count = number(2) else { return nil }
-        var cells: [[UInt8]?] = []
-        for _ in 0..<count {
-            switch rest.popFirst() {
-            case 0x6E, 0x75: cells.append(nil)
-            case 0x74:
-                guard let length = number(4), let text = take(length) else { return nil }
-                cells.append(text)
-            case 0x62:
-                guard let length = number(4), take(length) != nil else { return nil }
-                cells.append(nil)
-            default: return nil
-            }
-        }
-        return cells
-    }
-}
-
 extension WarehouseControl {
     package func erase(_ table: String, key: String, reason: String) async throws -> ErasureOutcome {
         let warehouse = try atWork()
@@ -147,7 +104,7 @@ extension WarehouseControl {
             throw CommandFailure(
                 ExitStatus.usage, "an erasure needs a reason, which is kept with it", try: "--reason 'request 4711'")
         }
-        guard let definition = try await chosen(.named([table])).first else { throw Self.unknown(table) }
+        let definition = try await chosen(.named([table]))[0]
         guard !definition.isKeyless, definition.hasShape else {
             throw CommandFailure(
                 ExitStatus.usage, "\(definition.source) has no key that tells its rows apart",
@@ -161,8 +118,12 @@ extension WarehouseControl {
         let wanted = try QuarantinedKey(definition, key: text, equality: equality)
         var request = ErasureRequest(table: definition, key: text, reason: reason)
         var unread: [Int64] = []
-        for record in try await warehouse.quarantine() {
-            switch wanted.verdict(record.entry, decoded: await decoded(record, warehouse)) {
+        let records = try await warehouse.quarantine().filter {
+            $0.entry.table ?? definition.source == definition.source
+        }
+        let decoded = await keys(of: records, warehouse)
+        for record in records {
+            switch wanted.verdict(record.entry, decoded: decoded[QuarantineReplay.Position(record.entry)]) {
             case .isOfIt: request.quarantined.append(record.id)
             case .unread: unread.append(record.id)
             case .isNot: break
@@ -182,21 +143,23 @@ extension WarehouseControl {
         return outcome
     }
 
-    private static func unknown(_ table: String) -> CommandFailure {
-        CommandFailure(ExitStatus.usage, "no table \(Console.printable(table)) is known", try: "millrace status")
-    }
-
-    /// The events of a record; nil where it can't be decoded.
-    private func decoded(
-        _ record: QuarantinedRecord, _ warehouse: any Warehouse
-    ) async -> [(table: TableID, key: String)]? {
-        guard record.entry.value != nil else { return nil }
+    /// Tables and keys of the events that records give, by where they stood; those that can't be decoded are left out.
+    private func keys(
+        of records: [QuarantinedRecord], _ warehouse: any Warehouse
+    ) async -> [QuarantineReplay.Position: [(table: TableID, key: String)]] {
         let replay = QuarantineReplay(
             warehouse: warehouse, makeDecoder: makeDecoder, prepare: prepare, validate: validate, mayChangeTables: false
         )
-        guard let batch = try? await replay.decode([record]), batch.quarantined.isEmpty else { return nil }
-        return batch.events.compactMap { event in
-            event.key.isNull ? nil : (batch.tables[Int(event.table)].source, batch.arena.string(event.key))
+        var found: [QuarantineReplay.Position: [(table: TableID, key: String)]] = [:]
+        for records in QuarantineReplay.parts(records.filter { $0.entry.value != nil }) {
+            guard let batch = try? await replay.decode(records) else { continue }
+            for event in batch.events where !event.key.isNull {
+                let at = QuarantineReplay.Position(batch.spans[Int(event.span)].partition, event.offset)
+                found[at, default: []].append(
+                    (batch.tables[Int(event.table)].source, batch.arena.string(event.key)))
+            }
+            for entry in batch.quarantined { found[QuarantineReplay.Position(entry)] = nil }
         }
+        return found
     }
 }

@@ -29,7 +29,7 @@ package struct RunCommand: Sendable {
         // Until all is written and closed: a signal that finds the agent at its end doesn't change how it ends.
         let stopping = Stopping()
         let reloading = Reloading(context: context)
-        let watch = SignalWatch(onHangUp: { Task { await reloading.run() } }) { signal in
+        let watch = SignalWatch(onHangUp: reloading.signal) { signal in
             guard let group = stopping.group() else { _exit(ExitStatus.signal(signal)) }
             Task { await group.triggerGracefulShutdown() }
             Self.end(after: setup.pipeline.agent.drain, context.console)
@@ -147,7 +147,7 @@ package struct RunCommand: Sendable {
                 } else {
                     try await replication.endLoan()
                 }
-            }, reload: { try await reloading.run(live, warehouse, replication) },
+            }, reload: reloading.run,
             rejoin: { try await replication.rejoin(after: $0) })
         if case .postgres(let server) = setup.pipeline.source.input {
             running.sweeps = SweepJobs { tables, repaired, progress in
@@ -159,7 +159,7 @@ package struct RunCommand: Sendable {
                 return report
             }
         }
-        reloading.begin { try await reloading.run(live, warehouse, replication) }
+        reloading.begin { try await reloading.reload(live, warehouse, replication) }
         var router = AgentRouter(
             control: live.control(warehouse, catalog: catalog, running: running), status: status,
             layout: setup.layout, token: token, pid: getpid(), isLoopback: AgentServer.isLoopback(agent.listen.host))

@@ -31,18 +31,7 @@ package struct SweepCommand: Sendable {
                 try: "millrace run, then: millrace sweep")
         }
         let number = try await agent.sweep(selection, repairs: repairs)
-        var report: SweepReport?
-        while report == nil {
-            switch try await agent.sweepState(number) {
-            case .running(let progress): context.console.progress(progress)
-            case .done(let done): report = done
-            case .failed(let failure): throw failure
-            case .none: throw Self.gone
-            }
-            if report == nil { try await Task.sleep(for: .milliseconds(200)) }
-        }
-        context.console.progress("")
-        guard let report else { throw Self.gone }
+        let report = try await finished(number, agent, context)
         context.console.result(context.json ? report.json.serialized : text(report, context))
         if report.hasDifferences { return ExitStatus.differences }
         if let table = report.tables.first(where: { $0.record?.isEqual == false }), let record = table.record {
@@ -61,8 +50,17 @@ package struct SweepCommand: Sendable {
         return ExitStatus.ok
     }
 
-    private static let gone = CommandFailure(
-        ExitStatus.environment, "the agent knows nothing of the sweep any more", try: "millrace sweep")
+    private func finished(_ number: Int, _ agent: APIClient, _ context: CommandContext) async throws -> SweepReport {
+        defer { context.console.progress("") }
+        while true {
+            switch try await agent.sweepState(number) {
+            case .running(let progress): context.console.progress(progress)
+            case .done(let report): return report
+            case .failed(let failure): throw failure
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
 
     private func text(_ report: SweepReport, _ context: CommandContext) -> String {
         var lines = ["as of \(LSN.text(report.position)) (snapshot \(report.snapshot)):"]
@@ -72,7 +70,9 @@ package struct SweepCommand: Sendable {
                 lines.append("\(context.console.paint("not compared", .yellow)) \(name): \(table.reason ?? "")")
                 continue
             }
-            let left = record.uncovered.isEmpty ? "" : "; not compared: \(record.uncovered.joined(separator: ", "))"
+            var left = record.uncovered.isEmpty ? "" : "; not compared: \(record.uncovered.joined(separator: ", "))"
+            if let reason = table.reason { left += "; \(reason)" }
+            if record.position != report.position { left += "; as of \(LSN.text(record.position))" }
             if record.differences == 0, record.moved == 0 {
                 let mended = record.repaired > 0 ? ", \(record.repaired) of them repaired" : ""
                 lines.append(
@@ -133,6 +133,10 @@ extension WarehouseControl {
     }
 
     package func sweepState(_ number: Int) async throws -> SweepJobs.State {
-        running?.sweeps?.state(of: number) ?? SweepJobs.State.none
+        guard let state = running?.sweeps?.state(of: number) else {
+            throw CommandFailure(
+                ExitStatus.environment, "the agent knows nothing of the sweep any more", try: "millrace sweep")
+        }
+        return state
     }
 }

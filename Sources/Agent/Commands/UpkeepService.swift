@@ -39,20 +39,17 @@ struct UpkeepService: Service {
     ) async {
         let deadline = ContinuousClock.now + limit
         let upkeep = Upkeep(now_us: now_us, rawAge_us: rawAge.map { Int64($0 / .microseconds(1)) })
-        var sum = UpkeepStep()
-        var isDone = false
-        while !isDone, !Task.isCancelled, ContinuousClock.now < deadline {
-            // The warehouse may be another's.
-            guard status.current.state != .standby, status.current.lent == nil else { return }
-            do {
-                let step = try await warehouse.maintain(upkeep)
-                sum.add(step)
-                isDone = step.isDone
-            } catch {
-                logger.warning("the upkeep of the warehouse failed: \(ExitStatus.failure(of: error).message)")
-                return
+        let sum: UpkeepStep
+        do {
+            sum = try await upkeep.run(on: warehouse) {
+                try? await Task.sleep(for: Self.pause)
+                // The warehouse may be another's.
+                let isOurs = status.current.state != .standby && status.current.lent == nil
+                return isOurs && !Task.isCancelled && ContinuousClock.now < deadline
             }
-            try? await Task.sleep(for: Self.pause)
+        } catch {
+            logger.warning("the upkeep of the warehouse failed: \(ExitStatus.failure(of: error).message)")
+            return
         }
         if sum.ledgerRows > 0 { logger.info("the ledger was rolled up", metadata: ["rows": "\(sum.ledgerRows)"]) }
         if sum.rawRows > 0 { logger.info("raw was trimmed", metadata: ["rows": "\(sum.rawRows)"]) }

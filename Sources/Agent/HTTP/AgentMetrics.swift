@@ -77,10 +77,7 @@ package enum AgentMetrics {
         text.metric(
             "millrace_sweep_differences", .gauge,
             "Rows that the last sweep of a table found to differ from its source.",
-            sweeps.map { table, sweep in
-                let last = sweep.last
-                return ([("table", table.description)], Double(last.missing + last.extra + last.different))
-            })
+            sweeps.map { table, sweep in ([("table", table.description)], Double(sweep.last.differences)) })
         text.metric(
             "millrace_last_proof_timestamp_seconds", .gauge, "When a sweep found a table equal to its source last.",
             sweeps.compactMap { table, sweep in

@@ -35,7 +35,7 @@ package struct StatusReport: Sendable, Equatable {
             package init(_ last: SweepRecord, proof: SweepRecord?) {
                 isEqual = last.isEqual
                 at_us = last.finishedAt_us
-                differences = last.missing + last.extra + last.different
+                differences = last.differences
                 provenPosition = proof?.position
                 provenAt_us = proof?.finishedAt_us
             }

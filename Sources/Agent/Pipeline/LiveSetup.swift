@@ -1,4 +1,3 @@
-import Foundation
 import PipelineFile
 import Replication
 import Synchronization
@@ -41,7 +40,7 @@ struct Reload {
         report.hasChanged = pipeline != old.pipeline
         for definition in known {
             let id = definition.source
-            let (before, after) = (old.choice(of: id), new.choice(of: id))
+            let (before, after) = (old.choice(id), new.choice(id))
             switch (before, after) {
             case (nil, .some): report.added.append(id.description)
             case (.some, nil): report.removed.append(id.description)
@@ -77,7 +76,7 @@ struct Reload {
     }
 
     /// What the table was made with stays.
-    private func refuse(_ made: TableDefinition, _ choice: TableSettings) throws {
+    private func refuse(_ made: TableDefinition, _ choice: TableChoice) throws {
         let key = made.key.map { made.columns[$0].name }
         let what: String? =
             if choice.target != made.target {
@@ -89,26 +88,5 @@ struct Reload {
         throw CommandFailure(
             ExitStatus.usage, "\(made.source): its \(what) isn't the one that its table was made with",
             try: "set it back, or drop the pipeline with its tables and copy it anew")
-    }
-}
-
-/// What the pipeline file says of one table.
-struct TableSettings: Equatable {
-    var target: String
-    var key: [String]?
-    var metadata: MetadataNames
-}
-
-extension PipelineSetup {
-    /// Nil: it isn't replicated.
-    func choice(of table: TableID) -> TableSettings? {
-        let name = table.description
-        guard pipeline.source.tables.chooses(name) else { return nil }
-        let metadata = pipeline.metadataColumns(source: name)
-        return TableSettings(
-            target: pipeline.target(schema: table.schema, table: table.table), key: pipeline.table(source: name)?.key,
-            metadata: MetadataNames(
-                isDeleted: metadata.is_deleted, deletedAt: metadata.deleted_at,
-                sourceUpdatedAt: metadata.source_updated_at, loadedAt: metadata.loaded_at))
     }
 }

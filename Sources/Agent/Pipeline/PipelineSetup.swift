@@ -143,7 +143,10 @@ package struct PipelineSetup: Sendable {
     }
 
     /// Columns of a table that the warehouse has as hashes.
-    func hashedColumns(of table: TableID) -> Set<String> { Self.choice(table, in: pipeline)?.hashed ?? [] }
+    func hashedColumns(of table: TableID) -> Set<String> { choice(table)?.hashed ?? [] }
+
+    /// Nil: it isn't replicated.
+    func choice(_ table: TableID) -> TableChoice? { Self.choice(table, in: pipeline) }
 
     private static func appendHash(_ bytes: UnsafeRawBufferPointer, _ arena: ByteArena) -> ByteRange {
         let digest = SHA256.hash(data: bytes)
@@ -225,7 +228,7 @@ package struct PipelineSetup: Sendable {
     }
 
     func releaseOptions(of table: TableID) -> ReleaseOptions {
-        let choice = Self.choice(table, in: pipeline)
+        let choice = choice(table)
         var options = ReleaseOptions(filter: choice?.filter)
         options.excluded = choice?.excluded ?? []
         return options

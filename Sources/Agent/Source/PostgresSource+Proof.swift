@@ -43,12 +43,13 @@ extension PostgresSource {
         }
     }
 
-    /// What was to be copied, for the report, with the columns that the source has.
-    package func copiedTables() async throws -> [(table: TableID, filter: String?, columns: Set<String>)] {
-        var copied: [(table: TableID, filter: String?, columns: Set<String>)] = []
+    /// What was to be copied, for the report, with the types of the columns that the source has.
+    package func copiedTables() async throws -> [(table: TableID, filter: String?, types: [String: ColumnType])] {
+        var copied: [(table: TableID, filter: String?, types: [String: ColumnType])] = []
         for published in try await publication().0.tables {
-            let names = try await control.with { try $0.relations([published]).first?.columns.map(\.name) }
-            copied.append((published.table, published.filter, Set(names ?? [])))
+            let columns = try await control.with { try $0.relations([published]).first?.columns ?? [] }
+            let types = columns.map { ($0.name, ColumnType(sql: $0.type) ?? .other($0.type)) }
+            copied.append((published.table, published.filter, Dictionary(types) { first, _ in first }))
         }
         return copied
     }

@@ -87,7 +87,7 @@ actor SourceSnapshot {
 
     /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
     func letGo() throws {
-        try translating { try $0.session.execute("ROLLBACK TO SAVEPOINT millrace", for: "compare rows") }
+        _ = try translating { try $0.session.execute("ROLLBACK TO SAVEPOINT millrace", for: "compare rows") }
     }
 
     /// A table's columns by name, with the types that a warehouse is told; nil: there is no such table. `isPlain`: others

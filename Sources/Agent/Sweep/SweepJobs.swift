@@ -6,7 +6,6 @@ import Synchronization
 /// The agent's sweeps: one at a time, beside replication, and what the last one said.
 package final class SweepJobs: Sendable {
     package enum State: Sendable {
-        case none
         case running(progress: String)
         case done(SweepReport)
         case failed(CommandFailure)
@@ -14,7 +13,7 @@ package final class SweepJobs: Sendable {
 
     private struct Held {
         var number = 0
-        var state = State.none
+        var state: State?
     }
     private let held = Mutex(Held())
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -92,7 +91,6 @@ extension SweepJobs.State {
     /// As the API answers it.
     package var json: JSONValue {
         switch self {
-        case .none: .object([("state", .string("none"))])
         case .running(let progress):
             .object([("state", .string("running")), ("progress", .string(progress))])
         case .done(let report): .object([("state", .string("done")), ("report", report.json)])
@@ -106,7 +104,6 @@ extension SweepJobs.State {
 
     package init?(json: JSONValue) {
         switch json["state"]?.string {
-        case "none": self = .none
         case "running": self = .running(progress: json["progress"]?.string ?? "")
         case "done":
             guard let report = json["report"].flatMap(SweepReport.init(json:)) else { return nil }
@@ -135,7 +132,7 @@ extension SweepReport {
         self.init()
         self.snapshot = snapshot
         self.position = position
-        self.tables = tables.compactMap { Table(json: $0, snapshot: snapshot, position: position) }
+        self.tables = tables.compactMap(Table.init(json:))
     }
 }
 
@@ -146,6 +143,8 @@ extension SweepReport.Table {
             ("equal", .bool(record?.isEqual ?? false)), ("reason", .text(reason)),
         ]
         guard let record else { return .object(members) }
+        // Of a table that was repaired they are of its last look, behind the report's own.
+        members += [("snapshot", .string(record.snapshot)), ("position", .string(LSN.text(record.position)))]
         func list(_ names: [String]) -> JSONValue { .array(names.map(JSONValue.string)) }
         members += [
             ("missing", .integer(record.missing)), ("extra", .integer(record.extra)),
@@ -167,10 +166,12 @@ extension SweepReport.Table {
         return .object(members)
     }
 
-    init?(json: JSONValue, snapshot: String, position: Int64) {
+    init?(json: JSONValue) {
         guard let source = json["source"]?.string else { return nil }
         self.init(source: source, record: nil, reason: json["reason"]?.string)
-        guard let rows = json["rows"]?.int64 else { return }
+        guard let rows = json["rows"]?.int64, let snapshot = json["snapshot"]?.string,
+            let position = json["position"]?.string.flatMap(LSN.parse)
+        else { return }
         func count(_ name: String) -> Int { Int(json[name]?.int64 ?? 0) }
         func list(_ value: JSONValue?) -> [String] { value?.array?.compactMap(\.string) ?? [] }
         let parts = source.split(separator: ".", maxSplits: 1)

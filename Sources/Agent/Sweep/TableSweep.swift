@@ -60,15 +60,8 @@ struct TableSweep {
         self.definition = definition
         self.filter = filter
         let types = source.types
-        let columns = definition.columns.enumerated().filter { types[$0.element.name] != nil }.map { index, column in
-            SweepColumn(
-                column.name, column.type, isKey: definition.key.contains(index),
-                isHashed: hashed.contains(column.name),
-                sourceType: hashed.contains(column.name) ? nil : types[column.name])
-        }
-        digest = RowDigest(
-            columns, warehouse: engine == "duckdb" ? .duckdb : .postgres, isSourceUTF8: moment.isUTF8)
-        func quoted(_ name: String) -> String { "\"\(name.replacing("\"", with: "\"\""))\"" }
+        digest = RowDigest(definition, source: types, hashed: hashed, engine: engine, isSourceUTF8: moment.isUTF8)
+        let quoted = RowDigest.quoted
         relation =
             (source.isPlain ? "ONLY " : "") + "\(quoted(definition.source.schema)).\(quoted(definition.source.table))"
         current = "\(quoted(layout.current)).\(quoted(definition.target))"
@@ -118,8 +111,7 @@ struct TableSweep {
         record.rows = theirs.values.reduce(0) { $0 + $1.rows }
         for (_, hash) in try await lookUp(Array(touched), on: .source, filter, { try await source.rows($0) }) {
             let bucket = String(hash.prefix(RowDigest.bucketDigits))
-            guard let one = SetDigest(hash: hash) else { throw Self.noHash }
-            theirs[bucket] = (theirs[bucket] ?? .empty) - one
+            theirs[bucket] = (theirs[bucket] ?? .empty) - (try Self.one(hash))
         }
         for key in touched { open[key] = false }
 
@@ -167,9 +159,8 @@ struct TableSweep {
         for row in try await here.rows(digest.rows(of: current, on: .warehouse, buckets: buckets, where: quiet)) {
             let key = try key(row)
             if let hash = theirs[key], hash == row.last ?? nil {
-                guard let one = SetDigest(hash: hash) else { throw Self.noHash }
-                self.source = self.source + one
-                warehouse = warehouse + one
+                self.source = self.source + (try Self.one(hash))
+                warehouse = warehouse + (try Self.one(hash))
                 theirs[key] = nil
             } else {
                 // Of two rows of one key in the warehouse, too.
@@ -204,20 +195,15 @@ struct TableSweep {
             ).mapValues { $0.map(\.hash) }
             for key in part where !touched.contains(key) {
                 let (a, b) = (theirs[key] ?? [], mine[key] ?? [])
-                if a == b {
-                    for hash in a {
-                        guard let one = SetDigest(hash: hash) else { throw Self.noHash }
-                        self.source = self.source + one
-                        warehouse = warehouse + one
-                    }
-                    open[key] = nil
-                } else if open[key] == true {
-                    try note(key, a, b)
-                    open[key] = nil
-                } else {
-                    // Once isn't enough: it is looked at again.
+                // Once isn't enough: it is looked at again.
+                guard a == b || open[key] == true else {
                     open[key] = true
+                    continue
                 }
+                self.source = try a.reduce(self.source) { $0 + (try Self.one($1)) }
+                warehouse = try b.reduce(warehouse) { $0 + (try Self.one($1)) }
+                if a != b { note(key, a, b) }
+                open[key] = nil
             }
         }
         guard isLast else { return }
@@ -225,9 +211,7 @@ struct TableSweep {
         open = [:]
     }
 
-    private mutating func note(_ key: [String], _ theirs: [String], _ mine: [String]) throws {
-        for hash in theirs { source = source + (SetDigest(hash: hash) ?? .empty) }
-        for hash in mine { warehouse = warehouse + (SetDigest(hash: hash) ?? .empty) }
+    private mutating func note(_ key: [String], _ theirs: [String], _ mine: [String]) {
         let kind: SweepDifference.Kind =
             mine.isEmpty ? .missing : theirs.isEmpty || mine.count > theirs.count ? .extra : .different
         switch kind {
@@ -242,7 +226,7 @@ struct TableSweep {
     mutating func nameColumns(_ source: SourceSnapshot, _ here: any WarehouseSnapshot) async throws {
         let indices = differences.indices.filter {
             differences[$0].kind == .different && differences[$0].columns.isEmpty
-        }.prefix(Self.keys_max)
+        }
         guard !indices.isEmpty else { return }
         let keys = indices.map { differences[$0].key }
         let keyColumns = digest.columns.filter(\.isKey)
@@ -315,6 +299,11 @@ struct TableSweep {
             }
         }
         return found
+    }
+
+    private static func one(_ hash: String) throws -> SetDigest {
+        guard let digest = SetDigest(hash: hash) else { throw noHash }
+        return digest
     }
 
     private static let noHash = ReplicationError(.invariant, "a database gave something else than a hash of a row")

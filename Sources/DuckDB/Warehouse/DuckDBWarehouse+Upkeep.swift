@@ -55,25 +55,16 @@ extension DuckDBTransaction {
 }
 
 extension DuckDBWarehouse {
-    package func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep {
+    package func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep {
+        guard layout.hasRaw, !writer.isUnfinished else { return UpkeepStep() }
+        return try withTransaction { try writer.trimRaw(table, before: time_us, limit: limit, in: $0) }
+    }
+
+    package func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep {
         var step = UpkeepStep()
-        // A large source transaction would have to come again.
         guard !writer.isUnfinished else { return step }
         step.ledgerRows = try withSession {
-            try MetaTables.rollUpLedger($0, layout.pipeline, before: upkeep.ledgerEnd_us)
-        }
-        guard let age_us = upkeep.rawAge_us, layout.hasRaw else { return step }
-        for table in try await knownTables() {
-            do {
-                step.add(
-                    try withTransaction {
-                        try writer.trimRaw(
-                            table, before: upkeep.now_us - age_us, limit: upkeep.rows_max, in: $0)
-                    })
-            } catch let error as ReplicationError where error.kind != .passing && error.kind != .fenced {
-                // One table's trouble is its own.
-                step.kept[table.source] = error.message
-            }
+            try MetaTables.rollUpLedger($0, layout.pipeline, before: time_us)
         }
         return step
     }

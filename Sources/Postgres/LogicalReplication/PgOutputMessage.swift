@@ -16,4 +16,43 @@ package enum PgOutputMessage {
             }
         }
     }
+
+    /// The tuples of an Insert, Update or Delete: cells in the relation's order as texts, nil where one is null, unchanged or
+    /// binary. Nil for other messages.
+    package static func tuples(_ bytes: [UInt8]) -> [[[UInt8]?]]? {
+        bytes.withUnsafeBytes { bytes in
+            do throws(PgOutputCursor.Overrun) {
+                var cursor = try PgOutputCursor(bytes)
+                guard [UInt8(ascii: "I"), UInt8(ascii: "U"), UInt8(ascii: "D")].contains(try cursor.byte()) else {
+                    return nil
+                }
+                _ = try cursor.uint32()
+                var tuples: [[[UInt8]?]] = []
+                while !cursor.isAtEnd {
+                    guard [UInt8(ascii: "K"), UInt8(ascii: "O"), UInt8(ascii: "N")].contains(try cursor.byte()),
+                        let tuple = try tuple(&cursor)
+                    else { return nil }
+                    tuples.append(tuple)
+                }
+                return tuples.isEmpty ? nil : tuples
+            } catch {
+                return nil
+            }
+        }
+    }
+
+    private static func tuple(_ cursor: inout PgOutputCursor) throws(PgOutputCursor.Overrun) -> [[UInt8]?]? {
+        var cells: [[UInt8]?] = []
+        for _ in 0..<max(0, try cursor.int16()) {
+            switch try cursor.byte() {
+            case UInt8(ascii: "n"), UInt8(ascii: "u"): cells.append(nil)
+            case UInt8(ascii: "t"): cells.append(Array(try cursor.bytes(Int(try cursor.int32()))))
+            case UInt8(ascii: "b"):
+                _ = try cursor.bytes(Int(try cursor.int32()))
+                cells.append(nil)
+            default: return nil
+            }
+        }
+        return cells
+    }
 }

@@ -42,30 +42,16 @@ extension PostgresTransaction {
 }
 
 extension PostgresWarehouse {
-    package func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep {
-        var step = UpkeepStep()
-        // A large source transaction would have to come again.
-        guard !writer.isUnfinished else { return step }
-        step.ledgerRows = try rollUpLedger(before: upkeep.ledgerEnd_us, &step)
-        guard let age_us = upkeep.rawAge_us, layout.hasRaw else { return step }
-        for table in try await knownTables() {
-            do {
-                step.add(
-                    try withTransaction {
-                        try writer.trimRaw(
-                            table, before: upkeep.now_us - age_us, limit: upkeep.rows_max, in: $0)
-                    })
-            } catch let error as ReplicationError where error.kind != .passing && error.kind != .fenced {
-                // One table's trouble is its own.
-                step.kept[table.source] = error.message
-            }
-        }
-        return step
+    package func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep {
+        guard layout.hasRaw, !writer.isUnfinished else { return UpkeepStep() }
+        return try withTransaction { try writer.trimRaw(table, before: time_us, limit: limit, in: $0) }
     }
 
     /// A rolled-up row has no range, which tells it apart.
-    private func rollUpLedger(before time_us: Int64, _ step: inout UpkeepStep) throws -> Int {
-        try work { session in
+    package func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep {
+        var step = UpkeepStep()
+        guard !writer.isUnfinished else { return step }
+        step.ledgerRows = try work { session in
             let ledger = MetaTables.name("ledger")
             let purpose = "roll up the ledger"
             let isOld = "pipeline = $1 AND source_range IS NOT NULL AND committed_at < \(try SQLText.moment(time_us))"
@@ -75,7 +61,7 @@ extension PostgresWarehouse {
             ).integer(0, 0)
             guard let oldest else { return 0 }
             let end_us = min(time_us, Upkeep.hour(oldest) + Upkeep.hours_max * 3_600_000_000)
-            step.isDone = step.isDone && end_us == time_us
+            step.isDone = end_us == time_us
             let counts = MetaTables.ledgerCounts
             let names = counts.joined(separator: ", ")
             let rows = try session.query(
@@ -89,6 +75,7 @@ extension PostgresWarehouse {
                 """, [layout.pipeline], for: purpose)
             return Int(rows.integer(0, 0) ?? 0)
         }
+        return step
     }
 }
 

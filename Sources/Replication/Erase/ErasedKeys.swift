@@ -28,11 +28,11 @@ extension BatchApplier {
         var changed: Set<String> = []
         for index in events.sorted(by: { batch.events[Int($0)].version < batch.events[Int($1)].version }) {
             let event = batch.events[Int(index)]
-            if let name = otherNames[index], let erasure = erasures[name], erasure.hidesOldKey(of: event) {
+            if let name = otherNames[index], let erasure = erasures[name], erasure.hides(event, endsRow: true) {
                 forgetOldKey(index)
             }
             guard let name = ownNames[index], let erasure = erasures[name] else { continue }
-            if erasure.hides(event) {
+            if erasure.hides(event, endsRow: event.operation == .delete) {
                 hide(index, as: name)
                 hidden.append(index)
             } else if event.operation != .delete, event.version < erasure.revivedBy ?? .all {
@@ -62,14 +62,5 @@ extension BatchApplier {
         batch.events[Int(index)].otherKey = .null
         batch.events[Int(index)].before = -1
         batch.events[Int(index)].flags.remove(.moveCreate)
-    }
-}
-
-extension Erasure {
-    /// As `hides`, of the row that a key change took away from the key.
-    fileprivate func hidesOldKey(of event: ChangeEvent) -> Bool {
-        if event.version <= version { return true }
-        if event.sourceTime_us != .min, event.sourceTime_us <= erasedAt_us { return true }
-        return event.version < revivedBy ?? .all
     }
 }

@@ -58,6 +58,8 @@ struct Eraser<Transaction: WarehouseTransaction> {
     private var events: [EventID: (event: RawEvent, name: String)] = [:]
     /// All texts of raw's keys, by name; only where equal keys may differ.
     private var texts: [String: [String]] = [:]
+    /// Erasures of these keys that were there before, by name.
+    private var known: [String: Erasure] = [:]
 
     private struct Key {
         var texts: [String]
@@ -91,29 +93,24 @@ struct Eraser<Transaction: WarehouseTransaction> {
     private mutating func run() throws -> ErasureReport {
         let table = request.table
         _ = try transaction.lock([table.source], exclusive: true)
-        let before = try transaction.erasures(table.source, [report.keyHash])[report.keyHash]
-        report.wasErased = before != nil
-        report.version = before?.version ?? .none
-
         if layout.hasRaw {
             if names.mayDiffer { try readKeys() }
             try follow(request.key)
         }
         if found[report.keyHash] == nil { found[report.keyHash] = Key(texts: [request.key], limit: .all) }
+        known = try transaction.erasures(table.source, found.keys.sorted())
+        report.wasErased = known[report.keyHash] != nil
         if layout.hasCurrent { try removeRows() }
         try scrub()
-        report.version = max(report.version, found[report.keyHash]?.newest ?? .none)
         report.earlierKeys = found.count - 1
+        let all = erasures()
+        report.version = all.first { $0.keyHash == report.keyHash }?.version ?? .none
         // Nothing is left behind for a key that was mistyped.
-        if !report.foundNothing {
-            let known = try transaction.erasures(table.source, found.keys.sorted())
-            let all = erasures(known)
-            // Of a key that was erased before, time and reason stay.
-            let given = report.keyHash
-            let isAgain = { (erasure: Erasure) in erasure.keyHash != given && known[erasure.keyHash] != nil }
-            try transaction.write(all.filter { !isAgain($0) }, reason: request.reason)
-            try transaction.write(all.filter(isAgain), reason: nil)
-        }
+        guard !report.foundNothing else { return report }
+        // Of an earlier key that was erased before, the reason stays.
+        let again = all.filter { $0.keyHash != report.keyHash && known[$0.keyHash] != nil }
+        try transaction.write(all.filter { !again.contains($0) }, reason: request.reason)
+        try transaction.write(again, reason: nil)
         return report
     }
 
@@ -142,14 +139,12 @@ struct Eraser<Transaction: WarehouseTransaction> {
                     remedy: "erase its earlier keys one by one", table: request.table.source)
             }
             var entry = Key(texts: texts[name] ?? [next.key], limit: next.limit)
-            let events = try transaction.rawEvents(request.table, keys: entry.texts, truncates: false)
-            // What stands before the row's beginning is another's, who had the key before.
-            let start =
-                next.limit == .all
-                ? Version.none
-                : events.filter { $0.operation == .delete && $0.otherKey == nil && $0.version < next.limit }
-                    .map(\.version).max() ?? .none
-            for event in events where event.version > start {
+            let isEarlier = next.limit != .all
+            let events = try transaction.rawEvents(request.table, keys: entry.texts, truncates: isEarlier)
+            // Under an earlier key the row began behind the last one that had it: what ended that is no event of the row.
+            let ends = events.filter { $0.operation == .delete || $0.operation == .truncate }.map(\.version)
+            let start = isEarlier ? ends.filter { $0 < next.limit.deleteHalf }.max() ?? .none : .none
+            for event in events where event.version > start && event.operation != .truncate {
                 guard event.version < next.limit else {
                     if event.operation != .delete { entry.others = min(entry.others ?? .all, event.version) }
                     continue
@@ -219,12 +214,12 @@ struct Eraser<Transaction: WarehouseTransaction> {
     }
 
     /// Of earlier keys the versions alone tell which events are the row's: the source may have given them to another.
-    private func erasures(_ known: [String: Erasure]) -> [Erasure] {
+    private func erasures() -> [Erasure] {
         found.sorted { $0.key < $1.key }.map { name, key in
             let isGiven = name == report.keyHash
             return Erasure(
                 table: request.table.source, keyHash: name,
-                version: isGiven ? report.version : max(key.newest, known[name]?.version ?? .none),
+                version: max(key.newest, known[name]?.version ?? .none),
                 erasedAt_us: isGiven ? erasedAt_us : known[name]?.erasedAt_us ?? .min,
                 revivedBy: isGiven ? nil : key.others)
         }

@@ -23,13 +23,14 @@ package struct Erasure: Sendable, Hashable {
     /// Keys that tell a row are JSON objects.
     package static let rawKeyStart = "erased:"
 
-    /// Whether an event under this key is of the row that was erased, and so must not bring it back. Events come in the
-    /// order of versions.
-    func hides(_ event: ChangeEvent) -> Bool {
+    /// Whether what an event says of the key is of the row that was erased, and so must not bring it back. Events come in
+    /// the order of versions.
+    ///
+    /// - Parameter endsRow: it deletes the key's row or moves it away, and so shows once more what was there.
+    func hides(_ event: ChangeEvent, endsRow: Bool) -> Bool {
         if event.version <= version { return true }
         if event.sourceTime_us != .min, event.sourceTime_us <= erasedAt_us { return true }
-        // A delete shows what was deleted, once more.
-        return event.operation == .delete && event.version < revivedBy ?? .all
+        return endsRow && event.version < revivedBy ?? .all
     }
 }
 

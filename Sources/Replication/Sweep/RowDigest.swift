@@ -29,6 +29,25 @@ package struct RowDigest: Sendable {
         duckdb = DuckDBText(beside: columns.map(\.name))
     }
 
+    /// Of the columns that a table of the warehouse and its source both have.
+    ///
+    /// - Parameters:
+    ///   - types: of the source's columns, by name.
+    ///   - hashed: columns that the warehouse has as hashes.
+    ///   - engine: the warehouse's (`Warehouse.engine`).
+    package init(
+        _ definition: TableDefinition, source types: [String: ColumnType], hashed: Set<String>, engine: String,
+        isSourceUTF8: Bool
+    ) {
+        let columns = definition.columns.enumerated().filter { types[$0.element.name] != nil }.map { index, column in
+            SweepColumn(
+                column.name, column.type, isKey: definition.key.contains(index),
+                isHashed: hashed.contains(column.name),
+                sourceType: hashed.contains(column.name) ? nil : types[column.name])
+        }
+        self.init(columns, warehouse: engine == "duckdb" ? .duckdb : .postgres, isSourceUTF8: isSourceUTF8)
+    }
+
     /// Of some of the columns of another.
     package init(_ columns: [SweepColumn], of other: RowDigest) {
         self.columns = columns
@@ -38,6 +57,9 @@ package struct RowDigest: Sendable {
         postgres = other.postgres
         duckdb = other.duckdb
     }
+
+    /// A name as both dialects read it.
+    package static func quoted(_ name: String) -> String { SweepSQL.quoted(name) }
 
     // MARK: Queries
 

@@ -23,7 +23,7 @@ package struct Upkeep: Sendable {
     package static func hour(_ time_us: Int64) -> Int64 { time_us - time_us % 3_600_000_000 }
 }
 
-/// What one step of the upkeep did.
+/// What a step of the upkeep did, or all of them.
 package struct UpkeepStep: Sendable, Equatable {
     /// Rows of the ledger that were taken together.
     package var ledgerRows = 0
@@ -36,11 +36,38 @@ package struct UpkeepStep: Sendable, Equatable {
 
     package init() {}
 
-    package mutating func add(_ other: UpkeepStep) {
+    mutating func add(_ other: UpkeepStep) {
         ledgerRows += other.ledgerRows
         rawRows += other.rawRows
         kept.merge(other.kept) { $1 }
-        isDone = isDone && other.isDone
+    }
+}
+
+extension Upkeep {
+    /// Takes steps until nothing is left, each a transaction of its own, or until `goesOn`, asked before each, says no.
+    package func run(on warehouse: any Warehouse, goesOn: () async -> Bool = { true }) async throws -> UpkeepStep {
+        var sum = UpkeepStep()
+        func all(_ step: () async throws -> UpkeepStep) async throws {
+            var isDone = false
+            while !isDone, await goesOn() {
+                let step = try await step()
+                sum.add(step)
+                isDone = step.isDone
+            }
+        }
+        try await all { try await warehouse.rollUpLedger(before: ledgerEnd_us) }
+        guard let rawAge_us else { return sum }
+        for table in try await warehouse.knownTables() {
+            do {
+                try await all {
+                    try await warehouse.trimRaw(table, before: now_us - rawAge_us, limit: rows_max)
+                }
+            } catch let error as ReplicationError where error.kind != .passing && error.kind != .fenced {
+                // One table's trouble is its own.
+                sum.kept[table.source] = error.message
+            }
+        }
+        return sum
     }
 }
 

@@ -97,8 +97,11 @@ package protocol Warehouse: Sendable {
     /// Of each table the last sweep, and the last that proved it equal.
     func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)]
 
-    /// Takes one step of what is done from time to time; it is called until nothing is left.
-    func maintain(_ upkeep: Upkeep) async throws -> UpkeepStep
+    /// Takes the ledger's rows of before a time (µs since 1970, a whole hour) together, an hour's to one; one step of it.
+    /// While a source transaction in parts is under way nothing is done, here and in `trimRaw`: it would have to come again.
+    func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep
+    /// Deletes rows of raw that were loaded before a time and that nothing needs any more, at most `limit`.
+    func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep
 
     /// Runs one read-only statement. More rows than `rows_max` is an error that says so.
     func query(_ sql: String, rows_max: Int) async throws -> QueryResult
