@@ -117,10 +117,14 @@ extension WarehouseControl {
         return try sweeps.start(try await chosen(selection)) { tables in try await self.copyAnew(tables) }
     }
 
-    /// Returns when the tables are resynced.
+    /// How long it may seem that nothing is copied.
+    private static let repair_max = Duration.seconds(60)
+
+    /// Returns when the tables are resynced, and all of it is durable.
     private func copyAnew(_ tables: [TableID]) async throws {
-        guard let status = running?.status else { return }
+        guard let status = running?.status, let job = copyJob else { return }
         _ = try await resync(.named(tables.map(\.description)))
+        var lastTold = ContinuousClock.now
         while true {
             try await Task.sleep(for: .milliseconds(100))
             let progress = status.current.progress
@@ -128,7 +132,23 @@ extension WarehouseControl {
                 throw CommandFailure(
                     ExitStatus.environment, "a table can't be copied anew: \(reason)", try: "millrace check")
             }
-            if tables.allSatisfy({ !progress.resyncing.contains($0) && progress.copying[$0] == nil }) { return }
+            // The marks went with the request and are made by the commit that ends the copy. What is told of the source's
+            // progress may be older than the request.
+            let isTold = tables.contains { progress.resyncing.contains($0) || progress.copying[$0] != nil }
+            guard !isTold else {
+                lastTold = .now
+                continue
+            }
+            let copied = Set(
+                try await warehouse.copied(job: job).filter { $0.isWholeTable && $0.state == .done }.map(\.table))
+            if copied.isSuperset(of: tables) { return }
+            if let left = tables.first(where: { !copied.contains($0) }),
+                ContinuousClock.now - lastTold > Self.repair_max
+            {
+                throw CommandFailure(
+                    ExitStatus.environment, "\(left) isn't being copied anew",
+                    try: "see whether the publication has it: millrace check")
+            }
         }
     }
 

@@ -173,9 +173,10 @@ package actor Replicator {
 
     /// Lag and the copy's progress, for status.
     private func tell() async {
-        let (lag, progress) = (await source.lag(), await source.progress())
-        // Not worth a retry: it is asked again in a second.
+        // Not worth a retry: it is asked again in a second. Before the source, which knows of a resync that is asked for
+        // meanwhile.
         let holds = try? await warehouse.holds()
+        let (lag, progress) = (await source.lag(), await source.progress())
         lastTold = .now
         for hold in holds ?? [] where !hold.kind.isWanted && !status.current.holds.contains(hold) {
             logger.error("\(hold.table) is held: \(hold.reason)", metadata: ["try": "\(hold.remedy)"])

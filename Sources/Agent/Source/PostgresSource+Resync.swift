@@ -48,14 +48,16 @@ extension PostgresSource {
         for table in wantedAnew.sorted() where !tables.contains(where: { $0.table == table }) {
             logger.warning("\(table) can't be copied anew: the publication \(settings.server.publication) hasn't it")
         }
-        copy.known.subtract(wantedAnew)
-        for table in wantedAnew {
+        let begun = wantedAnew
+        copy.known.subtract(begun)
+        for table in begun {
             copy.refused[table] = nil
             reread[table] = nil
         }
-        wantedAnew = []
         isRereadDone = false
         try await planCopies(tables, [])
+        // Until they are planned they are told as wanted.
+        wantedAnew.subtract(begun)
         return .idle
     }
 
