@@ -204,6 +204,8 @@ final class ReplicationService: Service, Sendable {
                 await source.close()
                 guard takeRejoin() else { return }
                 attempts = 0
+                // Partitions may be another agent's then.
+                status.update { $0.lag = [:] }
             } catch {
                 await source.close()
                 if source.hasAnswered { turn.withLock { $0.hasMetSource = true } }
@@ -214,7 +216,6 @@ final class ReplicationService: Service, Sendable {
             }
             status.update {
                 $0.lost = []
-                $0.lag = [:]
                 $0.progress.consistentSince = nil
             }
         }

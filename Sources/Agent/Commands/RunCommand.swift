@@ -174,6 +174,7 @@ package struct RunCommand: Sendable {
         }
         let upkeep = UpkeepService(
             warehouse: warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger)
+        let watch = SourceWatch(live: live, status: status, logger: setup.logger)
         var quiet = setup.logger
         quiet.logLevel = max(setup.logger.logLevel, .critical)
         var alerts: [ServiceGroupConfiguration.ServiceConfiguration] = []
@@ -191,6 +192,7 @@ package struct RunCommand: Sendable {
                 services: alerts + [
                     .init(
                         service: upkeep, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
+                    .init(service: watch, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(service: server, failureTerminationBehavior: .cancelGroup),
                     .init(
                         service: replication, successTerminationBehavior: .gracefullyShutdownGroup,

@@ -25,6 +25,8 @@ package final class AgentStatus: Sendable {
         package var control = 0
         package var positions: [TopicPartition: Int64] = [:]
         package var lag: [TopicPartition: Int64] = [:]
+        /// When that was measured last.
+        package var lagAt: ContinuousClock.Instant?
         package var progress = SourceProgress()
         /// Positions are Postgres' own, shown as it writes them.
         package var hasLSNs = false

@@ -183,6 +183,7 @@ package actor Replicator {
         }
         status.update {
             $0.lag = lag
+            $0.lagAt = .now
             $0.progress = progress
             if let holds { $0.holds = holds }
         }

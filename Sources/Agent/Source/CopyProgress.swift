@@ -45,6 +45,40 @@ struct CopyProgress: Sendable {
     var plannedParts: [TableID: Set<String>] = [:]
     /// Tables that can't be read, with the reason.
     var refused: [TableID: ReplicationError] = [:]
+    /// Tables that couldn't be read and are tried again: told as refused until they are copied.
+    var retried: [TableID: ReplicationError] = [:]
+    /// How often in a row each was refused, and when last.
+    private var refusals: [TableID: (count: Int, at: ContinuousClock.Instant)] = [:]
+
+    /// Returns whether that is news.
+    mutating func refuse(_ table: TableID, _ error: ReplicationError, at now: ContinuousClock.Instant) -> Bool {
+        let before = retried.removeValue(forKey: table)
+        refused[table] = error
+        refusals[table] = ((refusals[table]?.count ?? 0) + 1, now)
+        tables[table] = nil
+        resyncing[table] = nil
+        return before?.message != error.message
+    }
+
+    /// Somebody asked for it, or it is copied: what was refused before counts no more.
+    mutating func forgetRefusal(_ table: TableID) {
+        refused[table] = nil
+        retried[table] = nil
+        refusals[table] = nil
+    }
+
+    /// Tables whose refusal may be over by somebody's doing at the source, a right that is given, are tried again: after 15
+    /// seconds, then after twice as long each time, up to an hour.
+    mutating func retryRefused(of published: Set<TableID>, at now: ContinuousClock.Instant) {
+        for (table, error) in refused where error.kind == .environment && published.contains(table) {
+            guard let (count, at) = refusals[table], now - at >= .seconds(min(15 << min(count - 1, 8), 3600)) else {
+                continue
+            }
+            retried[table] = error
+            refused[table] = nil
+            known.remove(table)
+        }
+    }
     /// Of each copied table: the newest snapshot that rows of it were read from.
     var snapshots: [TableID: Int64] = [:]
     /// When it was opened, by our clock.

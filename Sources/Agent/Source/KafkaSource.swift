@@ -15,8 +15,7 @@ package actor KafkaSource: RecordSource {
     /// Partitions whose checkpoint lies outside the log: assigned by the group, not read.
     private var stopped: Set<TopicPartition> = []
     private var paused: Set<TopicPartition> = []
-    /// Where their logs began when they were looked at first.
-    private var lows: [TopicPartition: Int64] = [:]
+    private var logs = KafkaLogs()
 
     package init(_ settings: Pipeline.Kafka, limits: Pipeline.Batch, logger: Logger) throws {
         self.settings = settings
@@ -213,12 +212,9 @@ package actor KafkaSource: RecordSource {
         let statistics = await consumer.statistics()
         var progress = SourceProgress()
         for partition in statistics.partitions where !stopped.contains(partition.partition) {
-            guard let low = partition.low, let high = partition.high, high > low else { continue }
-            // Whether anything is removed from its beginning shows by its moving on alone.
-            let first = lows[partition.partition] ?? low
-            lows[partition.partition] = first
-            guard low > first else { continue }
-            progress.logLeft[partition.partition] = Double(max(0, partition.position - low)) / Double(high - low)
+            guard let low = partition.low, let high = partition.high else { continue }
+            progress.logLeft[partition.partition] = logs.left(
+                partition.partition, position: partition.position, low: low, high: high)
         }
         if statistics.isDisconnected { progress.away = "no broker of \(settings.brokers) answers" }
         return progress
@@ -226,4 +222,18 @@ package actor KafkaSource: RecordSource {
 
     package nonisolated func wake() { consumer.wake() }
     package func close() async { await consumer.close() }
+}
+
+/// Where partitions' logs began when they were looked at first.
+struct KafkaLogs {
+    private var firsts: [TopicPartition: Int64] = [:]
+
+    /// The part of a log that stands before a position; nil where nothing is taken from its beginning, which its moving on
+    /// alone shows.
+    mutating func left(_ partition: TopicPartition, position: Int64, low: Int64, high: Int64) -> Double? {
+        guard high > low else { return nil }
+        let first = firsts[partition] ?? low
+        firsts[partition] = first
+        return low > first ? Double(max(0, position - low)) / Double(high - low) : nil
+    }
 }

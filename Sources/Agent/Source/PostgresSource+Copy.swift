@@ -215,12 +215,10 @@ extension PostgresSource {
     }
 
     func refuse(_ table: TableID, _ error: ReplicationError) {
+        rereadsLeft[table] = nil
+        guard copy.refuse(table, error, at: .now) else { return }
         let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
         logger.error("\(table): can't be copied: \(error.message)\(remedy)")
-        rereadsLeft[table] = nil
-        copy.refused[table] = error
-        copy.tables[table] = nil
-        copy.resyncing[table] = nil
     }
 
     private func hand(_ piece: CopyPiece, isUnfinished: Bool = false) -> SourceRecords {
@@ -256,6 +254,7 @@ extension PostgresSource {
                 CopyMark(
                     job: settings.slot, table: table, snapshot: piece.snapshot, rows: copy.tables[table]?.rows ?? 0))
             copy.lastBatch = batchesHanded
+            copy.forgetRefusal(table)
             logger.info("\(table): \(copy.tables[table]?.rows ?? 0) rows copied")
         }
         return records
@@ -299,6 +298,7 @@ extension PostgresSource {
                     facts.copiedAt = copy.snapshots[table]
                     pendingFacts.append(facts)
                 }
+                copy.forgetRefusal(table)
                 try await endWhole()
             }
             return .records(records)
@@ -412,6 +412,7 @@ extension PostgresSource {
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))
         copy.known.subtract(added.union(returned(publication)).union(copy.known.subtracting(published)))
+        copy.retryRefused(of: published, at: .now)
         guard publication.tables.contains(where: { !copy.known.contains($0.table) && copy.refused[$0.table] == nil })
         else { return nil }
         isRereadDone = false

@@ -26,6 +26,7 @@ extension PostgresSource {
             CopyMark(
                 job: settings.slot, table: table, snapshot: ended.snapshot, rows: ended.rows, startsOver: true))
         copy.lastBatch = batchesHanded
+        copy.forgetRefusal(table)
         logger.info("\(table): \(ended.rows) rows resynced")
         return .records(records)
     }
@@ -51,7 +52,7 @@ extension PostgresSource {
         let begun = wantedAnew
         copy.known.subtract(begun)
         for table in begun {
-            copy.refused[table] = nil
+            copy.forgetRefusal(table)
             reread[table] = nil
         }
         isRereadDone = false

@@ -108,7 +108,7 @@ package actor PostgresSource: RecordSource {
     /// Of the stream's last batch: about what the next one takes.
     var streamedBytes = 0
     /// What the source keeps of its log for us, as it was looked at last.
-    private var retention: (retained_bytes: Int64, left_bytes: Int64?)?
+    private var retention: SourceServer.Slot?
     private var lastRetentionLook = ContinuousClock.now - .seconds(60)
     private var lastSettled = ContinuousClock.now - .seconds(1)
     /// Chunks of tables with a key that wait until those without are copied.
@@ -254,13 +254,9 @@ package actor PostgresSource: RecordSource {
             copying: copy.isGoingOn
                 ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
             resyncing: Set(copy.resyncing.keys).union(copy.whole.filter(\.isResync).map(\.table)).union(wantedAnew),
-            refused: copy.refused.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
-        if let retention {
-            progress.retainedLog_bytes = retention.retained_bytes
-            if let left = retention.left_bytes {
-                progress.logLeft[partition] = Double(max(0, left)) / Double(max(1, left + retention.retained_bytes))
-            }
-        }
+            refused: copy.refused.merging(copy.retried) { $1 }.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
+        progress.retainedLog_bytes = retention?.retained_bytes
+        progress.logLeft[partition] = retention?.logLeft
         return progress
     }
 
@@ -270,10 +266,9 @@ package actor PostgresSource: RecordSource {
         lastRetentionLook = .now
         let slot = settings.slot
         Task {
-            guard let found = try? await control.with({ try $0.slot(slot) }), let retained = found.retained_bytes else {
-                return
+            if let found = try? await control.with({ try $0.slot(slot) }), found.retained_bytes != nil {
+                retention = found
             }
-            retention = (retained, found.left_bytes)
         }
     }
 

@@ -87,6 +87,12 @@ package final class SourceServer {
         package var retained_bytes: Int64?
         /// Bytes by which they may grow before the slot is lost (`max_slot_wal_keep_size`); nil: without end.
         package var left_bytes: Int64?
+
+        /// The part of its room that is left; nil: it has no bound.
+        package var logLeft: Double? {
+            guard let left_bytes, let retained_bytes else { return nil }
+            return Double(max(0, left_bytes)) / Double(max(1, left_bytes + retained_bytes))
+        }
     }
 
     package func slot(_ name: String) throws -> Slot? {

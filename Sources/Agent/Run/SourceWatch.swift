@@ -1,0 +1,136 @@
+import Kafka
+import Logging
+import PipelineFile
+import Postgres
+import Replication
+import ServiceLifecycle
+
+/// Measures lag and what is left of the source's log while the runner doesn't: it waits for a warehouse that is away or
+/// hangs, or whose file is lent, and that is when a log runs out. On connections of its own, which stand only then.
+struct SourceWatch: Service {
+    /// So long nothing was measured, and so often it is then.
+    private static let patience = Duration.seconds(10)
+
+    let live: LiveSetup
+    let status: AgentStatus
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            var source: (any WatchedSource)?
+            while !Task.isCancelled {
+                try? await Task.sleep(for: Self.patience)
+                if Task.isCancelled { break }
+                guard isDue else {
+                    await source?.close()
+                    source = nil
+                    continue
+                }
+                do {
+                    let watched = try source ?? makeSource()
+                    source = watched
+                    guard let watched else { return }
+                    let found = try await watched.look(status.current.positions)
+                    // The runner knows better.
+                    if isDue { note(found) }
+                } catch {
+                    // The agent waits for the source, too, and tells so.
+                    logger.debug("the source can't be measured", metadata: ["error": "\(type(of: error))"])
+                    await source?.close()
+                    source = nil
+                }
+            }
+            await source?.close()
+        }
+    }
+
+    private var isDue: Bool {
+        let snapshot = status.current
+        guard snapshot.state != .standby, snapshot.hasBegun else { return false }
+        return snapshot.lagAt.map { ContinuousClock.now - $0 > Self.patience } ?? true
+    }
+
+    private func note(_ found: SourceMeasure) {
+        status.update { snapshot in
+            for (partition, end) in found.ends {
+                guard let position = snapshot.positions[partition] else { continue }
+                snapshot.lag[partition] = max(0, end - position)
+            }
+            snapshot.progress.logLeft.merge(found.logLeft) { $1 }
+            if let retained = found.retainedLog_bytes { snapshot.progress.retainedLog_bytes = retained }
+        }
+    }
+
+    /// Nil: the source has no end that moves.
+    private func makeSource() throws -> (any WatchedSource)? {
+        switch live.setup.pipeline.source.input {
+        case .postgres(let server): WatchedPostgres(server)
+        case .kafka(let settings): try WatchedKafka(settings, logger: logger)
+        case .file: nil
+        }
+    }
+}
+
+/// Where a source ends, beside what reads it.
+struct SourceMeasure: Sendable {
+    var ends: [TopicPartition: Int64] = [:]
+    /// As `SourceProgress` has it.
+    var logLeft: [TopicPartition: Double] = [:]
+    var retainedLog_bytes: Int64?
+}
+
+private protocol WatchedSource: Sendable {
+    func look(_ positions: [TopicPartition: Int64]) async throws -> SourceMeasure
+    func close() async
+}
+
+private struct WatchedPostgres: WatchedSource {
+    private let server: Pipeline.PostgresServer
+    private let control: SourceControl
+
+    init(_ server: Pipeline.PostgresServer) {
+        self.server = server
+        control = SourceControl(url: server.url.text)
+    }
+
+    func look(_ positions: [TopicPartition: Int64]) async throws -> SourceMeasure {
+        let name = server.slot
+        let (slot, end) = try await control.with { (try $0.slot(name), try $0.position()) }
+        var found = SourceMeasure()
+        for partition in positions.keys {
+            found.ends[partition] = end
+            found.logLeft[partition] = slot?.logLeft
+        }
+        found.retainedLog_bytes = slot?.retained_bytes
+        return found
+    }
+
+    func close() async { await control.close() }
+}
+
+/// A consumer that joins no group.
+private actor WatchedKafka: WatchedSource {
+    private static let answer_ms = 5000
+
+    private let consumer: Consumer
+    private var logs = KafkaLogs()
+
+    init(_ settings: Pipeline.Kafka, logger: Logger) throws {
+        consumer = try Consumer(
+            brokers: settings.brokers, group: settings.group, properties: settings.properties.mapValues(\.value),
+            logger: logger)
+    }
+
+    func look(_ positions: [TopicPartition: Int64]) async throws -> SourceMeasure {
+        let marks = try await consumer.watermarks(of: positions.keys.sorted(), timeout_ms: Self.answer_ms)
+        var found = SourceMeasure()
+        for (partition, mark) in marks {
+            found.ends[partition] = mark.high
+            found.logLeft[partition] = logs.left(
+                partition, position: positions[partition] ?? mark.low, low: mark.low, high: mark.high)
+        }
+        return found
+    }
+
+    func close() async { await consumer.close() }
+}
