@@ -21,6 +21,8 @@ package struct Pipeline: Sendable, Equatable {
     package var agent = Agent()
     /// `alerts`: who is told when something needs a person. Default none.
     package var alerts: [AlertTarget] = []
+    /// `sweeps`: when the running agent compares tables by itself.
+    package var sweeps = Sweeps()
 
     package init(name: String, source: Source, warehouse: Warehouse) {
         self.name = name
@@ -44,6 +46,20 @@ package struct Pipeline: Sendable, Equatable {
             self.raw = raw
             self.current = current
         }
+    }
+
+    /// `sweeps`: comparisons that the running agent makes by itself, one at a time.
+    package struct Sweeps: Sendable, Equatable {
+        /// `full`: when all tables are swept, as a cron expression in UTC. Default `never` (nil). Example: `0 3 * * *`.
+        package var full: CronSchedule?
+        /// `late.after`: how long after its arrival a late event's row is folded from raw again; 10s to 365d. Default `6h`.
+        package var lateAfter = Duration.seconds(6 * 3600)
+        /// `late.lookback`: how far behind that it looks for such events; 1m to 365d. Default `24h`.
+        package var lateLookback = Duration.seconds(24 * 3600)
+        /// `repair`: what a sweep finds is mended. Default `false`.
+        package var repairs = false
+
+        package init() {}
     }
 
     /// `batch`: upper bounds; with no lag a batch commits at once.

@@ -30,6 +30,7 @@ package struct MemoryTables: Sendable {
     package var moves: Set<MoveDependency> = []
     package var copied: [CopyMark] = []
     package var late: [LateEvent] = []
+    package var reconciled: Set<EventID> = []
     package var holds: [TableHold] = []
     package var deferred: [TableID: [DeferredEvent]] = [:]
     package var places: [EventID: (partition: TopicPartition, offset: Int64)] = [:]

@@ -52,6 +52,14 @@ extension MemoryTransaction {
         for row in rows { working.current[staged.definition.source]?[groups[row]] = nil }
     }
 
+    /// It notes no times of arrival.
+    package func reconcile(_ table: TableID, _ keys: [String], _ arrived_us: Range<Int64>) throws {
+        try step("reconcile")
+        for late in working.late where late.table == table && late.key.map(keys.contains) ?? false {
+            working.reconciled.insert(late.id)
+        }
+    }
+
     package func forgetKeys(_ table: TableID, _ keys: [String], _ events: [EventID]) throws -> Int {
         try step("forgetKeys")
         for index in working.late.indices where working.late[index].table == table {

@@ -153,6 +153,17 @@ package actor MemoryWarehouse: Warehouse {
         UpkeepStep()
     }
 
+    package func refold(_ request: RefoldRequest) async throws -> Int {
+        clock_us += 1
+        return try writer.refold(request, layout: layout, in: transaction, loadedAt_us: clock_us)
+    }
+
+    package func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String] {
+        let all = transaction.committed
+        let keys = all.late.filter { $0.table == table && !all.reconciled.contains($0.id) }.compactMap(\.key)
+        return Array(Set(keys).sorted().prefix(limit))
+    }
+
     package func erase(_ request: ErasureRequest) async throws -> ErasureReport {
         clock_us += 1
         return try writer.erase(request, layout: layout, in: transaction, erasedAt_us: clock_us)

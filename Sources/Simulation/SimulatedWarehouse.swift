@@ -187,6 +187,11 @@ actor SimulatedWarehouse: Warehouse {
         UpkeepStep()
     }
 
+    func refold(_ request: RefoldRequest) async throws -> Int {
+        try writer.refold(request, layout: layout, in: transaction, loadedAt_us: 0)
+    }
+    func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String] { [] }
+
     func erase(_ request: ErasureRequest) async throws -> ErasureReport {
         try writer.erase(request, layout: layout, in: transaction, erasedAt_us: 0)
     }

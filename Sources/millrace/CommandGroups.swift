@@ -116,23 +116,29 @@ struct Sweep: AsyncParsableCommand {
         abstract: "Prove that the warehouse equals its source, as of a position.",
         discussion: """
             The running agent takes a snapshot at the source, waits until the warehouse has applied all that it shows, and \
-            compares both by digests, while everybody writes on; rows that change meanwhile are looked at again. Exit 0: \
-            equal, or all repaired; 4: differences, with their keys; 3: a table couldn't be compared.
+            compares both by digests, while everybody writes on; rows that change meanwhile are looked at again. Where the \
+            source is Kafka or a file, raw is applied once more beside the warehouse and compared, which the report says; \
+            that works without an agent, too. Exit 0: equal, or all repaired; 4: differences, with their keys; 3: a table \
+            couldn't be compared.
 
             Example: millrace sweep
             Example: millrace sweep --table public.orders --repair
+            Example: millrace sweep --late
             """)
     @OptionGroup var global: GlobalOptions
     @Option(help: "A source or target name; may be repeated. Default: all.") var table: [String] = []
-    @Flag(help: "Copy tables that differ anew, beside the stream, and compare them again.") var repair = false
-    @Flag(help: "(not yet)") var late = false
+    @Flag(help: "Mend what differs (copy the table anew, or fold its rows from raw), and compare it again.")
+    var repair = false
+    @Flag(help: "Fold the rows from raw again to which events came late, and those that lack a column.") var late =
+        false
     @Option(help: "(not yet)") var recent: String?
 
     func run() async throws {
-        if late || recent != nil {
-            throw LaterCommand.failure("sweep \(late ? "--late" : "--recent")", try: "millrace sweep, of whole tables")
+        if recent != nil {
+            throw LaterCommand.failure("sweep --recent", try: "millrace sweep, of whole tables")
         }
-        let command = SweepCommand(table.isEmpty ? .all : .named(table), repairs: repair)
+        let command = SweepCommand(
+            table.isEmpty ? .all : .named(table), late ? .late : repair ? .repair : .compare)
         try Ended.with(try await command.run(global.context()))
     }
 }

@@ -219,3 +219,32 @@ import ThrowawayPostgres
         #expect(try await pipeline.run("sweep").status == 3, "without an agent")
     }
 }
+
+/// What the pipeline file asks for happens by itself, in the real program.
+struct SweepScheduleTests {
+    @Test func aScheduledSweepMends() async throws {
+        let folder = try temporaryFolder("sweepschedule")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let source = try await ThrowawayPostgres.start()
+        let target = try await ThrowawayPostgres.start()
+        try await source.psql("CREATE TABLE a (id int PRIMARY KEY, n int); INSERT INTO a VALUES (1, 10), (2, 20)")
+        try """
+        pipeline: shop
+        source: { postgres: { url: "\(source.url())" } }
+        warehouse: { postgres: { url: "\(target.url())" } }
+        sweeps: { full: "* * * * *", repair: true, late: { after: 10s } }
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        let agent = try AgentProcess(["run"], in: folder)
+        try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
+        try await target.psql("UPDATE shop.a SET n = 0 WHERE id = 2")
+        try await until("it is mended", within: .seconds(150), [agent]) {
+            let n = try await target.number("SELECT n FROM shop.a WHERE id = 2")
+            let proofs = try await target.number(
+                "SELECT count(*) FROM _millrace.sweeps WHERE is_equal AND repaired = 1")
+            return n == 20 && proofs == 1
+        }
+        agent.signal(SIGTERM)
+        #expect(await agent.wait().status == 0)
+    }
+}

@@ -73,6 +73,13 @@ import Testing
         let first = try await run.untilEnd()
         try await file.expectEqual(run, "first run")
         try await file.expectRawOnce(run, "first run")
+        for table in try await run.folded().tables {
+            guard let record = table.record else {
+                #expect(table.reason?.hasPrefix("it has no key") == true, "\(table.source): \(table.reason ?? "")")
+                continue
+            }
+            #expect(record.isEqual && record.isFold, "\(file.name), \(engine): \(table)")
+        }
         let again = try await run.untilEnd()
         #expect(first.events > 0 && again.events == 0, "the checkpoint stands at the end")
     }

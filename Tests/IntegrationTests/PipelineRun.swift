@@ -197,6 +197,33 @@ struct PipelineRun: Sendable {
         try await opened(readOnly: false, body)
     }
 
+    /// Holds current against what raw says.
+    func folded(repairs: Bool = false) async throws -> SweepReport {
+        try await sweeping { try $0.start($1, repairs: repairs) }
+    }
+
+    /// Folds rows with late events from raw again.
+    func reconciled() async throws -> SweepReport {
+        try await sweeping { try $0.reconcileLate($1, 0..<Int64.max / 4) }
+    }
+
+    private func sweeping(
+        _ begin: @Sendable (SweepJobs, [TableDefinition]) throws -> Int
+    ) async throws -> SweepReport {
+        let setup = try setup
+        return try await writing { warehouse, _ in
+            let jobs = setup.sweepJobs(warehouse, AgentStatus(), LiveSetup(setup)) { _ in }
+            let number = try begin(jobs, try await warehouse.knownTables())
+            while true {
+                switch jobs.state(of: number) {
+                case .done(let report): return report
+                case .failed(let failure): throw failure
+                default: try await Task.sleep(for: .milliseconds(10))
+                }
+            }
+        }
+    }
+
     private func opened<R: Sendable>(
         readOnly: Bool, _ body: (any Warehouse, WarehouseLayout) async throws -> R
     ) async throws -> R {

@@ -149,16 +149,11 @@ package struct RunCommand: Sendable {
                 }
             }, reload: reloading.run,
             rejoin: { try await replication.rejoin(after: $0) })
-        if case .postgres(let server) = setup.pipeline.source.input {
-            running.sweeps = SweepJobs { tables, repaired, progress in
-                let report = try await Sweeper(
-                    setup: live.setup, server: server, warehouse: warehouse, status: status, progress: progress
-                ).run(tables, repaired: repaired)
-                let sweeps = try await warehouse.lastSweeps()
-                status.update { $0.sweeps = sweeps }
-                return report
-            }
+        let beside = running
+        let jobs = setup.sweepJobs(warehouse, status, live) { tables in
+            try await live.control(warehouse, catalog: catalog, running: beside).copyAnew(tables)
         }
+        running.sweeps = jobs
         reloading.begin { try await reloading.reload(live, warehouse, replication) }
         var router = AgentRouter(
             control: live.control(warehouse, catalog: catalog, running: running), status: status,
@@ -174,6 +169,8 @@ package struct RunCommand: Sendable {
         }
         let upkeep = UpkeepService(
             warehouse: warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger)
+        let schedule = SweepSchedule(
+            live: live, warehouse: warehouse, status: status, jobs: jobs, logger: setup.logger)
         let watch = SourceWatch(live: live, status: status, logger: setup.logger)
         var quiet = setup.logger
         quiet.logLevel = max(setup.logger.logLevel, .critical)
@@ -192,6 +189,8 @@ package struct RunCommand: Sendable {
                 services: alerts + [
                     .init(
                         service: upkeep, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
+                    .init(
+                        service: schedule, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(service: watch, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(service: server, failureTerminationBehavior: .cancelGroup),
                     .init(

@@ -2,36 +2,37 @@ import JSON
 import Postgres
 import Replication
 
+/// What a sweep does with tables.
+package enum SweepKind: String, Sendable, CaseIterable {
+    case compare
+    /// Mends what differs, and compares it again.
+    case repair
+    /// Folds rows with late events from raw again.
+    case late
+}
+
 /// `millrace sweep`: the running agent compares tables with their source.
 package struct SweepCommand: Sendable {
     /// Keys that are shown for people; `--json` has more.
     private static let shown_max = 20
 
     package var selection: TableSelection
-    /// Copies anew what differs.
-    package var repairs: Bool
+    package var kind: SweepKind
 
-    package init(_ selection: TableSelection, repairs: Bool = false) {
+    package init(_ selection: TableSelection, _ kind: SweepKind = .compare) {
         self.selection = selection
-        self.repairs = repairs
+        self.kind = kind
     }
 
     /// Returns the exit code.
     package func run(_ context: CommandContext) async throws -> Int32 {
         let setup = try context.loadSetup()
-        guard case .postgres = setup.pipeline.source.input else {
-            throw CommandFailure(
-                ExitStatus.usage,
-                "a sweep of a pipeline whose source isn't a Postgres server isn't built yet (not yet)",
-                try: "hold the warehouse against the source by hand")
+        let report: SweepReport
+        if let agent = try await APIClient.running(setup.pipeline) {
+            report = try await finished(try await agent.sweep(selection, kind), agent, context)
+        } else {
+            report = try await alone(setup, context)
         }
-        guard let agent = try await APIClient.running(setup.pipeline) else {
-            throw CommandFailure(
-                ExitStatus.environment, "a sweep needs the running agent, which brings the warehouse to the snapshot",
-                try: "millrace run, then: millrace sweep")
-        }
-        let number = try await agent.sweep(selection, repairs: repairs)
-        let report = try await finished(number, agent, context)
         context.console.result(context.json ? report.json.serialized : text(report, context))
         if report.hasDifferences { return ExitStatus.differences }
         if let table = report.tables.first(where: { $0.record?.isEqual == false }), let record = table.record {
@@ -42,15 +43,39 @@ package struct SweepCommand: Sendable {
                     "let the warehouse have the source's types (columns.types), or leave the columns out (columns.exclude)"
             )
         }
-        if let table = report.tables.first(where: { $0.record == nil }) {
+        if let table = report.tables.first(where: { $0.record == nil && $0.late == nil }) {
             throw CommandFailure(
-                ExitStatus.environment, "\(table.source) wasn't compared: \(table.reason ?? "")",
+                ExitStatus.environment,
+                "\(table.source) wasn't \(kind == .late ? "reconciled" : "compared"): \(table.reason ?? "")",
                 try: "millrace sweep --table with those that can be, or see: millrace status")
         }
         return ExitStatus.ok
     }
 
-    private func finished(_ number: Int, _ agent: APIClient, _ context: CommandContext) async throws -> SweepReport {
+    /// Without an agent: what raw says can be asked for at any time, the source can't.
+    private func alone(_ setup: PipelineSetup, _ context: CommandContext) async throws -> SweepReport {
+        var isSourceAsked = false
+        if case .postgres = setup.pipeline.source.input { isSourceAsked = kind != .late }
+        guard !isSourceAsked else {
+            throw CommandFailure(
+                ExitStatus.environment, "a sweep needs the running agent, which brings the warehouse to the snapshot",
+                try: "millrace run, then: millrace sweep")
+        }
+        return try await setup.withWarehouse(readOnly: false) { warehouse in
+            let status = AgentStatus()
+            let holds = try await warehouse.holds()
+            status.update { $0.holds = holds }
+            let jobs = setup.sweepJobs(warehouse, status, LiveSetup(setup)) { _ in }
+            var running = WarehouseControl.Running(status: status) { _ in }
+            running.sweeps = jobs
+            let control = setup.control(warehouse, catalog: nil, running: running)
+            return try await finished(try await control.sweep(selection, kind), control, context)
+        }
+    }
+
+    private func finished(_ number: Int, _ agent: any AgentControl, _ context: CommandContext) async throws
+        -> SweepReport
+    {
         defer { context.console.progress("") }
         while true {
             switch try await agent.sweepState(number) {
@@ -63,7 +88,11 @@ package struct SweepCommand: Sendable {
     }
 
     private func text(_ report: SweepReport, _ context: CommandContext) -> String {
-        var lines = ["as of \(LSN.text(report.position)) (snapshot \(report.snapshot)):"]
+        if kind == .late { return lateText(report, context) }
+        var lines =
+            report.isFold
+            ? ["against raw, as no source is asked: what never came into raw isn't missed"]
+            : ["as of \(LSN.text(report.position)) (snapshot \(report.snapshot)):"]
         for table in report.tables {
             let name = Console.printable(table.source)
             guard let record = table.record else {
@@ -72,7 +101,7 @@ package struct SweepCommand: Sendable {
             }
             var left = record.uncovered.isEmpty ? "" : "; not compared: \(record.uncovered.joined(separator: ", "))"
             if let reason = table.reason { left += "; \(reason)" }
-            if record.position != report.position { left += "; as of \(LSN.text(record.position))" }
+            if record.position != report.position, !report.isFold { left += "; as of \(LSN.text(record.position))" }
             if record.differences == 0, record.moved == 0 {
                 let mended = record.repaired > 0 ? ", \(record.repaired) of them repaired" : ""
                 lines.append(
@@ -97,32 +126,45 @@ package struct SweepCommand: Sendable {
         }
         return lines.joined(separator: "\n")
     }
+
+    private func lateText(_ report: SweepReport, _ context: CommandContext) -> String {
+        report.tables.map { table in
+            let name = Console.printable(table.source)
+            guard let late = table.late else {
+                return "\(context.console.paint("not reconciled", .yellow)) \(name): \(table.reason ?? "")"
+            }
+            return "\(name): \(late.rows) rows looked at, \(late.mended) mended"
+        }.joined(separator: "\n")
+    }
 }
 
 extension WarehouseControl {
-    package func sweep(_ selection: TableSelection, repairs: Bool) async throws -> Int {
+    package func sweep(_ selection: TableSelection, _ kind: SweepKind) async throws -> Int {
         _ = try atWork()
         guard let sweeps = running?.sweeps else {
             throw CommandFailure(
-                ExitStatus.usage, "a sweep needs a running agent of a Postgres source (not yet)",
+                ExitStatus.environment, "a sweep is the running agent's to do",
                 try: "millrace run, then: millrace sweep")
         }
-        guard repairs else { return try sweeps.start(try await chosen(selection)) }
-        guard copyJob != nil, layout.hasRaw, layout.hasCurrent else {
-            throw CommandFailure(
-                ExitStatus.usage,
-                "a repair copies a table anew beside the stream, which needs raw and snapshot: initial",
-                try: "millrace sweep, without --repair")
+        let tables = try await chosen(selection)
+        switch kind {
+        case .compare: return try sweeps.start(tables, repairs: false)
+        case .repair: return try sweeps.start(tables, repairs: true)
+        case .late: return try sweeps.reconcileLate(tables, 0..<Moment.now_us() + 1)
         }
-        return try sweeps.start(try await chosen(selection)) { tables in try await self.copyAnew(tables) }
     }
 
     /// How long it may seem that nothing is copied.
     private static let repair_max = Duration.seconds(60)
 
     /// Returns when the tables are resynced, and all of it is durable.
-    private func copyAnew(_ tables: [TableID]) async throws {
-        guard let status = running?.status, let job = copyJob else { return }
+    func copyAnew(_ tables: [TableID]) async throws {
+        guard let status = running?.status, let job = copyJob, layout.hasRaw, layout.hasCurrent else {
+            throw CommandFailure(
+                ExitStatus.usage,
+                "a repair copies a table anew beside the stream, which needs raw and snapshot: initial",
+                try: "millrace sweep, without --repair")
+        }
         _ = try await resync(.named(tables.map(\.description)))
         var lastTold = ContinuousClock.now
         while true {
@@ -158,5 +200,41 @@ extension WarehouseControl {
                 ExitStatus.environment, "the agent knows nothing of the sweep any more", try: "millrace sweep")
         }
         return state
+    }
+}
+
+extension PipelineSetup {
+    /// The sweeps of a running agent.
+    ///
+    /// - Parameter copyAnew: copies tables from the source and returns when that is through.
+    package func sweepJobs(
+        _ warehouse: any Warehouse, _ status: AgentStatus, _ live: LiveSetup, copyAnew: @escaping SweepJobs.Repair
+    ) -> SweepJobs {
+        let findings = FoldSweeper.Findings()
+        let input = pipeline.source.input
+        @Sendable func folder(_ progress: @escaping @Sendable (String) -> Void) -> FoldSweeper {
+            FoldSweeper(
+                setup: live.setup, warehouse: warehouse, status: status, findings: findings, progress: progress)
+        }
+        return SweepJobs { tables, repaired, progress in
+            var report: SweepReport
+            if case .postgres(let server) = input {
+                report = try await Sweeper(
+                    setup: live.setup, server: server, warehouse: warehouse, status: status, progress: progress
+                ).run(tables, repaired: repaired)
+            } else {
+                report = try await folder(progress).run(tables, repaired: repaired)
+            }
+            let sweeps = try await warehouse.lastSweeps()
+            status.update { $0.sweeps = sweeps }
+            return report
+        } repair: { tables in
+            if case .postgres = input { return try await copyAnew(tables) }
+            let known = try await warehouse.knownTables()
+            try await folder { _ in }.mend(known.filter { tables.contains($0.source) })
+        } reconcile: { tables, arrived_us, progress in
+            try await LateReconciler(setup: live.setup, warehouse: warehouse, status: status, progress: progress)
+                .run(tables, arrived_us)
+        }
     }
 }

@@ -112,8 +112,9 @@ package struct APIClient: AgentControl {
         try list(try await post("pause", selection.json), \.string)
     }
 
-    package func sweep(_ selection: TableSelection, repairs: Bool) async throws -> Int {
-        let body: JSONValue = .object([("repair", .bool(repairs))] + (selection.json.members ?? []))
+    package func sweep(_ selection: TableSelection, _ kind: SweepKind) async throws -> Int {
+        let flags: [JSONValue.Member] = [("repair", .bool(kind == .repair)), ("late", .bool(kind == .late))]
+        let body: JSONValue = .object(flags + (selection.json.members ?? []))
         return try understood(try await post("sweep", body)["sweep"]?.int64.flatMap(Int.init(exactly:)))
     }
 

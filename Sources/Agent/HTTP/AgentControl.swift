@@ -24,9 +24,8 @@ package protocol AgentControl: Sendable {
     /// Marks waiting records as given up; they stay on record.
     func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
 
-    /// Begins to compare tables with their source, and gives the sweep's number.
-    /// - Parameter repairs: tables that differ are copied anew, and compared again.
-    func sweep(_ selection: TableSelection, repairs: Bool) async throws -> Int
+    /// Begins to compare tables with their source or with raw, and gives the sweep's number.
+    func sweep(_ selection: TableSelection, _ kind: SweepKind) async throws -> Int
     func sweepState(_ number: Int) async throws -> SweepJobs.State
 
     /// Reads the pipeline file again: tables are added and removed, the others go on.

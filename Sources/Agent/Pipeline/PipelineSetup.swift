@@ -34,11 +34,20 @@ package struct PipelineSetup: Sendable {
         self.layout = layout
     }
 
-    package func makeWarehouse() -> any Warehouse {
+    package func makeWarehouse() -> any Warehouse { makeWarehouse(layout, path: nil) }
+
+    /// For what isn't to last: of the same engine, beside the pipeline's own.
+    ///
+    /// - Parameter path: the file that it is in, where the engine has files.
+    func makeSecondWarehouse(_ layout: WarehouseLayout, path: String) -> any Warehouse {
+        makeWarehouse(layout, path: path)
+    }
+
+    private func makeWarehouse(_ layout: WarehouseLayout, path: String?) -> any Warehouse {
         switch pipeline.warehouse.engine {
         case .duckdb(let settings):
             DuckDBWarehouse(
-                path: settings.path, memoryLimit: "\(settings.memory_limit.bytes / 1024)KiB",
+                path: path ?? settings.path, memoryLimit: "\(settings.memory_limit.bytes / 1024)KiB",
                 library: settings.library, layout: layout)
         case .postgres(let settings):
             PostgresWarehouse(url: settings.url.text, layout: layout)

@@ -4,7 +4,7 @@ import SerialQueue
 
 /// A plain repeatable-read snapshot of a source, on a connection and a thread of its own: it holds nobody's writes up,
 /// and waits for none.
-actor SourceSnapshot {
+actor SourceSnapshot: SweepReader {
     struct Moment: Sendable {
         /// As the server names it: `xmin:xmax:xip…`.
         var snapshot: String

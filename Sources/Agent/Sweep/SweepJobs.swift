@@ -21,20 +21,42 @@ package final class SweepJobs: Sendable {
         @Sendable (
             _ tables: [TableDefinition], _ repaired: [TableID: Int], _ progress: @escaping @Sendable (String) -> Void
         ) async throws -> SweepReport
-    /// Copies tables anew and returns when that is through.
+    /// Mends tables and returns when that is through.
     package typealias Repair = @Sendable ([TableID]) async throws -> Void
+    package typealias Reconcile =
+        @Sendable (
+            _ tables: [TableDefinition], _ arrived_us: Range<Int64>, _ progress: @escaping @Sendable (String) -> Void
+        ) async throws -> SweepReport
 
     /// Tables that still differ after so many repairs are left so.
     private static let repairs_max = 3
 
     private let work: Work
+    /// Mends what differs.
+    private let repair: Repair
+    private let reconcile: Reconcile
 
-    package init(_ work: @escaping Work) { self.work = work }
+    package init(_ work: @escaping Work, repair: @escaping Repair, reconcile: @escaping Reconcile) {
+        self.work = work
+        self.repair = repair
+        self.reconcile = reconcile
+    }
 
-    /// Begins one and gives its number.
+    /// Begins to compare tables and gives the sweep's number.
     ///
-    /// - Parameter repair: mends what differs; nil: it is told alone.
-    package func start(_ tables: [TableDefinition], repair: Repair? = nil) throws -> Int {
+    /// - Parameter repairs: mends what differs; else it is told alone.
+    package func start(_ tables: [TableDefinition], repairs: Bool) throws -> Int {
+        try start { tell in try await self.run(tables, repairs, tell) }
+    }
+
+    /// Begins to fold rows from raw again, of events that came late then (µs since 1970).
+    package func reconcileLate(_ tables: [TableDefinition], _ arrived_us: Range<Int64>) throws -> Int {
+        try start { tell in try await self.reconcile(tables, arrived_us, tell) }
+    }
+
+    private func start(
+        _ body: @escaping @Sendable (@escaping @Sendable (String) -> Void) async throws -> SweepReport
+    ) throws -> Int {
         let number: Int? = held.withLock { held in
             if case .running = held.state { return nil }
             held.number += 1
@@ -47,7 +69,9 @@ package final class SweepJobs: Sendable {
         }
         Task {
             do {
-                let report = try await run(tables, repair)
+                let report = try await body { progress in
+                    self.held.withLock { $0.state = .running(progress: progress) }
+                }
                 held.withLock { $0.state = .done(report) }
             } catch {
                 held.withLock { $0.state = .failed(ExitStatus.failure(of: error)) }
@@ -56,17 +80,16 @@ package final class SweepJobs: Sendable {
         return number
     }
 
-    private func run(_ tables: [TableDefinition], _ repair: Repair?) async throws -> SweepReport {
-        let tell: @Sendable (String) -> Void = { progress in
-            self.held.withLock { $0.state = .running(progress: progress) }
-        }
+    private func run(
+        _ tables: [TableDefinition], _ repairs: Bool, _ tell: @escaping @Sendable (String) -> Void
+    ) async throws -> SweepReport {
         var report = try await work(tables, [:], tell)
-        guard let repair else { return report }
+        guard repairs else { return report }
         var repaired: [TableID: Int] = [:]
         for _ in 0..<Self.repairs_max {
             let differing = report.tables.compactMap(\.record).filter { $0.differences > 0 }
             guard !differing.isEmpty else { break }
-            tell("copying \(differing.map(\.table.description).joined(separator: ", ")) anew")
+            tell("mending \(differing.map(\.table.description).joined(separator: ", "))")
             for record in differing { repaired[record.table] = max(repaired[record.table] ?? 0, record.differences) }
             try await repair(differing.map(\.table))
             let again = try await work(
@@ -118,17 +141,20 @@ extension SweepJobs.State {
 }
 
 extension SweepReport {
+    /// It held current against raw, no source.
+    package var isFold: Bool { snapshot == SweepRecord.fold }
+
     package var json: JSONValue {
         .object([
-            ("snapshot", .string(snapshot)), ("position", .string(LSN.text(position))),
+            ("snapshot", .string(snapshot)), ("proves", .string(isFold ? "raw" : "source")),
+            ("position", isFold ? .null : .string(LSN.text(position))),
             ("tables", .array(tables.map(\.json))),
         ])
     }
 
     package init?(json: JSONValue) {
-        guard let snapshot = json["snapshot"]?.string, let position = json["position"]?.string.flatMap(LSN.parse),
-            let tables = json["tables"]?.array
-        else { return nil }
+        guard let snapshot = json["snapshot"]?.string, let tables = json["tables"]?.array else { return nil }
+        let position = json["position"]?.string.flatMap(LSN.parse) ?? 0
         self.init()
         self.snapshot = snapshot
         self.position = position
@@ -142,9 +168,18 @@ extension SweepReport.Table {
             ("source", .string(source)), ("rows", record.map { .integer($0.rows) } ?? .null),
             ("equal", .bool(record?.isEqual ?? false)), ("reason", .text(reason)),
         ]
+        if let late {
+            members = [
+                ("source", .string(source)), ("late_rows", .integer(late.rows)), ("mended", .integer(late.mended)),
+                ("reason", .text(reason)),
+            ]
+        }
         guard let record else { return .object(members) }
         // Of a table that was repaired they are of its last look, behind the report's own.
-        members += [("snapshot", .string(record.snapshot)), ("position", .string(LSN.text(record.position)))]
+        members += [
+            ("snapshot", .string(record.snapshot)),
+            ("position", record.isFold ? .null : .string(LSN.text(record.position))),
+        ]
         func list(_ names: [String]) -> JSONValue { .array(names.map(JSONValue.string)) }
         members += [
             ("missing", .integer(record.missing)), ("extra", .integer(record.extra)),
@@ -169,9 +204,11 @@ extension SweepReport.Table {
     init?(json: JSONValue) {
         guard let source = json["source"]?.string else { return nil }
         self.init(source: source, record: nil, reason: json["reason"]?.string)
-        guard let rows = json["rows"]?.int64, let snapshot = json["snapshot"]?.string,
-            let position = json["position"]?.string.flatMap(LSN.parse)
-        else { return }
+        if let rows = json["late_rows"]?.int64, let mended = json["mended"]?.int64 {
+            late = SweepReport.Late(rows: Int(rows), mended: Int(mended))
+        }
+        guard let rows = json["rows"]?.int64, let snapshot = json["snapshot"]?.string else { return }
+        let position = json["position"]?.string.flatMap(LSN.parse) ?? 0
         func count(_ name: String) -> Int { Int(json[name]?.int64 ?? 0) }
         func list(_ value: JSONValue?) -> [String] { value?.array?.compactMap(\.string) ?? [] }
         let parts = source.split(separator: ".", maxSplits: 1)

@@ -12,6 +12,18 @@ package struct SweepReport: Sendable, Equatable {
         package var reason: String?
         /// The first of them, with their keys.
         package var differences: [SweepDifference] = []
+        /// Of `--late`: rows that were folded from raw again, and those that are others now.
+        package var late: Late?
+    }
+
+    package struct Late: Sendable, Equatable {
+        package var rows: Int
+        package var mended: Int
+
+        package init(rows: Int, mended: Int) {
+            self.rows = rows
+            self.mended = mended
+        }
     }
 
     package var snapshot = ""
@@ -80,7 +92,7 @@ struct Sweeper {
                         excluded: options.excluded, filter: filters[table.source], layout: setup.layout,
                         engine: warehouse.engine, moment: moment, startedAt_us: startedAt_us)
                     guard sweep.hasKey else { return "its key has a type that can't be compared" }
-                    try await sweep.begin(moment, source, here)
+                    try await sweep.begin(before: moment.before, source, here)
                     sweeps[index] = sweep
                     return sweep.isCut ? "so many rows differ that they weren't all listed" : nil
                 }
@@ -93,7 +105,8 @@ struct Sweeper {
                 (moment, here) = try await take(source)
                 for index in open {
                     let reason: String? = try await alone(source, here) {
-                        try await sweeps[index]?.look(moment, source, here, isLast: round == Self.rounds_max)
+                        try await sweeps[index]?.look(
+                            before: moment.before, source, here, isLast: round == Self.rounds_max)
                         try await sweeps[index]?.nameColumns(source, here)
                         return nil
                     }
@@ -152,17 +165,22 @@ struct Sweeper {
         return (moment, try await warehouse.snapshot())
     }
 
-    /// Why a table can't be compared now.
     private func obstacle(_ table: TableDefinition) -> String? {
-        let snapshot = status.current
-        if let hold = snapshot.holds.first(where: { $0.table == table.source }) {
+        if let reason = status.current.obstacle(table) { return reason }
+        return table.isFiltered ? "it has a where, which the source can't judge (not yet)" : nil
+    }
+}
+
+extension AgentStatus.Snapshot {
+    /// Why a table can't be compared now.
+    func obstacle(_ table: TableDefinition) -> String? {
+        if let hold = holds.first(where: { $0.table == table.source }) {
             return "it stands still (\(hold.kind.rawValue)): \(hold.remedy)"
         }
-        if snapshot.progress.copying[table.source] != nil { return "it is still being copied" }
-        if snapshot.progress.resyncing.contains(table.source) { return "it is being resynced" }
-        if let reason = snapshot.progress.refused[table.source] { return "it can't be copied: \(reason)" }
+        if progress.copying[table.source] != nil { return "it is still being copied" }
+        if progress.resyncing.contains(table.source) { return "it is being resynced" }
+        if let reason = progress.refused[table.source] { return "it can't be copied: \(reason)" }
         if table.isKeyless { return "it has no key (not yet)" }
-        if table.isFiltered { return "it has a where, which the source can't judge (not yet)" }
         if !table.hasShape { return "nothing is known of its columns yet" }
         return nil
     }

@@ -1,3 +1,4 @@
+import JSON
 import Postgres
 import Replication
 
@@ -33,12 +34,16 @@ struct TableSweep {
 
     let definition: TableDefinition
     private let digest: RowDigest
+    /// What current is compared with, and in whose words.
     private let relation: String
+    private let side: SweepSide
     private let filter: String?
     private let current: String
     private let isLive: String
     private(set) var record: SweepRecord
     private(set) var differences: [SweepDifference] = []
+    /// Of all of them.
+    private(set) var differing: [[String]] = []
 
     /// So many rows differ that not all were listed.
     private(set) var isCut = false
@@ -59,6 +64,7 @@ struct TableSweep {
     ) {
         self.definition = definition
         self.filter = filter
+        side = .source
         let types = source.types
         digest = RowDigest(definition, source: types, hashed: hashed, engine: engine, isSourceUTF8: moment.isUTF8)
         let quoted = RowDigest.quoted
@@ -76,6 +82,30 @@ struct TableSweep {
             extra: 0, different: 0, moved: 0)
     }
 
+    /// Of a fold of the table's raw, which stands in a second warehouse of the same engine.
+    ///
+    /// - Parameter relation: its current.
+    init(
+        fold definition: TableDefinition, _ relation: String, layout: WarehouseLayout, engine: String,
+        startedAt_us: Int64
+    ) {
+        self.definition = definition
+        side = .warehouse
+        digest = RowDigest(folded: definition, engine: engine)
+        let quoted = RowDigest.quoted
+        self.relation = relation
+        let deleted = "t.\(quoted(definition.metadata.isDeleted))"
+        filter = "\(deleted) IS NOT TRUE"
+        current = "\(quoted(layout.current)).\(quoted(definition.target))"
+        // What stood there before its table was replicated is in nobody's raw.
+        isLive = "\(deleted) IS NOT TRUE AND t.\(quoted(MetadataNames.commit)) IS NOT NULL"
+        record = SweepRecord(
+            table: definition.source, startedAt_us: startedAt_us, finishedAt_us: startedAt_us,
+            snapshot: SweepRecord.fold, position: 0, rows: 0, columns: digest.columns.map(\.name),
+            uncovered: digest.uncovered.map(\.name), digestSource: "", digestWarehouse: "", missing: 0, extra: 0,
+            different: 0, moved: 0)
+    }
+
     /// All of the key can be told on both sides.
     var hasKey: Bool { digest.columns.count(where: \.isKey) == definition.key.count && !definition.isKeyless }
 
@@ -90,15 +120,17 @@ struct TableSweep {
     // MARK: The whole table
 
     /// Sums of both sides without the rows that were changed meanwhile; where they differ, the rows are listed.
+    ///
+    /// - Parameter before: rows of commits from there on were changed meanwhile.
     mutating func begin(
-        _ moment: SourceSnapshot.Moment, _ source: SourceSnapshot, _ here: any WarehouseSnapshot
+        before: Int64, _ source: any SweepReader, _ here: any WarehouseSnapshot
     ) async throws {
-        let quiet = "\(isLive) AND \(Self.untouched(moment.before))"
+        let quiet = "\(isLive) AND \(Self.untouched(before))"
         // Beside each other: neither waits for the other's processor.
-        async let theirRows = source.rows(digest.buckets(of: relation, on: .source, where: filter))
+        async let theirRows = source.rows(digest.buckets(of: relation, on: side, where: filter))
         var mine = try buckets(try await here.rows(digest.buckets(of: current, on: .warehouse, where: quiet)))
         let touchedRows = try await here.rows(
-            digest.rows(of: current, on: .warehouse, where: Self.touched(moment.before))
+            digest.rows(of: current, on: .warehouse, where: Self.touched(before))
                 + " LIMIT \(Self.touched_max + 1)")
         guard touchedRows.count <= Self.touched_max else {
             throw ReplicationError(
@@ -109,7 +141,8 @@ struct TableSweep {
         let touched = Set(try touchedRows.map(key))
         var theirs = try buckets(try await theirRows)
         record.rows = theirs.values.reduce(0) { $0 + $1.rows }
-        for (_, hash) in try await lookUp(Array(touched), on: .source, filter, { try await source.rows($0) }) {
+        for (_, hash) in try await lookUp(Array(touched), of: relation, on: side, filter, { try await source.rows($0) })
+        {
             let bucket = String(hash.prefix(RowDigest.bucketDigits))
             theirs[bucket] = (theirs[bucket] ?? .empty) - (try Self.one(hash))
         }
@@ -148,11 +181,11 @@ struct TableSweep {
 
     /// Rows of the buckets, on both sides; those whose hashes aren't the same stay open.
     private mutating func list(
-        _ buckets: [String], _ quiet: String, _ touched: Set<[String]>, _ source: SourceSnapshot,
+        _ buckets: [String], _ quiet: String, _ touched: Set<[String]>, _ source: any SweepReader,
         _ here: any WarehouseSnapshot
     ) async throws {
         var theirs: [[String]: String] = [:]
-        for row in try await source.rows(digest.rows(of: relation, on: .source, buckets: buckets, where: filter)) {
+        for row in try await source.rows(digest.rows(of: relation, on: side, buckets: buckets, where: filter)) {
             let key = try key(row)
             if !touched.contains(key) { theirs[key] = row.last ?? nil }
         }
@@ -176,7 +209,7 @@ struct TableSweep {
     ///
     /// - Parameter isLast: what differed and wasn't seen in quiet since is told as moved.
     mutating func look(
-        _ moment: SourceSnapshot.Moment, _ source: SourceSnapshot, _ here: any WarehouseSnapshot, isLast: Bool
+        before: Int64, _ source: any SweepReader, _ here: any WarehouseSnapshot, isLast: Bool
     ) async throws {
         let keys = open.keys.sorted { $0.lexicographicallyPrecedes($1) }
         for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
@@ -185,13 +218,15 @@ struct TableSweep {
             let touched = Set(
                 try await here.rows(
                     digest.rows(
-                        of: current, on: .warehouse, where: "(\(chosen)) AND \(Self.touched(moment.before))")
+                        of: current, on: .warehouse, where: "(\(chosen)) AND \(Self.touched(before))")
                 ).map(key))
             let mine = Dictionary(
-                grouping: try await lookUp(part, on: .warehouse, isLive, { try await here.rows($0) }), by: \.key
+                grouping: try await lookUp(part, of: current, on: .warehouse, isLive, { try await here.rows($0) }),
+                by: \.key
             ).mapValues { $0.map(\.hash) }
             let theirs = Dictionary(
-                grouping: try await lookUp(part, on: .source, filter, { try await source.rows($0) }), by: \.key
+                grouping: try await lookUp(part, of: relation, on: side, filter, { try await source.rows($0) }),
+                by: \.key
             ).mapValues { $0.map(\.hash) }
             for key in part where !touched.contains(key) {
                 let (a, b) = (theirs[key] ?? [], mine[key] ?? [])
@@ -219,11 +254,12 @@ struct TableSweep {
         case .extra: record.extra += 1
         case .different: record.different += 1
         }
+        differing.append(key)
         if differences.count < Self.told_max { differences.append(SweepDifference(kind: kind, key: key)) }
     }
 
     /// Which columns of the different rows differ. Rows may have changed since: then none is named.
-    mutating func nameColumns(_ source: SourceSnapshot, _ here: any WarehouseSnapshot) async throws {
+    mutating func nameColumns(_ source: any SweepReader, _ here: any WarehouseSnapshot) async throws {
         let indices = differences.indices.filter {
             differences[$0].kind == .different && differences[$0].columns.isEmpty
         }
@@ -241,13 +277,36 @@ struct TableSweep {
                 return Dictionary(
                     try rows.map { (try key($0), ($0.last ?? nil) ?? "") }, uniquingKeysWith: { first, _ in first })
             }
-            let theirs = try await hashes(.source, relation, filter, { try await source.rows($0) })
+            let theirs = try await hashes(side, relation, filter, { try await source.rows($0) })
             let mine = try await hashes(.warehouse, current, isLive, { try await here.rows($0) })
             for index in indices {
                 let key = differences[index].key
                 if let a = theirs[key], let b = mine[key], a != b { differences[index].columns.append(column.name) }
             }
         }
+    }
+
+    /// The keys of all rows that differ, as JSON objects of their columns' texts.
+    func keysOfDifferences(_ source: any SweepReader, _ here: any SweepReader) async throws -> [String] {
+        let columns = definition.key.map { index in digest.columns.first { $0.name == definition.columns[index].name } }
+        guard !columns.contains(nil) else { return [] }
+        var found: [[String]: String] = [:]
+        for start in stride(from: 0, to: differing.count, by: Self.keys_max) {
+            let part = Array(differing[start..<min(start + Self.keys_max, differing.count)])
+            for (reader, relation, side) in [(source, relation, side), (here, current, SweepSide.warehouse)] {
+                let sql = digest.values(
+                    of: relation, on: side, columns.compactMap { $0 }, where: digest.filter(keys: part, on: side))
+                for row in try await reader.rows(sql) {
+                    let texts = row.compactMap { $0 }
+                    guard texts.count == 2 * columns.count else { continue }
+                    let members = zip(columns, texts.dropFirst(columns.count)).map { column, text in
+                        (column?.name ?? "", JSONValue.string(text))
+                    }
+                    found[Array(texts.prefix(columns.count))] = JSONValue.object(members).serialized
+                }
+            }
+        }
+        return differing.compactMap { found[$0] }
     }
 
     /// - Parameter repaired: differences that were mended before; those that are left aren't.
@@ -284,14 +343,14 @@ struct TableSweep {
 
     /// The rows of these keys and no others, some thousands at a time.
     private func lookUp(
-        _ keys: [[String]], on side: SweepSide, _ filter: String?, _ read: (String) async throws -> [[String?]]
+        _ keys: [[String]], of relation: String, on side: SweepSide, _ filter: String?,
+        _ read: (String) async throws -> [[String?]]
     ) async throws -> [(key: [String], hash: String)] {
         var found: [(key: [String], hash: String)] = []
         for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
             let part = Array(keys[start..<min(start + Self.keys_max, keys.count)])
             let wanted = Set(part)
             let chosen = digest.filter(keys: part, on: side)
-            let relation = side == .source ? self.relation : current
             let all = filter.map { "(\(chosen)) AND (\($0))" } ?? chosen
             for row in try await read(digest.rows(of: relation, on: side, where: all)) {
                 let key = try key(row)

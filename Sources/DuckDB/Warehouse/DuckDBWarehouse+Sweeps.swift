@@ -43,9 +43,11 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private let session: SnapshotSession
+    private let layout: WarehouseLayout
 
-    init(_ session: SnapshotSession, catalog: String) async throws {
+    init(_ session: SnapshotSession, catalog: String, _ layout: WarehouseLayout) async throws {
         self.session = session
+        self.layout = layout
         try open(catalog)
     }
 
@@ -70,6 +72,28 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
         }
     }
 
+    /// Rows of raw.
+    private static let page = 20_000
+
+    func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
+        let raw = "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"
+        return try session.with { session in
+            let first = page * Self.page
+            let last = try session.int64("SELECT coalesce(max(rowid), -1) FROM \(raw)", purpose: "reading raw")
+            guard let last, Int64(first) <= last else { return nil }
+            var events: [RawEvent] = []
+            try session.forEachChunk(
+                """
+                SELECT \(DuckDBTransaction.rawColumns("r.")) FROM \(raw) r \
+                WHERE r.rowid >= \(first) AND r.rowid < \(first + Self.page)
+                """, purpose: "reading raw", streaming: true
+            ) { chunk in
+                for row in 0..<chunk.rowCount { events.append(try DuckDBTransaction.rawEvent(chunk, row)) }
+            }
+            return events
+        }
+    }
+
     func close() { session.close() }
 }
 
@@ -80,7 +104,7 @@ extension DuckDBWarehouse {
         let session = try SnapshotSession(try withSession { $0.database })
         snapshots = snapshots.filter { $0.session != nil } + [WeakSnapshot(session: session)]
         do {
-            return try await DuckDBWarehouseSnapshot(session, catalog: Self.catalogName(layout))
+            return try await DuckDBWarehouseSnapshot(session, catalog: Self.catalogName(layout), layout)
         } catch {
             session.close()
             throw error

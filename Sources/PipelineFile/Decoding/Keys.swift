@@ -1,5 +1,7 @@
 /// The keys of each mapping of the pipeline file, those of later steps included.
 enum Keys {
+    static let sweeps = ["full", "late", "repair"]
+    static let lateSweeps = ["after", "lookback"]
     static let root = [
         "pipeline", "source", "warehouse", "layers", "metadata_columns", "tables", "schema_changes", "sweeps", "alerts",
         "lineage", "batch", "agent",

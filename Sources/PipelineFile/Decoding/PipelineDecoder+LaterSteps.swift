@@ -15,14 +15,6 @@ extension PipelineDecoder {
                 ("deprecate_after", .time(.seconds(30 * 86_400))),
             ])
         ),
-        (
-            "sweeps", "another schedule of sweeps",
-            .map([
-                ("full", .word("never")),
-                ("late", .map([("after", .time(.seconds(6 * 3_600))), ("lookback", .time(.seconds(24 * 3_600)))])),
-                ("repair", .word("false")),
-            ])
-        ),
         ("lineage", "reporting lineage", .emptyMap),
     ]
 

@@ -21,6 +21,7 @@ struct PipelineDecoder {
         let batch = self.batch(root)
         let agent = self.agent(root)
         let alerts = self.alerts(root)
+        let sweeps = self.sweeps(root)
         refuseLaterSteps(root)
 
         pipeline?.layers = layers
@@ -29,6 +30,7 @@ struct PipelineDecoder {
         pipeline?.batch = batch
         pipeline?.agent = agent
         pipeline?.alerts = alerts
+        pipeline?.sweeps = sweeps
         return pipeline
     }
 
@@ -50,6 +52,27 @@ struct PipelineDecoder {
             return nil
         }
         return value.text
+    }
+
+    private func sweeps(_ root: Section) -> Pipeline.Sweeps {
+        var sweeps = Pipeline.Sweeps()
+        guard let section = root.section("sweeps", keys: Keys.sweeps) else { return sweeps }
+        if let text = section.text("full"), text.text != "never" {
+            sweeps.full = CronSchedule(text.text)
+            if sweeps.full?.next(after: 0) == nil {
+                section.fail(
+                    "full", "\(text.shown) is no cron expression of five fields whose time comes",
+                    try: "full: \"0 3 * * *\"")
+            }
+        }
+        sweeps.repairs = section.bool("repair") ?? sweeps.repairs
+        if let late = section.section("late", keys: Keys.lateSweeps) {
+            let year = Duration.seconds(365 * 86_400)
+            sweeps.lateAfter = late.duration("after", in: .seconds(10)...year, example: "6h") ?? sweeps.lateAfter
+            sweeps.lateLookback =
+                late.duration("lookback", in: .seconds(60)...year, example: "24h") ?? sweeps.lateLookback
+        }
+        return sweeps
     }
 
     private func layers(_ root: Section) -> Pipeline.Layers {

@@ -121,6 +121,12 @@ extension PostgresTransaction {
     }
 
     func rawEvent(_ rows: Rows, _ row: Int, _ table: TableDefinition) throws -> RawEvent {
+        try Self.rawEvent(rows, row, table, layout)
+    }
+
+    static func rawEvent(
+        _ rows: Rows, _ row: Int, _ table: TableDefinition, _ layout: WarehouseLayout
+    ) throws -> RawEvent {
         guard let id = EventID(text: rows.text(row, 0)), let operation = Operation(letter: rows.text(row, 1)) else {
             throw ReplicationError(
                 .invariant, "\(layout.raw).\(table.target) has a row that millrace didn't write",

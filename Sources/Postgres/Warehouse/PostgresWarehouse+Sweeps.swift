@@ -8,8 +8,10 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private var session: Session?
+    private let layout: WarehouseLayout
 
-    init(_ settings: ConnectionSettings) async throws {
+    init(_ settings: ConnectionSettings, _ layout: WarehouseLayout) async throws {
+        self.layout = layout
         try open(settings)
     }
 
@@ -33,6 +35,26 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
         }
     }
 
+    /// Blocks of raw.
+    private static let page = 1024
+
+    func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
+        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        return try ReplicationError.translating {
+            let sql = try TableSQL(table, layout)
+            let blocks = try session.scalar(
+                "SELECT pg_relation_size(\(try quoteLiteral(sql.raw))::regclass) / current_setting('block_size')::bigint",
+                for: "read raw")
+            guard let blocks = blocks.flatMap({ Int($0) }), page * Self.page < blocks else { return nil }
+            let rows = try session.query(
+                """
+                SELECT \(PostgresTransaction.rawColumns) FROM \(sql.raw) r \
+                WHERE r.ctid >= '(\(page * Self.page),0)' AND r.ctid < '(\((page + 1) * Self.page),0)'
+                """, for: "read raw")
+            return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
+        }
+    }
+
     func letGo() throws {
         _ = try ReplicationError.translating {
             try session?.execute("ROLLBACK TO SAVEPOINT millrace", for: "compare rows")
@@ -49,7 +71,7 @@ extension PostgresWarehouse {
     package func snapshot() async throws -> any WarehouseSnapshot {
         var settings = ConnectionSettings(url: url)
         settings.applicationName = applicationName + " sweep"
-        return try await PostgresWarehouseSnapshot(settings)
+        return try await PostgresWarehouseSnapshot(settings, layout)
     }
 
     package func record(_ sweeps: [SweepRecord]) async throws {

@@ -103,6 +103,9 @@ package protocol WarehouseTransaction: AnyObject {
     /// Takes key, value and headers from records of the quarantine and gives them up; gives their number.
     func scrubQuarantine(_ ids: [Int64]) throws -> Int
 
+    /// Notes that late events of the keys that arrived then (µs since 1970) are reconciled.
+    func reconcile(_ table: TableID, _ keys: [String], _ arrived_us: Range<Int64>) throws
+
     /// Whether a live row has a column that is still to be filled.
     func hasIncompleteRows(_ table: TableDefinition) throws -> Bool
     /// Deletes rows of raw that were loaded before a time (µs since 1970), at most `limit`, and moves that were recorded
@@ -252,7 +255,8 @@ package struct RawEvent: Sendable {
 extension RawEvent {
     /// What can be told of the event's flags.
     package var flags: ChangeEvent.Flags {
-        guard otherKey != nil else { return [] }
+        // Of some key changes the old key isn't told, but the version is that of a create half all the same.
+        guard otherKey != nil || operation == .create && version.createsMovedKey else { return [] }
         return operation == .delete ? .moveDelete : .moveCreate
     }
 

@@ -6,10 +6,10 @@ struct DuckDBText {
     private let depth: Int
 
     /// - Parameter columns: the names of all columns in the query.
-    init(beside columns: [String]) {
+    init(beside columns: [String], depth: Int = 0) {
         var prefix = "_"
         while columns.contains(where: { $0.hasPrefix(prefix) }) { prefix += "_" }
-        self.init(prefix: prefix, depth: 0)
+        self.init(prefix: prefix, depth: depth)
     }
 
     private init(prefix: String, depth: Int) {

@@ -48,6 +48,30 @@ package struct RowDigest: Sendable {
         self.init(columns, warehouse: engine == "duckdb" ? .duckdb : .postgres, isSourceUTF8: isSourceUTF8)
     }
 
+    /// Of current and a fold of raw, both in the warehouse. JSON's null and NULL are the same there: raw doesn't tell them
+    /// apart.
+    package init(folded definition: TableDefinition, engine: String) {
+        let all = definition.columns.enumerated().map { index, column in
+            let isKey = definition.key.contains(index)
+            // Both sides have it in the same form, whatever it is.
+            let type = column.type == .unknown ? isKey ? .other("") : .json : column.type
+            return SweepColumn(column.name, type, isKey: isKey)
+        }
+        warehouse = engine == "duckdb" ? .duckdb : .postgres
+        let text = PostgresText(partner: warehouse, depth: 1)
+        let own = DuckDBText(beside: all.map(\.name), depth: 1)
+        let isDuckDB = warehouse == .duckdb
+        func isCovered(_ column: SweepColumn) -> Bool {
+            guard let type = column.shared else { return false }
+            return (isDuckDB ? own.text(of: "v", type) : text.text(of: "v", type)) != nil
+        }
+        columns = all.filter(isCovered)
+        uncovered = all.filter { !isCovered($0) }
+        source = text
+        postgres = text
+        duckdb = own
+    }
+
     /// Of some of the columns of another.
     package init(_ columns: [SweepColumn], of other: RowDigest) {
         self.columns = columns

@@ -91,6 +91,11 @@ package protocol Warehouse: Sendable {
     /// exception to raw never being rewritten and rows never being deleted.
     func erase(_ request: ErasureRequest) async throws -> ErasureReport
 
+    /// Makes rows what raw says; gives how many are others now.
+    func refold(_ request: RefoldRequest) async throws -> Int
+    /// Keys, as raw has them, of late events that aren't reconciled and arrived then (µs since 1970); at most `limit`.
+    func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String]
+
     /// What is durable now, for as long as it isn't closed.
     func snapshot() async throws -> any WarehouseSnapshot
     func record(_ sweeps: [SweepRecord]) async throws

@@ -1,7 +1,13 @@
-/// What the warehouse held at one moment, read beside its writer on a connection and a thread of its own.
-package protocol WarehouseSnapshot: Sendable {
+/// One side of a comparison.
+package protocol SweepReader: Sendable {
     /// All cells as the engine prints them. SQL of our own making, without values of rows in its errors.
     func rows(_ sql: String) async throws -> [[String?]]
+}
+
+/// What the warehouse held at one moment, read beside its writer on a connection and a thread of its own.
+package protocol WarehouseSnapshot: SweepReader {
+    /// A table's raw a page at a time, from 0, in no order; nil behind the last page. A page may be empty.
+    func rawEvents(_ table: TableDefinition, page: Int) async throws -> [RawEvent]?
     /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
     func letGo() async throws
     func close() async
@@ -33,6 +39,10 @@ package struct SweepRecord: Sendable, Equatable {
     /// Rows that were changed whenever they were looked at.
     package var moved: Int
     package var repaired: Int
+
+    /// `snapshot` of a sweep that compared current with what raw says.
+    package static let fold = "fold(raw)"
+    package var isFold: Bool { snapshot == Self.fold }
 
     package var differences: Int { missing + extra + different }
     /// Nothing differs, and nothing was left out.

@@ -1,0 +1,103 @@
+import Logging
+import PipelineFile
+import Replication
+import ServiceLifecycle
+
+/// Begins the sweeps that the pipeline file asks for: those of all tables by its cron expression, and the reconciliation
+/// of late events. One at a time; what is due while another runs waits for it. When the last one was is told by
+/// `_millrace.sweeps`, so that a restart neither repeats nor forgets one.
+struct SweepSchedule: Service {
+    private static let look = Duration.seconds(1)
+    private static let late_max = Duration.seconds(3600)
+
+    let live: LiveSetup
+    let warehouse: any Warehouse
+    let status: AgentStatus
+    let jobs: SweepJobs
+    let logger: Logger
+
+    private struct Turn {
+        var lastFull_s: Int64
+        var nextLate: ContinuousClock.Instant
+        /// What is under way: its number, and whether it is of late events.
+        var running: (number: Int, isLate: Bool)?
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            var turn = Turn(
+                lastFull_s: lastSweep_s() ?? Moment.now_us() / 1_000_000,
+                nextLate: .now + Self.lateInterval(live.setup.pipeline.sweeps))
+            while !Task.isCancelled {
+                try? await Task.sleep(for: Self.look)
+                await step(&turn)
+            }
+        }
+    }
+
+    /// Of the tables that were swept at all, when that was longest ago.
+    private func lastSweep_s() -> Int64? {
+        status.current.sweeps.values.map { $0.last.startedAt_us / 1_000_000 }.min()
+    }
+
+    private func step(_ turn: inout Turn) async {
+        if let running = turn.running {
+            guard tell(running.number, isLate: running.isLate) else { return }
+            turn.running = nil
+        }
+        let snapshot = status.current
+        guard snapshot.state == .ok || snapshot.state == .degraded, snapshot.hasBegun, snapshot.lent == nil,
+            snapshot.waitsFor == nil, !jobs.isRunning
+        else { return }
+        let sweeps = live.setup.pipeline.sweeps
+        let now_s = Moment.now_us() / 1_000_000
+        do {
+            if let due = sweeps.full?.next(after: turn.lastFull_s), due <= now_s {
+                let tables = try await tables()
+                turn.running = (try jobs.start(tables, repairs: sweeps.repairs), false)
+                turn.lastFull_s = now_s
+            } else if live.setup.layout.hasRaw, live.setup.layout.hasCurrent, ContinuousClock.now >= turn.nextLate {
+                turn.nextLate = .now + Self.lateInterval(sweeps)
+                let tables = try await tables()
+                turn.running = (try jobs.reconcileLate(tables, Self.arrived(sweeps, now_us: now_s * 1_000_000)), true)
+            }
+        } catch {
+            logger.warning("a sweep couldn't begin: \(ExitStatus.failure(of: error).message)")
+        }
+    }
+
+    private static func lateInterval(_ sweeps: Pipeline.Sweeps) -> Duration {
+        min(max(sweeps.lateAfter / 4, .seconds(2)), Self.late_max)
+    }
+
+    private static func arrived(_ sweeps: Pipeline.Sweeps, now_us: Int64) -> Range<Int64> {
+        let end = now_us - Int64(sweeps.lateAfter / .microseconds(1))
+        return (end - Int64(sweeps.lateLookback / .microseconds(1)))..<end
+    }
+
+    private func tables() async throws -> [TableDefinition] {
+        let setup = live.setup
+        return try await warehouse.knownTables().filter { setup.choice($0.source) != nil && $0.hasShape }
+    }
+
+    /// True: it is over.
+    private func tell(_ number: Int, isLate: Bool) -> Bool {
+        switch jobs.state(of: number) {
+        case .running?: return false
+        case .failed(let failure)?: logger.error("a scheduled sweep failed: \(failure.message)")
+        case .done(let report)?:
+            for table in report.tables {
+                if let late = table.late, late.mended > 0 {
+                    logger.notice("\(table.source): \(late.mended) rows with late events were mended from raw")
+                } else if let reason = table.reason, !isLate {
+                    logger.warning("\(table.source) wasn't swept: \(reason)")
+                } else if let record = table.record, record.differences > 0 {
+                    logger.error("\(table.source): \(record.differences) rows differ")
+                }
+            }
+            if !isLate { logger.info("a scheduled sweep is through", metadata: ["tables": "\(report.tables.count)"]) }
+        case nil: break
+        }
+        return true
+    }
+}
