@@ -73,15 +73,21 @@ import Testing
         let first = try await run.untilEnd()
         try await file.expectEqual(run, "first run")
         try await file.expectRawOnce(run, "first run")
+        try await expectFolded(run, file)
+        let again = try await run.untilEnd()
+        #expect(first.events > 0 && again.events == 0, "the checkpoint stands at the end")
+    }
+
+    /// Raw says what current has. In both warehouses in the long form, else by turns.
+    private func expectFolded(_ run: PipelineRun, _ file: CorpusFile) async throws {
+        guard Self.isLong || (file.name.utf8.count % 2 == 0) == (run.engine == .duckdb) else { return }
         for table in try await run.folded().tables {
             guard let record = table.record else {
                 #expect(table.reason?.hasPrefix("it has no key") == true, "\(table.source): \(table.reason ?? "")")
                 continue
             }
-            #expect(record.isEqual && record.isFold, "\(file.name), \(engine): \(table)")
+            #expect(record.isEqual && record.isFold, "\(file.name), \(run.engine): \(table)")
         }
-        let again = try await run.untilEnd()
-        #expect(first.events > 0 && again.events == 0, "the checkpoint stands at the end")
     }
 
     private static let isLong = ProcessInfo.processInfo.environment["MILLRACE_LONG"] == "1"

@@ -45,7 +45,9 @@ struct DuckDBText {
         case .interval: return .ended(Self.interval(v))
         case .bytea: return .ended(isKey ? "lower(hex(\(v)))" : "md5(\(v))")
         case .json, .jsonb:
-            return .ended(depth == 0 ? "md5(\(Self.printed(v)))" : "md5(nullif(\(Self.printed(v)), 'null'))")
+            guard depth > 0 else { return .ended("md5(\(Self.printed(v)))") }
+            let blanks = "' ' || chr(9) || chr(10) || chr(13)"
+            return .ended("md5(nullif(trim(\(Self.printed(v)), \(blanks)), 'null'))")
         case .array: return list(v, type)
         case .composite(let composite): return structure(v, composite)
         case .other where type.isHstore: return .ended(map(v))
