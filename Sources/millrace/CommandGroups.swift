@@ -157,6 +157,25 @@ struct Reload: AsyncParsableCommand {
     func run() async throws { try Ended.with(try await ReloadCommand().run(global.context())) }
 }
 
+struct Explain: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "The history of one row: event, position, version, verdict.",
+        discussion: """
+            All that raw has of the row in the order of its versions, with truncates of its table: where each event stood \
+            at the source, its transaction, the batch that brought it, and what became of it: `current` (the row is what it \
+            says), `replaced` by newer ones, `superseded` (it came late), `deferred` (the table stands still). Excluded and \
+            hashed columns are so here, too.
+
+            Example: millrace explain customers 4711
+            Example: millrace explain order_items '{"order_id":1,"line":2}' --json
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "A source or target name.") var table: String
+    @Argument(help: "The bare value, or a JSON object with the key's columns.") var key: String
+
+    func run() async throws { try await ExplainCommand(table: table, key: key).run(global.context()) }
+}
+
 struct Erase: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Privacy erasure: scrub one row's values from the warehouse.",

@@ -13,11 +13,6 @@ extension NotYet {
     func run() throws { throw LaterCommand.failure(Self.configuration.commandName ?? "") }
 }
 
-struct Explain: NotYet {
-    static let configuration = later("explain", "The history of one row.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct Freshness: NotYet {
     static let configuration = later("freshness", "Freshness contracts.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

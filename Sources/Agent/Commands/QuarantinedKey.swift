@@ -98,12 +98,10 @@ struct QuarantinedKey {
 }
 
 extension WarehouseControl {
-    package func erase(_ table: String, key: String, reason: String) async throws -> ErasureOutcome {
-        let warehouse = try atWork()
-        guard !reason.allSatisfy(\.isWhitespace) else {
-            throw CommandFailure(
-                ExitStatus.usage, "an erasure needs a reason, which is kept with it", try: "--reason 'request 4711'")
-        }
+    /// What a person named: the key as raw has it, and records of the quarantine that are about it, or may be.
+    func find(
+        _ table: String, key: String, _ warehouse: any Warehouse
+    ) async throws -> (table: TableDefinition, key: String, quarantined: [Int64], unread: [Int64]) {
         let definition = try await chosen(.named([table]))[0]
         guard !definition.isKeyless, definition.hasShape else {
             throw CommandFailure(
@@ -116,7 +114,7 @@ extension WarehouseControl {
             hashed.contains(column) ? PipelineSetup.hash(text) : nil
         }
         let wanted = try QuarantinedKey(definition, key: text, equality: equality)
-        var request = ErasureRequest(table: definition, key: text, reason: reason)
+        var quarantined: [Int64] = []
         var unread: [Int64] = []
         let records = try await warehouse.quarantine().filter {
             $0.entry.table ?? definition.source == definition.source
@@ -124,11 +122,24 @@ extension WarehouseControl {
         let decoded = await keys(of: records, warehouse)
         for record in records {
             switch wanted.verdict(record.entry, decoded: decoded[QuarantineReplay.Position(record.entry)]) {
-            case .isOfIt: request.quarantined.append(record.id)
+            case .isOfIt: quarantined.append(record.id)
             case .unread: unread.append(record.id)
             case .isNot: break
             }
         }
+        return (definition, text, quarantined, unread)
+    }
+
+    package func erase(_ table: String, key: String, reason: String) async throws -> ErasureOutcome {
+        let warehouse = try atWork()
+        guard !reason.allSatisfy(\.isWhitespace) else {
+            throw CommandFailure(
+                ExitStatus.usage, "an erasure needs a reason, which is kept with it", try: "--reason 'request 4711'")
+        }
+        let found = try await find(table, key: key, warehouse)
+        let (definition, unread) = (found.table, found.unread)
+        let request = ErasureRequest(
+            table: definition, key: found.key, reason: reason, quarantined: found.quarantined)
         let report = try await warehouse.erase(request)
         guard !report.foundNothing else {
             throw CommandFailure(

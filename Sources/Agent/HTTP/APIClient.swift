@@ -133,6 +133,11 @@ package struct APIClient: AgentControl {
         return try understood(ErasureOutcome(json: try await post("erase", body)))
     }
 
+    package func explain(_ table: String, key: String) async throws -> ExplainReport {
+        let body: JSONValue = .object([("table", .string(table)), ("key", .string(key))])
+        return try understood(ExplainReport(json: try await post("explain", body)))
+    }
+
     package func lend(to borrower: Int32, program: String) async throws {
         _ = try await post("lend", .object([("pid", .integer(borrower)), ("program", .string(program))]))
     }

@@ -31,6 +31,9 @@ package protocol AgentControl: Sendable {
     /// Reads the pipeline file again: tables are added and removed, the others go on.
     func reload() async throws -> ReloadReport
 
+    /// The history of one row; `key` as a person gives it.
+    func explain(_ table: String, key: String) async throws -> ExplainReport
+
     /// Scrubs one row's values from the warehouse; `key` as a person gives it.
     func erase(_ table: String, key: String, reason: String) async throws -> ErasureOutcome
 

@@ -143,6 +143,14 @@ package struct AgentRouter: Sendable {
                 return try await control.erase(table, key: text, reason: reason).json
             }
         }
+        api.post("explain") { request, _ in
+            await Self.answer(request) { body in
+                guard let table = body["table"]?.string, let key = body["key"] else {
+                    throw Self.wrong("table and key must be given")
+                }
+                return try await control.explain(table, key: key.string ?? key.serialized).json
+            }
+        }
         api.post("lend") { request, _ in
             await Self.answer(request) { body in
                 guard let pid = body["pid"]?.int64.flatMap(Int32.init(exactly:)), pid > 1,

@@ -59,6 +59,10 @@ package struct KeyNames {
         } else {
             guard columns.count == 1 else { throw wrong("isn't a JSON object with the key's columns") }
             values[columns[0].name] = .string(given)
+            // Of a schemaless source's key nobody knows whether it is a number; a text is to be given as JSON.
+            if columns[0].type == .unknown, let number = try? JSONValue(parsing: given), case .number = number {
+                values[columns[0].name] = number
+            }
         }
         arena.removeAll()
         var fields: [Int: Field] = [:]

@@ -85,6 +85,9 @@ package struct RowDigest: Sendable {
     /// A name as both dialects read it.
     package static func quoted(_ name: String) -> String { SweepSQL.quoted(name) }
 
+    /// A text as both dialects read it.
+    package static func literal(_ text: String) -> String { SweepSQL.literal(text) }
+
     // MARK: Queries
 
     /// One row of three texts, `SetDigest(row:)`: count and both sums.
