@@ -254,7 +254,8 @@ package actor PostgresSource: RecordSource {
             copying: copy.isGoingOn
                 ? copy.tables.filter { !$0.value.isDone }.mapValues { ($0.rows, $0.estimate) } : [:],
             resyncing: Set(copy.resyncing.keys).union(copy.whole.filter(\.isResync).map(\.table)).union(wantedAnew),
-            refused: copy.refused.merging(copy.retried) { $1 }.mapValues(\.message), consistentSince: state?.consistentSince.map(LSN.text))
+            refused: copy.refused.merging(copy.retried) { $1 }.mapValues(\.message),
+            consistentSince: state?.consistentSince.map(LSN.text))
         progress.retainedLog_bytes = retention?.retained_bytes
         progress.logLeft[partition] = retention?.logLeft
         return progress

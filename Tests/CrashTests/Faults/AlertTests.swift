@@ -124,7 +124,9 @@ import ThrowawayPostgres
         var once = all
         if isLong {
             // What is away is a warehouse, then a source.
-            for state in ["began", "ended"] { once.remove(at: try #require(once.firstIndex(of: "waiting shop \(state)"))) }
+            for state in ["began", "ended"] {
+                once.remove(at: try #require(once.firstIndex(of: "waiting shop \(state)")))
+            }
         }
         #expect(Set(once).count == once.count, "\(all)")
         let kinds = Set(all.compactMap { $0.split(separator: " ").first.map(String.init) })
