@@ -88,7 +88,10 @@ struct Status: AsyncParsableCommand {
 struct Query: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Read the warehouse with SQL, through the running agent where one runs.",
-        discussion: "Example: millrace query 'select status, count(*) from shop_live.orders group by 1' --format csv")
+        discussion: """
+            Example: millrace query 'select status, count(*) from shop_live.orders group by 1' --format csv
+            Example: millrace query 'select * from orders where id = 7' --as-of 16/B374D848
+            """)
 
     @OptionGroup var global: GlobalOptions
     @Argument(help: "One statement that only reads.")

@@ -186,6 +186,71 @@ import ThrowawayPostgres
         }
     }
 
+    /// A source without a log of its own: by time alone; and what can't be shown is refused.
+    @Test(arguments: Engine.allCases) func whatCantBeShownIsRefused(engine: Engine) async throws {
+        let folder = try temporaryFolder("asoffile")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let target = engine == .postgres ? try await ThrowawayPostgres.start() : nil
+        func write(_ layers: String = "") throws {
+            try """
+            pipeline: shop
+            source: { file: { path: events.jsonl } }
+            warehouse: { \(target.map { "postgres: { url: \"\($0.url())\" }" } ?? "duckdb: { path: asof.duckdb }") }
+            \(layers)
+            tables:
+              - { source: public.orders, columns: { types: { id: bigint, n: bigint } } }
+              - { source: public.drafts, columns: { types: { id: bigint, n: bigint } }, where: "n > 1" }
+            """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        }
+        func event(_ table: String, _ op: String, _ id: Int, _ n: Int, at seconds: Int) -> String {
+            let value = """
+                {"before":null,"after":\(op == "d" ? "null" : "{\"id\":\(id),\"n\":\(n)}"),"source":{"connector":"postgresql",\
+                "schema":"public","table":"\(table)","ts_ms":\(seconds * 1000),"snapshot":null,"txId":\(seconds),\
+                "lsn":\(seconds),"sequence":"[\\"\(seconds)\\",\\"\(seconds)\\"]"},"op":"\(op)","ts_ms":1,"transaction":null}
+                """
+            return JSONValue.object([
+                ("topic", .string("shop.public.\(table)")), ("key", .string("{\"id\":\(id)}")),
+                ("value", .string(value)),
+            ]).serialized
+        }
+        try write()
+        let events = [
+            event("orders", "c", 1, 10, at: 100), event("orders", "r", 2, 20, at: 200),
+            event("drafts", "c", 1, 5, at: 200),
+            event("orders", "u", 1, 11, at: 300), event("orders", "d", 2, 0, at: 400),
+            event("orders", "c", 3, 30, at: 500),
+        ]
+        try (events.joined(separator: "\n") + "\n").write(
+            to: folder.appending(path: "events.jsonl"), atomically: true, encoding: .utf8)
+        #expect(try await AgentProcess.run(["run", "--until-end"], in: folder).status == 0)
+        func rows(_ moment: String, _ sql: String = "select id, n from orders order by id") async throws -> String {
+            let result = try await AgentProcess.run(["query", "--format", "csv", "--as-of", moment, sql], in: folder)
+            guard result.status == 0 else { return "exit \(result.status): \(result.errors)" }
+            return result.output.split(whereSeparator: \.isNewline).dropFirst().joined(separator: ";")
+        }
+        #expect(try await rows("1970-01-01T00:03:20Z") == "1,10;2,20")
+        #expect(try await rows("1970-01-01T00:04:59.999Z") == "1,10;2,20")
+        #expect(try await rows("1970-01-01T01:05:00+01:00") == "1,11;2,20")
+        #expect(try await rows("1970-01-01T00:06:40Z") == "1,11")
+        for (moment, sql, why) in [
+            ("1970-01-01T00:01:41Z", "select * from orders", "before"),
+            ("1970-01-01T00:08:20Z", "select * from orders", "reached"),
+            ("0/64", "select * from orders", "position"), ("100", "select * from orders", "neither"),
+            ("1970-01-01T00:06:40Z", "select * from drafts", "where"),
+            ("1970-01-01T00:06:40Z", "select * from shop_live.orders", "shop_live.orders"),
+            ("1970-01-01T00:06:40Z", "delete from orders", "SELECT"),
+            ("1970-01-01T00:06:40Z", "select 1", "names none"),
+        ] {
+            let found = try await rows(moment, sql)
+            #expect(
+                found.hasPrefix("exit 2") && found.contains(why) && found.contains("Try:"),
+                "\(sql) at \(moment): \(found)")
+        }
+        try write("layers: { raw: false }")
+        let found = try await rows("1970-01-01T00:06:40Z")
+        #expect(found.hasPrefix("exit 2") && found.contains("layers"), "\(found)")
+    }
+
     /// Without values: of what differs the table and key.
     private static func compare(_ found: [String], _ expected: [String], _ what: String) {
         guard found != expected else { return }

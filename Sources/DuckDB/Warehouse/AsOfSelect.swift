@@ -122,7 +122,7 @@ struct AsOfSelect {
             "\(form.typed(json: "v\(index)", marked: marked)) AS \(SQLName.quoted(form.name))"
         }
         return """
-            WITH RECURSIVE \(floor), \(events), origin AS MATERIALIZED (
+            WITH RECURSIVE \(floor), \(past), \(nodes), origin AS MATERIALIZED (
                 SELECT *, \(keyColumns("other_key", "o")) FROM (
                     SELECT \(keyNames("e")), e.life, max(e.n) AS n, arg_max(e.e, e.n) AS e, arg_max(e.c, e.n) AS c, \
                     arg_max(e.s, e.n) - 1 AS s, arg_max(CAST(e.other_key AS VARCHAR), e.n) AS other_key
@@ -152,36 +152,68 @@ struct AsOfSelect {
             """
     }
 
-    /// All that happened to rows since the newest truncate, by key in order (`n`), with the number of deletes of the key
-    /// before it (`life`). A delete that spared its key's row is nobody's life, and tells of the row that it ended.
-    private var events: String {
-        let source = sql.definition.source
-        let spares = """
-            EXISTS (SELECT 1 FROM \(MetaTables.name("moves")) m WHERE m.pipeline = \(SQLName.literal(pipeline)) \
-            AND m.source_schema = \(SQLName.literal(source.schema)) AND m.source_table = \(SQLName.literal(source.table)) \
-            AND m.new_key = m.old_key AND m.create_epoch = r.e AND m.create_commit = r.c AND m.create_seq = r.s \
-            AND r.op = 'd')
-            """
+    /// All that happened to rows since the newest truncate.
+    private var past: String {
+        """
+        past AS MATERIALIZED (
+            SELECT r.op, r.other_key, CASE WHEN r.op = 'd' THEN r.before ELSE r.after END AS image, \
+            r.\(TableSQL.epoch) AS e, r.\(TableSQL.commit) AS c, r.\(TableSQL.seq) AS s, r.event_id, \
+            \(keyColumns("r.key"))
+            FROM \(sql.raw) r LEFT JOIN floor f ON true WHERE \(Self.isRow) AND \(isPast("r")) AND \(isAboveFloor)
+        )
+        """
+    }
+
+    private var order: String { "r.e, r.c, r.s, r.event_id" }
+
+    /// By key in order (`n`), with the number of deletes of the key before it (`life`). A delete that spared its key's row
+    /// is nobody's life, and tells of the row that it ended.
+    private var nodes: String {
         let columns = "r.op, r.other_key, r.image, r.e, r.c, r.s, \(keyNames("r"))"
-        let spared = """
-            UNION ALL SELECT \(columns), -row_number() OVER (ORDER BY r.e, r.c, r.s), \
-            -row_number() OVER (ORDER BY r.e, r.c, r.s), false FROM past r WHERE \(spares)
-            """
+        let number = "row_number() OVER (ORDER BY \(keyNames("r")), \(order))"
+        let spared = "UNION ALL SELECT \(columns), -\(number), -\(number), false FROM past r WHERE \(spares)"
         return """
-            past AS MATERIALIZED (
-                SELECT r.op, r.other_key, CASE WHEN r.op = 'd' THEN r.before ELSE r.after END AS image, \
-                r.\(TableSQL.epoch) AS e, r.\(TableSQL.commit) AS c, r.\(TableSQL.seq) AS s, r.event_id, \
-                \(keyColumns("r.key"))
-                FROM \(sql.raw) r LEFT JOIN floor f ON true WHERE \(Self.isRow) AND \(isPast("r")) \
-                AND \(isAboveFloor)
-            ), node AS MATERIALIZED (
-                SELECT \(columns), row_number() OVER (ORDER BY \(keyNames("r")), r.e, r.c, r.s, r.event_id) AS n,
+            node AS MATERIALIZED (
+                SELECT \(columns), \(number) AS n,
                     count(*) FILTER (WHERE r.op = 'd') OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS life,
                     lead(r.e) OVER w IS NULL AS is_last
                 FROM past r\(hasSpared ? " WHERE NOT \(spares)" : "")
-                WINDOW w AS (PARTITION BY \(keyNames("r")) ORDER BY r.e, r.c, r.s, r.event_id)
+                WINDOW w AS (PARTITION BY \(keyNames("r")) ORDER BY \(order))
                 \(hasSpared ? spared : "")
             )
+            """
+    }
+
+    // MARK: Shared keys
+
+    private var spares: String {
+        let source = sql.definition.source
+        return """
+            (r.op = 'd' AND EXISTS (SELECT 1 FROM \(MetaTables.name("moves")) m \
+            WHERE m.pipeline = \(SQLName.literal(pipeline)) AND m.source_schema = \(SQLName.literal(source.schema)) \
+            AND m.source_table = \(SQLName.literal(source.table)) AND m.new_key = m.old_key \
+            AND m.create_epoch = r.e AND m.create_commit = r.c AND m.create_seq = r.s))
+            """
+    }
+
+    /// A row if a delete spared another row than the one that came under its key last: the order of events doesn't tell then
+    /// what is left. So where nothing but that row's creation stands before the delete, and the delete's row is another.
+    var undecided: String {
+        let same = sql.forms.map { form in
+            let images = ["p.image", "d.image"].map {
+                "CAST(\(Self.member(form, of: "CAST(\($0) AS JSON)")) AS VARCHAR)"
+            }
+            return "coalesce(\(images[0]) = \(images[1]), true)"
+        }
+        return """
+            WITH \(floor), \(past), ordered AS MATERIALIZED (
+                SELECT r.*, row_number() OVER (ORDER BY \(keyNames("r")), \(order)) AS n FROM past r
+            ), prior AS (
+                SELECT r.*, max(r.n) FILTER (WHERE r.op <> 'd') OVER (PARTITION BY \(keyNames("r")) \
+                ORDER BY \(order) ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last FROM ordered r
+            ), spared AS (SELECT r.* FROM prior r WHERE \(spares))
+            SELECT 1 FROM spared d LEFT JOIN ordered p ON p.n = d.last
+            WHERE p.op IS DISTINCT FROM 'c' OR (\(same.joined(separator: " AND "))) LIMIT 1
             """
     }
 }

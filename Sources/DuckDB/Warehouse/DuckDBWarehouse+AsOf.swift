@@ -18,6 +18,11 @@ extension DuckDBWarehouse {
                 {
                     throw query.refusal.unknown(table)
                 }
+                if hasSpared,
+                    try session.int64(select.undecided, purpose: "looking at \(layout.raw).\(table.target)") != nil
+                {
+                    throw query.refusal.undecided(table)
+                }
                 return (name: SQLName.quoted(table.target), query: select.query)
             }
             return try Self.users { try Self.run(query.statement(pasts), rows_max, session) }

@@ -126,7 +126,7 @@ struct AsOfSelect {
                     : value
             }
             return """
-                WITH RECURSIVE \(try floor), \(try events), origin AS MATERIALIZED (
+                WITH RECURSIVE \(try floor), \(try past), \(try nodes), origin AS MATERIALIZED (
                     SELECT DISTINCT ON (\(keyNames("e")), e.life) \(keyNames("e")), e.life, e.n, e.e, e.c, e.s & ~1::bigint AS s, \
                     \(try keyColumns("o", "o"))
                     FROM node e CROSS JOIN LATERAL json_to_record(e.other_key) AS o(\(try keyFields))
@@ -158,37 +158,78 @@ struct AsOfSelect {
         }
     }
 
-    /// All that happened to rows since the newest truncate, by key in order (`n`), with the number of deletes of the key
-    /// before it (`life`). A delete that spared its key's row is nobody's life, and tells of the row that it ended.
-    private var events: String {
+    /// All that happened to rows since the newest truncate.
+    private var past: String {
         get throws {
-            let columns = """
-                r.op, r.other_key, CASE WHEN r.op = 'd' THEN r.before ELSE r.after END AS image, \
-                r.\(TableSQL.epoch) AS e, r.\(TableSQL.commit) AS c, r.\(TableSQL.seq) AS s
+            """
+            past AS MATERIALIZED (
+                SELECT r.op, r.other_key, CASE WHEN r.op = 'd' THEN r.before ELSE r.after END AS image, \
+                r.\(TableSQL.epoch) AS e, r.\(TableSQL.commit) AS c, r.\(TableSQL.seq) AS s, r.event_id, \
+                \(try keyColumns("k"))
+                FROM \(sql.raw) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(try keyFields))
+                WHERE \(Self.isRow) AND \(try isPast("r")) AND \(isAboveFloor)
+            )
+            """
+        }
+    }
+
+    private var order: String { "r.e, r.c, r.s, r.event_id" }
+
+    /// By key in order (`n`), with the number of deletes of the key before it (`life`). A delete that spared its key's row
+    /// is nobody's life, and tells of the row that it ended.
+    private var nodes: String {
+        get throws {
+            let columns = "r.op, r.other_key, r.image, r.e, r.c, r.s, \(keyNames("r"))"
+            let number = "row_number() OVER (ORDER BY \(keyNames("r")), \(order))"
+            let spared = """
+                UNION ALL SELECT \(columns), -\(number), -\(number), false FROM past r WHERE \(try spares)
                 """
-            let spares = """
-                EXISTS (SELECT FROM \(MetaTables.name("moves")) m WHERE m.pipeline = \(try SQLText.literal(pipeline)) \
-                AND m.source_schema = \(try SQLText.literal(sql.definition.source.schema)) \
-                AND m.source_table = \(try SQLText.literal(sql.definition.source.table)) AND m.new_key = m.old_key \
-                AND (m.create_epoch, m.create_commit, m.create_seq) = (r.e, r.c, r.s) AND r.op = 'd')
-                """
-            let window = "(PARTITION BY \(keyNames("r")) ORDER BY r.e, r.c, r.s, r.event_id)"
             return """
-                past AS MATERIALIZED (
-                    SELECT \(columns), r.event_id, \(try keyColumns("k"))
-                    FROM \(sql.raw) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(try keyFields))
-                    WHERE \(Self.isRow) AND \(try isPast("r")) AND \(isAboveFloor)
-                ), node AS MATERIALIZED (
-                    SELECT r.op, r.other_key, r.image, r.e, r.c, r.s, \(keyNames("r")), row_number() OVER (ORDER BY \(keyNames("r")), r.e, r.c, r.s, r.event_id) AS n,
+                node AS MATERIALIZED (
+                    SELECT \(columns), \(number) AS n,
                         count(*) FILTER (WHERE r.op = 'd') OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS life,
                         lead(r.e) OVER w IS NULL AS is_last
-                    FROM past r\(hasSpared ? " WHERE NOT \(spares)" : "") WINDOW w AS \(window)
-                    \(hasSpared ? """
-                        UNION ALL SELECT r.op, NULL, r.image, r.e, r.c, r.s, \(keyNames("r")), \
-                        -row_number() OVER (ORDER BY r.e, r.c, r.s), -row_number() OVER (ORDER BY r.e, r.c, r.s), false \
-                        FROM past r WHERE \(spares)
-                        """ : "")
+                    FROM past r\(hasSpared ? " WHERE NOT \(try spares)" : "")
+                    WINDOW w AS (PARTITION BY \(keyNames("r")) ORDER BY \(order))
+                    \(hasSpared ? spared : "")
                 )
+                """
+        }
+    }
+
+    // MARK: Shared keys
+
+    private var spares: String {
+        get throws {
+            let source = sql.definition.source
+            return """
+                (r.op = 'd' AND EXISTS (SELECT FROM \(MetaTables.name("moves")) m \
+                WHERE m.pipeline = \(try SQLText.literal(pipeline)) \
+                AND m.source_schema = \(try SQLText.literal(source.schema)) \
+                AND m.source_table = \(try SQLText.literal(source.table)) AND m.new_key = m.old_key \
+                AND (m.create_epoch, m.create_commit, m.create_seq) = (r.e, r.c, r.s)))
+                """
+        }
+    }
+
+    /// A row if a delete spared another row than the one that came under its key last: the order of events doesn't tell then
+    /// what is left. So where nothing but that row's creation stands before the delete, and the delete's row is another.
+    var undecided: String {
+        get throws {
+            let same = try sql.definition.columns.map { column in
+                let name = try quoteLiteral(column.name)
+                let images = ["p.image", "d.image"].map { "(\(TableSQL.readable($0)) -> \(name))::text" }
+                return "coalesce(\(images[0]) = \(images[1]), true)"
+            }
+            return """
+                WITH \(try floor), \(try past), ordered AS MATERIALIZED (
+                    SELECT r.*, row_number() OVER (ORDER BY \(keyNames("r")), \(order)) AS n FROM past r
+                ), prior AS (
+                    SELECT r.*, max(r.n) FILTER (WHERE r.op <> 'd') OVER (PARTITION BY \(keyNames("r")) \
+                    ORDER BY \(order) ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last FROM ordered r
+                ), spared AS (SELECT r.* FROM prior r WHERE \(try spares))
+                SELECT 1 FROM spared d LEFT JOIN ordered p ON p.n = d.last
+                WHERE p.op IS DISTINCT FROM 'c' OR (\(same.joined(separator: " AND "))) LIMIT 1
                 """
         }
     }

@@ -24,6 +24,11 @@ extension PostgresWarehouse {
                 {
                     throw query.refusal.unknown(table)
                 }
+                if hasSpared,
+                    try session.query(select.undecided, for: "look at \(layout.raw).\(table.target)").count > 0
+                {
+                    throw query.refusal.undecided(table)
+                }
                 return (name: try quoteIdentifier(table.target), query: try select.query)
             }
             return try Self.result(of: query.statement(pasts), session, rows_max)

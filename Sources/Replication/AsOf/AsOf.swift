@@ -79,6 +79,13 @@ package struct AsOfRefusal: Sendable {
             "a later moment, or select … from \(history(table))", table)
     }
 
+    /// Of several rows that had one key inside of a transaction, the order of events doesn't tell which was left.
+    package func undecided(_ table: TableDefinition) -> ReplicationError {
+        refusal(
+            "rows shared a key inside of a transaction (its key is deferrable), in an order that raw's events don't tell",
+            "a moment before that transaction, or the table as it is: \(layout.live).\(table.target)", table)
+    }
+
     private func tooEarly(_ table: TableDefinition, _ first: AsOf) -> ReplicationError {
         refusal(
             "its rows were copied as of \(text(first)), and what was before isn't known", "--as-of '\(text(first))'",
