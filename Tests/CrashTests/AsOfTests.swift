@@ -195,6 +195,7 @@ import ThrowawayPostgres
             try """
             pipeline: shop
             source: { file: { path: events.jsonl } }
+            agent: { listen: "127.0.0.1:0" }
             warehouse: { \(target.map { "postgres: { url: \"\($0.url())\" }" } ?? "duckdb: { path: asof.duckdb }") }
             \(layers)
             tables:

@@ -34,7 +34,7 @@ package struct AsOfQuery: Sendable {
                 .configuration, "with --as-of no name or text is written by numbers (U&)", remedy: "write it out")
         }
         switch words.first {
-        case .name(let first)? where Self.beginnings.contains(first.lowercased()): break
+        case .name(let first, false)? where Self.beginnings.contains(first.lowercased()): break
         case .sign("(")?: break
         default: throw Self.oneQuery
         }
@@ -58,7 +58,9 @@ package struct AsOfQuery: Sendable {
         var names: Set<String> = []
         for (index, word) in words.enumerated() {
             switch word {
-            case .name(let name): names.insert(name.lowercased())
+            case .name(let name, let isQuoted):
+                let name = name.lowercased()
+                if isQuoted || !reserved.contains(name) { names.insert(name) }
             // DuckDB takes a text for a table's name there.
             case .text(let text) where index > 0:
                 let before = words[index - 1]
@@ -70,6 +72,15 @@ package struct AsOfQuery: Sendable {
         }
         return names
     }
+
+    /// Tables that are called so stand in quotes, in both engines.
+    private static let reserved: Set<String> = [
+        "all", "and", "as", "asc", "case", "cast", "desc", "distinct", "else", "end", "except", "from", "group",
+        "having",
+        "in", "intersect", "limit", "not", "null", "offset", "on", "or", "order", "select", "table", "then", "to",
+        "union",
+        "user", "using", "when", "where", "with",
+    ]
 
     private static let oneQuery = ReplicationError(
         .configuration, "--as-of takes one query that begins with SELECT, WITH, VALUES, TABLE or FROM",
@@ -88,8 +99,8 @@ package struct AsOfQuery: Sendable {
             if case .text(let text) = word, text.contains(".") {
                 try refuseSchemas(SQLWords(text).words, layout, targets: targets)
             }
-            guard case .name(let schema) = word, schemas.contains(schema.lowercased()), index + 2 < words.count,
-                words[index + 1] == .sign("."), case .name(let table) = words[index + 2],
+            guard case .name(let schema, _) = word, schemas.contains(schema.lowercased()), index + 2 < words.count,
+                words[index + 1] == .sign("."), case .name(let table, _) = words[index + 2],
                 targets.contains(table.lowercased())
             else { continue }
             throw ReplicationError(

@@ -3,8 +3,7 @@
 /// Both engines write SQL by Postgres' rules: nested comments, `''` and `""`, `E'…'`, `$tag$…$tag$`.
 struct SQLWords {
     enum Word: Equatable {
-        /// As it is written, in quotes or not.
-        case name(String)
+        case name(String, isQuoted: Bool)
         /// A text's content.
         case text(String)
         /// Any other sign; digits as well.
@@ -13,7 +12,7 @@ struct SQLWords {
         case escaped
 
         func isName(_ keyword: String) -> Bool {
-            guard case .name(let name) = self else { return false }
+            guard case .name(let name, false) = self else { return false }
             return name.lowercased() == keyword
         }
     }
@@ -52,7 +51,7 @@ struct SQLWords {
             words.append(.text(quoted(by: "'", escapes: false)))
         case "\"":
             at += 1
-            words.append(.name(quoted(by: "\"", escapes: false)))
+            words.append(.name(quoted(by: "\"", escapes: false), isQuoted: true))
         case "$" where takeDollarText(): break
         case _ where Self.begins(scalar): takeName()
         case "0"..."9":
@@ -137,7 +136,7 @@ struct SQLWords {
             words.append(.escaped)
             at += 1
         } else {
-            words.append(.name(text))
+            words.append(.name(text, isQuoted: false))
         }
     }
 

@@ -10,7 +10,7 @@ import Testing
             columns: [Column(name: "id", type: .bigint, isKey: true)], key: [0], isFiltered: isFiltered)
     }
 
-    private static let known = ["orders", "Lines", "order items"].map { table($0) }
+    private static let known = ["orders", "Lines", "order items", "order"].map { table($0) }
 
     private static func query(
         _ sql: String, hasRaw: Bool = true, known: [TableDefinition] = known
@@ -32,6 +32,7 @@ import Testing
             ("select $$Lines$$, $a$ lines $$ $a$, E'\\'lines' from \"order items\"", ["order items"]),
             ("select orders.id, 1e5lines from orders where x = 'it''s lines'", ["orders"]),
             ("(table orders)", ["orders"]),
+            ("select 1 from orders order by 1", ["orders"]), ("select 1 from \"order\" order by 1", ["order"]),
             ("select 1 from orders where a in ('b', 'lines')", ["Lines", "orders"]),
             ("select a$lines from orders", ["orders"]),
         ]) func names(sql: String, tables: [String]) throws
