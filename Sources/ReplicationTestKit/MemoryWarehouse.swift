@@ -172,6 +172,9 @@ package actor MemoryWarehouse: Warehouse {
     package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
         throw ReplicationError(.permanent, "the in-memory warehouse has no SQL")
     }
+    package func query(_ query: AsOfQuery, rows_max: Int) async throws -> QueryResult {
+        throw ReplicationError(.permanent, "the in-memory warehouse has no SQL")
+    }
 
     package func drop(tables: Bool) async throws {
         transaction.amend { all in

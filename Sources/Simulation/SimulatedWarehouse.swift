@@ -210,6 +210,9 @@ actor SimulatedWarehouse: Warehouse {
     func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
         throw ReplicationError(.permanent, "the simulated warehouse has no SQL")
     }
+    func query(_ query: AsOfQuery, rows_max: Int) async throws -> QueryResult {
+        throw ReplicationError(.permanent, "the simulated warehouse has no SQL")
+    }
     func drop(tables: Bool) async throws {}
     func preflight() async -> [Finding] { [] }
     nonisolated func interrupt() {}

@@ -88,7 +88,10 @@ struct Status: AsyncParsableCommand {
 struct Query: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Read the warehouse with SQL, through the running agent where one runs.",
-        discussion: "Example: millrace query 'select status, count(*) from shop_live.orders group by 1' --format csv")
+        discussion: """
+            Example: millrace query 'select status, count(*) from shop_live.orders group by 1' --format csv
+            Example: millrace query 'select * from orders where id = 7' --as-of 16/B374D848
+            """)
 
     @OptionGroup var global: GlobalOptions
     @Argument(help: "One statement that only reads.")
@@ -97,16 +100,16 @@ struct Query: AsyncParsableCommand {
     var format: QueryFormat?
     @Option(help: "More rows than this are an error.")
     var rowsMax = 100_000
-    @Option(help: ArgumentHelp("The state as of a position or time (not yet).", valueName: "lsn|time"))
+    @Option(
+        help: ArgumentHelp(
+            """
+            Tables, named without their schema, are as they were at this position of the source's log (Postgres) or \
+            time (ISO 8601, the source's).
+            """, valueName: "lsn|time"))
     var asOf: String?
 
     func run() async throws {
-        if asOf != nil {
-            throw CommandFailure(
-                ExitStatus.usage, "query --as-of is not built yet (not yet)",
-                try: "the history views, e.g. shop_history.orders")
-        }
-        try await QueryCommand(sql: sql, format: format, rows_max: rowsMax).run(global.context())
+        try await QueryCommand(sql: sql, asOf: asOf, format: format, rows_max: rowsMax).run(global.context())
     }
 }
 

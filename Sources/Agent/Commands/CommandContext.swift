@@ -66,6 +66,7 @@ extension PipelineSetup {
         control.hashedColumns = { self.hashedColumns(of: $0) }
         if case .postgres(let server) = pipeline.source.input {
             control.hasLSNs = true
+            control.slot = server.slot
             if pipeline.source.snapshot == .initial { control.copyJob = server.slot }
         }
         return control

@@ -1,12 +1,15 @@
 /// `millrace query`.
 package struct QueryCommand: Sendable {
     package var sql: String
+    /// A position or time of the source: tables are read as they were then.
+    package var asOf: String?
     /// Nil: a table on a terminal, JSON lines else.
     package var format: QueryFormat?
     package var rows_max: Int
 
-    package init(sql: String, format: QueryFormat? = nil, rows_max: Int = 100_000) {
+    package init(sql: String, asOf: String? = nil, format: QueryFormat? = nil, rows_max: Int = 100_000) {
         self.sql = sql
+        self.asOf = asOf
         self.format = format
         self.rows_max = rows_max
     }
@@ -17,7 +20,7 @@ package struct QueryCommand: Sendable {
         }
         let setup = try context.loadSetup()
         let result = try await context.withControl(setup, readOnly: true) { [self] control in
-            try await control.query(sql, rows_max: rows_max)
+            try await control.query(sql, asOf: asOf, rows_max: rows_max)
         }
         let format = format ?? (context.json ? .json : context.console.isTerminal ? .table : .jsonl)
         let text = format.text(result)

@@ -84,9 +84,12 @@ package struct APIClient: AgentControl {
         _ = try await post("checkpoint", .object([("positions", .array(entries))]))
     }
 
-    package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
-        let body: JSONValue = .object([("sql", .string(sql)), ("rows_max", .integer(rows_max))])
-        return try understood(QueryResult(json: try await post("query", body)))
+    package func query(_ sql: String, asOf: String?, rows_max: Int) async throws -> QueryResult {
+        var members: [JSONValue.Member] = [("sql", .string(sql)), ("rows_max", .integer(rows_max))]
+        if let asOf { members.append(("as_of", .string(asOf))) }
+        // A path of its own: an older agent would read what is there now.
+        let path = asOf == nil ? "query" : "query/as-of"
+        return try understood(QueryResult(json: try await post(path, .object(members))))
     }
 
     package func quarantine() async throws -> [QuarantinedRecord] {

@@ -13,7 +13,9 @@ package protocol AgentControl: Sendable {
     func set(positions: [TopicPartition: Int64?]) async throws
 
     /// One read-only statement; more rows than `rows_max` is an error.
-    func query(_ sql: String, rows_max: Int) async throws -> QueryResult
+    ///
+    /// - Parameter asOf: a position or time of the source, as a person writes it: tables are as they were then. Nil: now.
+    func query(_ sql: String, asOf: String?, rows_max: Int) async throws -> QueryResult
 
     /// All records put aside, oldest first; keys, values and headers may be left out.
     func quarantine() async throws -> [QuarantinedRecord]

@@ -87,12 +87,15 @@ package struct AgentRouter: Sendable {
         }
         api.post("query") { request, _ in
             await Self.answer(request) { body in
-                guard let sql = body["sql"]?.string else { throw Self.wrong("sql must be a text") }
-                let rows = body["rows_max"]?.int64 ?? 100_000
-                guard rows > 0, rows <= Self.rows_max else {
-                    throw Self.wrong("rows_max must be 1 to \(Self.rows_max)")
-                }
-                return try await control.query(sql, rows_max: Int(rows)).json
+                let (sql, rows_max) = try Self.query(body)
+                return try await control.query(sql, asOf: nil, rows_max: rows_max).json
+            }
+        }
+        api.post("query/as-of") { request, _ in
+            await Self.answer(request) { body in
+                let (sql, rows_max) = try Self.query(body)
+                guard let asOf = body["as_of"]?.string else { throw Self.wrong("as_of must be a text") }
+                return try await control.query(sql, asOf: asOf, rows_max: rows_max).json
             }
         }
         api.get("quarantine") { _, _ in
@@ -204,6 +207,13 @@ package struct AgentRouter: Sendable {
                 guard let id = id.int64 else { throw wrong("ids must be numbers") }
                 return id
             })
+    }
+
+    private static func query(_ body: JSONValue) throws -> (sql: String, rows_max: Int) {
+        guard let sql = body["sql"]?.string else { throw wrong("sql must be a text") }
+        let rows = body["rows_max"]?.int64 ?? 100_000
+        guard rows > 0, rows <= rows_max else { throw wrong("rows_max must be 1 to \(rows_max)") }
+        return (sql, Int(rows))
     }
 
     private static func selection(_ body: JSONValue) throws -> TableSelection {

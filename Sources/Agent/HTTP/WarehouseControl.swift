@@ -47,6 +47,8 @@ package struct WarehouseControl: AgentControl {
     package var query_s_max = 60.0
     /// Positions are Postgres' own.
     package var hasLSNs = false
+    /// The Postgres source's, which its checkpoint goes by.
+    package var slot: String?
     /// Under which the tables' copies are marked; nil: the source can't copy tables.
     package var copyJob: String?
 
@@ -163,9 +165,19 @@ package struct WarehouseControl: AgentControl {
         try await running.rejoin { try await warehouse.set(positions: positions) }
     }
 
-    package func query(_ sql: String, rows_max: Int) async throws -> QueryResult {
+    package func query(_ sql: String, asOf: String?, rows_max: Int) async throws -> QueryResult {
         let warehouse = try atWork()
-        guard running != nil else { return try await warehouse.query(sql, rows_max: rows_max) }
+        guard let asOf else {
+            return try await limited(warehouse) { try await warehouse.query(sql, rows_max: rows_max) }
+        }
+        let query = try await asOfQuery(sql, asOf, warehouse)
+        return try await limited(warehouse) { try await warehouse.query(query, rows_max: rows_max) }
+    }
+
+    private func limited(
+        _ warehouse: any Warehouse, _ query: () async throws -> QueryResult
+    ) async throws -> QueryResult {
+        guard running != nil else { return try await query() }
         // One thread writes and answers: a query without an end would hold the replication up for ever.
         let limit_s = query_s_max
         let watch = Task {
@@ -175,7 +187,7 @@ package struct WarehouseControl: AgentControl {
         defer { watch.cancel() }
         let started = ContinuousClock.now
         do {
-            return try await warehouse.query(sql, rows_max: rows_max)
+            return try await query()
         } catch let error as ReplicationError
             where error.kind == .passing && ContinuousClock.now - started >= .seconds(limit_s)
         {

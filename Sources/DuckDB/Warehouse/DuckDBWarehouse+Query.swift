@@ -2,23 +2,32 @@ import Replication
 
 extension DuckDBWarehouse {
     package func query(_ sql: String, rows_max: Int) async throws -> Replication.QueryResult {
+        try reading { session in try Self.users { try Self.run(sql, rows_max, session) } }
+    }
+
+    func reading<Value>(_ body: (Session) throws -> Value) throws -> Value {
         try withSession { session in
-            do {
-                // Refused by the engine too: nothing of it may write.
-                try session.run("BEGIN TRANSACTION READ ONLY", purpose: "beginning a query")
-                defer { try? session.run("ROLLBACK", purpose: "ending a query") }
-                return try Self.run(sql, rows_max, session)
-            } catch let error as DuckDBError {
-                switch error.kind {
-                case .catalog, .syntax, .value, .configuration, .other:
-                    throw ReplicationError(.configuration, error.message, remedy: error.remedy)
-                default: throw error
-                }
+            // Refused by the engine too: nothing of it may write.
+            try session.run("BEGIN TRANSACTION READ ONLY", purpose: "beginning a query")
+            defer { try? session.run("ROLLBACK", purpose: "ending a query") }
+            return try body(session)
+        }
+    }
+
+    /// What the engine says of a statement that the user has written.
+    static func users<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as DuckDBError {
+            switch error.kind {
+            case .catalog, .syntax, .value, .configuration, .other:
+                throw ReplicationError(.configuration, error.message, remedy: error.remedy)
+            default: throw error
             }
         }
     }
 
-    private static func run(_ sql: String, _ rows_max: Int, _ session: Session) throws -> Replication.QueryResult {
+    static func run(_ sql: String, _ rows_max: Int, _ session: Session) throws -> Replication.QueryResult {
         let statement = try Statement(session, sql, purpose: "query", disclosing: .statement)
         guard statement.isQuery else {
             throw ReplicationError(

@@ -1,3 +1,6 @@
+/// µs since 1970 of a moment as ISO 8601 and databases write it, in UTC where it has no zone; nil where it is none.
+package func microseconds(ofMoment text: String) -> Int64? { Instant(text)?.microseconds }
+
 /// A moment, read from ISO 8601 as databases write it: `2026-05-01`, `2026-05-01T10:00`,
 /// `2026-05-01 10:00:00.123456+02`, `2026-05-01T08:00:00Z`. Without a zone it is UTC.
 struct Instant: Equatable, Comparable {
@@ -40,6 +43,9 @@ struct Instant: Equatable, Comparable {
         guard let offset_s = scanner.zone(), scanner.isAtEnd else { return nil }
         seconds -= offset_s
     }
+
+    /// µs since 1970; finer digits are cut.
+    var microseconds: Int64 { seconds * 1_000_000 + nanoseconds / 1000 }
 
     private static func days(inMonth month: Int64, of year: Int64) -> Int64 {
         switch month {

@@ -72,7 +72,7 @@ extension TableSQL {
 
     /// The server takes no JSON apart that has `\u0000` or half of a surrogate pair anywhere, which a json column may hold:
     /// in the view they are U+FFFD.
-    private static func readable(_ image: String) -> String {
+    static func readable(_ image: String) -> String {
         let low = #"\\u[dD][c-fC-F][0-9a-fA-F]{2}"#
         let high = #"\\u[dD][89abAB][0-9a-fA-F]{2}"#
         // Behind an even number of backslashes it is an escape.

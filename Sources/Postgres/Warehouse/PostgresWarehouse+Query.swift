@@ -6,13 +6,18 @@ extension PostgresWarehouse {
         try work { session in
             try session.execute("BEGIN READ ONLY", for: "begin a query")
             defer { session.rollback() }
-            let rows = try Self.rows(of: sql, session, rows_max)
-            guard rows.count <= rows_max else {
-                throw ReplicationError(
-                    .configuration, "the query has more than \(rows_max) rows", remedy: "add a LIMIT, or aggregate")
-            }
-            return Self.result(rows)
+            return try Self.result(of: sql, session, rows_max)
         }
+    }
+
+    /// In a transaction.
+    static func result(of sql: String, _ session: Session, _ rows_max: Int) throws -> QueryResult {
+        let rows = try rows(of: sql, session, rows_max)
+        guard rows.count <= rows_max else {
+            throw ReplicationError(
+                .configuration, "the query has more than \(rows_max) rows", remedy: "add a LIMIT, or aggregate")
+        }
+        return result(rows)
     }
 
     /// A cursor takes what gives rows, and reads no more of them than are wanted; SHOW and EXPLAIN give few.

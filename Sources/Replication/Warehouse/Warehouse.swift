@@ -110,6 +110,9 @@ package protocol Warehouse: Sendable {
 
     /// Runs one read-only statement. More rows than `rows_max` is an error that says so.
     func query(_ sql: String, rows_max: Int) async throws -> QueryResult
+    /// The same over tables as they were. That the moment is reached, the caller knows; that a table's past is known is
+    /// checked in the transaction that reads it.
+    func query(_ query: AsOfQuery, rows_max: Int) async throws -> QueryResult
 
     /// Takes away what `_millrace` has of the pipeline, and with `tables` its schemas' tables and views too.
     func drop(tables: Bool) async throws

@@ -72,7 +72,17 @@ struct APIClientTests {
                 #expect(try await client.quarantine().isEmpty)
                 #expect(try await client.quarantined(3) == nil)
                 await #expect(throws: CommandFailure.self) { try await client.replay(.ids([3])) }
-                await #expect(throws: CommandFailure.self) { try await client.query("select 1", rows_max: 5) }
+                await #expect(throws: CommandFailure.self) {
+                    try await client.query("select 1", asOf: nil, rows_max: 5)
+                }
+                do {
+                    _ = try await client.query("select * from shop_live.orders", asOf: "1970-01-01", rows_max: 5)
+                    Issue.record("it answers with what is there now")
+                } catch {
+                    // Found by the agent, which was told of the moment.
+                    let failure = ExitStatus.failure(of: error)
+                    #expect(failure.exit == 2 && failure.message.contains("shop_live.orders"), "\(failure.message)")
+                }
             }
             #expect(AgentFile.read(in: dir) == nil)
         }
