@@ -39,7 +39,7 @@ enum AlertConditions {
             alerts.append(
                 Alert(
                     key: .init(kind: .sweep, subject: table.description),
-                    message: "\(count) rows differ from the source",
+                    message: "\(count) rows differ from \(sweep.last.isFold ? "what raw says" : "the source")",
                     remedy: "millrace sweep --table \(table) --repair"))
         }
         for (partition, left) in snapshot.progress.logLeft where left < logLeft_min {

@@ -50,7 +50,7 @@ extension StatusReport {
             row += counts.map { String(table.ledger[keyPath: $0.1]) }
             row.append(table.lag_ms.map(String.init) ?? "-")
             guard hasSweeps else { return row }
-            let proven = table.sweep?.provenPosition.map(LSN.text) ?? "-"
+            let proven = table.sweep?.provenPosition.map(LSN.text) ?? (table.sweep?.provenAt_us == nil ? "-" : "raw")
             return row + [table.sweep.map { $0.differences > 0 ? "\($0.differences) differ" : proven } ?? "-"]
         }
         return text

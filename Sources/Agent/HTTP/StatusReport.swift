@@ -28,7 +28,7 @@ package struct StatusReport: Sendable, Equatable {
             package var isEqual: Bool
             package var at_us: Int64
             package var differences: Int
-            /// Of the last sweep that found it equal.
+            /// Of the last sweep that found it equal to its source; nil where that was to raw alone.
             package var provenPosition: Int64?
             package var provenAt_us: Int64?
 
@@ -36,7 +36,7 @@ package struct StatusReport: Sendable, Equatable {
                 isEqual = last.isEqual
                 at_us = last.finishedAt_us
                 differences = last.differences
-                provenPosition = proof?.position
+                provenPosition = proof.flatMap { $0.isFold ? nil : $0.position }
                 provenAt_us = proof?.finishedAt_us
             }
         }

@@ -91,7 +91,7 @@ import ThrowawayPostgres
             try await told.expect("waiting shop began", agent, within: .seconds(240))
             try await told.expect("lag shop began", agent, within: .seconds(240))
             try await source.psql(
-                "SELECT count(pg_logical_emit_message(false, 'x', repeat('x', 1000000))) FROM generate_series(1, 135)")
+                "SELECT count(pg_logical_emit_message(false, 'x', repeat('x', 1000000))) FROM generate_series(1, 148)")
             try await told.expect("retention millrace_shop:0 began", agent, within: .seconds(240))
             try await target.start()
             for kind in ["waiting shop", "lag shop", "retention millrace_shop:0"] {
