@@ -186,6 +186,9 @@ final class ReplicationService: Service, Sendable {
     /// Copies tables anew. Where no source is at hand, the next one reads what the warehouse was told.
     func copyAnew(_ tables: [TableID]) async { await turn.withLock { $0.source }?.copyAnew(tables) }
 
+    /// Somebody waits for the warehouse to come to a position of the source.
+    func hurry(to position: Int64) { turn.withLock { $0.source }?.hurry(to: position) }
+
     private func replicate() async throws {
         var attempts = 0
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {

@@ -150,7 +150,7 @@ package struct RunCommand: Sendable {
             }, reload: reloading.run,
             rejoin: { try await replication.rejoin(after: $0) })
         let beside = running
-        let jobs = setup.sweepJobs(warehouse, status, live) { tables in
+        let jobs = setup.sweepJobs(warehouse, status, live, hurry: { replication.hurry(to: $0) }) { tables in
             try await live.control(warehouse, catalog: catalog, running: beside).copyAnew(tables)
         }
         running.sweeps = jobs

@@ -206,9 +206,12 @@ extension WarehouseControl {
 extension PipelineSetup {
     /// The sweeps of a running agent.
     ///
-    /// - Parameter copyAnew: copies tables from the source and returns when that is through.
+    /// - Parameters:
+    ///   - hurry: lets the checkpoint come to a position of the source at once.
+    ///   - copyAnew: copies tables from the source and returns when that is through.
     package func sweepJobs(
-        _ warehouse: any Warehouse, _ status: AgentStatus, _ live: LiveSetup, copyAnew: @escaping SweepJobs.Repair
+        _ warehouse: any Warehouse, _ status: AgentStatus, _ live: LiveSetup,
+        hurry: @escaping @Sendable (Int64) -> Void = { _ in }, copyAnew: @escaping SweepJobs.Repair
     ) -> SweepJobs {
         let findings = FoldSweeper.Findings()
         let input = pipeline.source.input
@@ -220,7 +223,8 @@ extension PipelineSetup {
             var report: SweepReport
             if case .postgres(let server) = input {
                 report = try await Sweeper(
-                    setup: live.setup, server: server, warehouse: warehouse, status: status, progress: progress
+                    setup: live.setup, server: server, warehouse: warehouse, status: status, hurry: hurry,
+                    progress: progress
                 ).run(tables, repaired: repaired)
             } else {
                 report = try await folder(progress).run(tables, repaired: repaired)

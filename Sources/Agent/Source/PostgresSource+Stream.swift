@@ -116,7 +116,8 @@ extension PostgresSource {
     private func heartbeat() -> SourceStep? {
         // Empty transactions are between what was handed and what was received, too.
         guard !isInTransaction, !isInsideTransaction, received > handed, !hasStopped else { return nil }
-        guard isHurried || ContinuousClock.now - lastHeartbeat > settings.heartbeat else { return nil }
+        let isWanted = isHurried || handed < hurriedTo.load(ordering: .acquiring)
+        guard isWanted || ContinuousClock.now - lastHeartbeat > settings.heartbeat else { return nil }
         return .records(advance(from: handed, to: received))
     }
 

@@ -89,6 +89,8 @@ package actor PostgresSource: RecordSource {
     var lastFeedback = ContinuousClock.now
     var lastHeartbeat = ContinuousClock.now
     var isHurried = false
+    /// Somebody waits for the checkpoint to come there.
+    nonisolated let hurriedTo = Atomic<Int64>(0)
     private var isAssigned = false
     private var isClosed = false
     private var ticker: Task<Void, Never>?
@@ -278,6 +280,11 @@ package actor PostgresSource: RecordSource {
     package nonisolated func gather(_ isWanted: Bool) {
         patience.withLock { $0.isGathering = isWanted }
         if !isWanted { waker.wake() }
+    }
+
+    package nonisolated func hurry(to position: Int64) {
+        hurriedTo.max(position, ordering: .releasing)
+        waker.wake()
     }
 
     /// Whether a batch waits for more.

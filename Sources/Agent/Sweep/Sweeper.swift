@@ -48,6 +48,7 @@ struct Sweeper {
     let server: Pipeline.PostgresServer
     let warehouse: any Warehouse
     let status: AgentStatus
+    let hurry: @Sendable (Int64) -> Void
     let progress: @Sendable (String) -> Void
 
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -153,6 +154,7 @@ struct Sweeper {
     private func take(_ source: SourceSnapshot) async throws -> (SourceSnapshot.Moment, any WarehouseSnapshot) {
         let moment = try await source.take()
         let deadline = ContinuousClock.now + Self.patience
+        hurry(moment.position)
         while (status.current.positions.values.max() ?? .min) < moment.position {
             guard ContinuousClock.now < deadline else {
                 throw ReplicationError(

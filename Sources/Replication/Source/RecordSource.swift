@@ -51,6 +51,10 @@ package protocol RecordSource: Sendable {
     /// thread.
     nonisolated func gather(_ isWanted: Bool)
 
+    /// Somebody waits until a position (bytes of a Postgres source's log) is durable: an idle source's, too, is to become
+    /// so at once. From any thread.
+    nonisolated func hurry(to position: Int64)
+
     /// It was reached once, so an error that passes is no wrong address.
     nonisolated var hasAnswered: Bool { get }
 
@@ -65,6 +69,7 @@ extension RecordSource {
     package func copyAnew(_ tables: [TableID]) async {}
     package func pause(_ partitions: Set<TopicPartition>) async throws {}
     package nonisolated func gather(_ isWanted: Bool) {}
+    package nonisolated func hurry(to position: Int64) {}
     package nonisolated var hasAnswered: Bool { false }
 }
 
