@@ -70,9 +70,13 @@ import Testing
         #expect(live.contains { $0["id"] == "77" } && live.contains { $0["n"] == "-5" }, "\(engine)")
         _ = try await subject.warehouse.refold(request(.anew, 0..<80))
         live = try await subject.live(model, order: "id")
-        #expect(live == history.expected, "\(engine)")
-        let versions = try await subject.versions(model, key: "id")
-        #expect(versions.contains { $0[0] == "77" && $0[2] == "5" }, "\(engine): nothing is hard-deleted")
+        // What raw doesn't know stays: it may have a gap that nobody noted.
+        #expect(live.filter { $0["id"] != "77" } == history.expected, "\(engine)")
+        #expect(live.contains { $0["id"] == "77" }, "\(engine)")
+        // Nor is a row taken back that is newer than all that raw has of it.
+        try await subject.execute("UPDATE \(table) SET n = 99, _version_commit = 999999 WHERE id = \(ids[0])")
+        _ = try await subject.warehouse.refold(request(.anew, 0..<80))
+        #expect(try await subject.live(model, order: "id").contains { $0["n"] == "99" }, "\(engine)")
         await subject.close()
     }
 

@@ -247,6 +247,30 @@ private struct ExplainSQL {
 extension WarehouseControl {
     package func explain(_ table: String, key: String) async throws -> ExplainReport {
         let warehouse = try atWork()
+        return try await limited(warehouse) { try await explain(table, key: key, warehouse) }
+    }
+
+    /// What the pipeline file withholds now isn't shown, though raw may have it from before.
+    private func shown(_ image: String?, _ table: TableID) -> String? {
+        guard let image, let members = (try? JSONValue(parsing: image))?.members else { return image }
+        let (excluded, hashed) = (releaseOptions(table).excluded, hashedColumns(table))
+        guard members.contains(where: { excluded.contains($0.key) || hashed.contains($0.key) }) else { return image }
+        let left = members.filter { !excluded.contains($0.key) }.map { name, value -> JSONValue.Member in
+            guard hashed.contains(name), !value.isNull else { return (name, value) }
+            let text = value.string ?? value.serialized
+            let isHash = text.utf8.count == 64 && text.utf8.allSatisfy { hexDigit($0) }
+            return (name, isHash ? value : .string(PipelineSetup.hash(text)))
+        }
+        return JSONValue.object(left).serialized
+    }
+
+    private func hexDigit(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte)
+    }
+
+    private func explain(
+        _ table: String, key: String, _ warehouse: any Warehouse
+    ) async throws -> ExplainReport {
         guard layout.hasRaw else {
             throw CommandFailure(
                 ExitStatus.usage, "without raw nothing is known of a row's history",
@@ -273,7 +297,8 @@ extension WarehouseControl {
             return ExplainReport.Event(
                 verdict: verdict, operation: cells[0] ?? "", version: its, position: cells[4] ?? "",
                 sourceTransaction: number(5), sourceTime: cells[6], loadedAt: cells[7] ?? "", batch: number(8),
-                otherKey: cells[9], before: cells[10], after: cells[11], unchanged: cells[12], lateness_ms: number(14),
+                otherKey: cells[9], before: shown(cells[10], definition.source),
+                after: shown(cells[11], definition.source), unchanged: cells[12], lateness_ms: number(14),
                 reconciledAt: cells[15])
         }
         let events = rows.prefix(ExplainSQL.events_max).map(event)

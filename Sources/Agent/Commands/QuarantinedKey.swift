@@ -136,6 +136,13 @@ extension WarehouseControl {
             throw CommandFailure(
                 ExitStatus.usage, "an erasure needs a reason, which is kept with it", try: "--reason 'request 4711'")
         }
+        // A sweep without a source has all of raw beside the warehouse, where no erasure comes.
+        await running?.sweeps?.stop(scheduled: true)
+        guard running?.sweeps?.isRunning != true else {
+            throw CommandFailure(
+                ExitStatus.environment, "a sweep is under way, which may have the row beside the warehouse",
+                try: "try again when it has ended")
+        }
         let found = try await find(table, key: key, warehouse)
         let (definition, unread) = (found.table, found.unread)
         let request = ErasureRequest(

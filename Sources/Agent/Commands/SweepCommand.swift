@@ -214,6 +214,7 @@ extension PipelineSetup {
         hurry: @escaping @Sendable (Int64) -> Void = { _ in }, copyAnew: @escaping SweepJobs.Repair
     ) -> SweepJobs {
         let findings = FoldSweeper.Findings()
+        let tried = LateReconciler.Tried()
         let input = pipeline.source.input
         @Sendable func folder(_ progress: @escaping @Sendable (String) -> Void) -> FoldSweeper {
             FoldSweeper(
@@ -237,8 +238,10 @@ extension PipelineSetup {
             let known = try await warehouse.knownTables()
             try await folder { _ in }.mend(known.filter { tables.contains($0.source) })
         } reconcile: { tables, arrived_us, progress in
-            try await LateReconciler(setup: live.setup, warehouse: warehouse, status: status, progress: progress)
-                .run(tables, arrived_us)
+            try await LateReconciler(
+                setup: live.setup, warehouse: warehouse, status: status, tried: tried, progress: progress
+            )
+            .run(tables, arrived_us)
         }
     }
 }

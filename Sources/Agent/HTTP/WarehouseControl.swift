@@ -138,6 +138,8 @@ package struct WarehouseControl: AgentControl {
 
     package func lend(to borrower: Int32, program: String) async throws {
         _ = try atWork()
+        // One that nobody waits for comes again by itself.
+        await running?.sweeps?.stop(scheduled: true)
         guard running?.sweeps?.isRunning != true else {
             throw CommandFailure(
                 ExitStatus.environment, "a sweep is under way, and has the file open",
@@ -174,9 +176,9 @@ package struct WarehouseControl: AgentControl {
         return try await limited(warehouse) { try await warehouse.query(query, rows_max: rows_max) }
     }
 
-    private func limited(
-        _ warehouse: any Warehouse, _ query: () async throws -> QueryResult
-    ) async throws -> QueryResult {
+    func limited<R: Sendable>(
+        _ warehouse: any Warehouse, _ query: () async throws -> R
+    ) async throws -> R {
         guard running != nil else { return try await query() }
         // One thread writes and answers: a query without an end would hold the replication up for ever.
         let limit_s = query_s_max

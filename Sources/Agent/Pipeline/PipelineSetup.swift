@@ -47,7 +47,10 @@ package struct PipelineSetup: Sendable {
         switch pipeline.warehouse.engine {
         case .duckdb(let settings):
             DuckDBWarehouse(
-                path: path ?? settings.path, memoryLimit: "\(settings.memory_limit.bytes / 1024)KiB",
+                // Beside the other one, which has the whole of it.
+                path: path ?? settings.path,
+                memoryLimit:
+                    "\(path == nil ? settings.memory_limit.bytes / 1024 : max(128 << 10, settings.memory_limit.bytes / 4096))KiB",
                 library: settings.library, layout: layout)
         case .postgres(let settings):
             PostgresWarehouse(url: settings.url.text, layout: layout)

@@ -16,7 +16,7 @@ struct FoldSweeper {
     }
 
     /// Rows of one transaction; the table's other writers wait for it.
-    private static let mended_max = 500
+    private static let mended_max = 50
 
     let setup: PipelineSetup
     let warehouse: any Warehouse
@@ -34,9 +34,11 @@ struct FoldSweeper {
         var report = SweepReport()
         report.snapshot = SweepRecord.fold
         for table in tables {
-            report.tables.append(try await compare(table, repaired[table.source] ?? 0))
+            let entry = try await compare(table, repaired[table.source] ?? 0)
+            // At once: what is proven stays so, whatever becomes of the others.
+            if let record = entry.record { try await warehouse.record([record]) }
+            report.tables.append(entry)
         }
-        try await warehouse.record(report.tables.compactMap(\.record))
         return report
     }
 
@@ -45,12 +47,10 @@ struct FoldSweeper {
         for table in tables {
             let keys = findings.keys(of: table.source)
             for start in stride(from: 0, to: keys.count, by: Self.mended_max) {
-                try Task.checkCancellation()
                 progress("mending \(start) of \(keys.count) rows of \(table.source)")
+                let part = Array(keys[start..<min(start + Self.mended_max, keys.count)])
                 _ = try await warehouse.refold(
-                    RefoldRequest(
-                        table: table, keys: Array(keys[start..<min(start + Self.mended_max, keys.count)]), way: .anew,
-                        options: setup.releaseOptions(of: table.source)))
+                    part, of: table, .anew, setup.releaseOptions(of: table.source), reconciles: nil)
             }
         }
     }
@@ -59,7 +59,6 @@ struct FoldSweeper {
         var entry = SweepReport.Table(source: table.source.description)
         findings.note(table.source, [])
         entry.reason = status.current.obstacle(table)
-        if table.existing == .adopt { entry.reason = "it was adopted: what stood there before isn't in raw" }
         guard entry.reason == nil else { return entry }
         let here = try await warehouse.snapshot()
         do {
@@ -82,32 +81,34 @@ struct FoldSweeper {
     private func sweep(
         _ table: TableDefinition, _ here: any WarehouseSnapshot, _ repaired: Int, _ entry: inout SweepReport.Table
     ) async throws -> TableSweep? {
-        let isTrimmed = try await here.rows(RawReplay.isTrimmed(table.source, pipeline: setup.layout.pipeline))
-        guard isTrimmed.first?.first != "t" else {
+        let state =
+            try await here.rows(
+                RawReplay.obstacles(table.source, pipeline: setup.layout.pipeline, engine: warehouse.engine)
+            ).first ?? []
+        guard !state.contains("adopted") else {
+            entry.reason = "it was adopted: what stood there before isn't in raw"
+            return nil
+        }
+        guard !state.contains("trimmed") else {
             entry.reason = "raw lacks what layers.raw_retention has taken from it"
             return nil
         }
-        let layout = RawReplay.layout(of: setup.layout)
-        let folder = URL(fileURLWithPath: setup.pipeline.agent.dir)
-        try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let file = folder.appending(path: "fold.duckdb").path
-        let second = setup.makeSecondWarehouse(layout, path: file)
-        func remove() async {
-            try? await second.drop(tables: true)
-            await second.close()
-            for name in [file, file + ".wal"] { try? FileManager.default.removeItem(atPath: name) }
+        // Agents of other hosts have the same name for theirs. Held as long as the snapshot.
+        if let lock = RawReplay.lock(pipeline: setup.layout.pipeline, engine: warehouse.engine) {
+            guard try await here.rows(lock).first?.first == "t" else {
+                entry.reason = "another agent folds this pipeline's raw now"
+                return nil
+            }
         }
-        // What an agent that was killed has left.
-        await remove()
+        let second = SecondWarehouse(setup)
+        let layout = RawReplay.layout(of: setup.layout)
         do {
-            try await second.open(readOnly: false)
-            try await second.drop(tables: true)
-            try await second.open(readOnly: false)
-            let sweep = try await sweep(table, here, second, layout, repaired, &entry)
-            await remove()
+            try await second.open()
+            let sweep = try await sweep(table, here, second.warehouse, layout, repaired, &entry)
+            await second.remove()
             return sweep
         } catch {
-            await remove()
+            await second.remove()
             throw error
         }
     }
@@ -128,6 +129,11 @@ struct FoldSweeper {
             guard let batch = try replay.batch(of: part) else { continue }
             progress("applying raw of \(table.source) again: \(events) events")
             let outcome = try await second.apply(batch, advancing: [])
+            guard outcome.ledger.allSatisfy({ $0.deferred == 0 }) else {
+                let reason = try await second.holds().first?.reason ?? ""
+                throw ReplicationError(
+                    .permanent, "raw can't be applied any more: \(reason)", table: table.source)
+            }
             guard outcome.quarantined == 0 else {
                 let reason = try await second.quarantine().first?.entry.reason ?? ""
                 throw ReplicationError(
@@ -148,7 +154,7 @@ struct FoldSweeper {
         do {
             // Nothing changes in either.
             try await sweep.begin(before: .max, there, here)
-            if sweep.isCut { entry.reason = "so many rows differ that they weren't all listed" }
+            if sweep.isCut { entry.reason = "so many rows differ that they weren't all listed, and none is mended" }
             try await sweep.look(before: .max, there, here, isLast: true)
             try await sweep.nameColumns(there, here)
             findings.note(table.source, try await sweep.keysOfDifferences(there, here))
@@ -159,5 +165,91 @@ struct FoldSweeper {
         }
         sweep.finish(at: Moment.now_us(), repaired: repaired)
         return sweep
+    }
+}
+
+/// What raw is applied to, for as long as a comparison takes.
+struct SecondWarehouse {
+    let warehouse: any Warehouse
+    private let file: String
+
+    init(_ setup: PipelineSetup) {
+        let folder = URL(fileURLWithPath: setup.pipeline.agent.dir)
+        try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        file = folder.appending(path: "fold-\(setup.layout.pipeline).duckdb").path
+        warehouse = setup.makeSecondWarehouse(RawReplay.layout(of: setup.layout), path: file)
+    }
+
+    /// Empty, whatever an agent that was killed has left.
+    func open() async throws {
+        removeFiles()
+        try await warehouse.open(readOnly: false)
+        try await warehouse.drop(tables: true)
+        try await warehouse.open(readOnly: false)
+    }
+
+    func remove() async {
+        try? await warehouse.drop(tables: true)
+        await warehouse.close()
+        removeFiles()
+    }
+
+    private func removeFiles() {
+        for name in [file, file + ".wal"] { try? FileManager.default.removeItem(atPath: name) }
+    }
+
+    /// Takes away what a sweep that was killed has left, unless another agent is at it.
+    static func removeLeftover(_ setup: PipelineSetup, of warehouse: any Warehouse) async throws {
+        let second = SecondWarehouse(setup)
+        second.removeFiles()
+        guard let lock = RawReplay.lock(pipeline: setup.layout.pipeline, engine: warehouse.engine) else { return }
+        let here = try await warehouse.snapshot()
+        do {
+            if try await here.rows(lock).first?.first == "t" {
+                try await second.warehouse.open(readOnly: false)
+                await second.remove()
+            }
+        } catch {
+            await here.close()
+            throw error
+        }
+        await here.close()
+    }
+}
+
+extension Warehouse {
+    /// How long a source transaction that comes in parts is waited for.
+    private static var patience: Duration { .seconds(60) }
+
+    /// Makes rows what raw says; those that it can't say, one by one, are left out.
+    ///
+    /// - Returns: how many are others now, and the keys that were left out with one reason.
+    func refold(
+        _ keys: [String], of table: TableDefinition, _ way: RefoldRequest.Way, _ options: ReleaseOptions,
+        reconciles: Range<Int64>?
+    ) async throws -> (changed: Int, left: [String], reason: String?) {
+        func fold(_ keys: [String]) async throws -> Int {
+            try Task.checkCancellation()
+            let request = RefoldRequest(table: table, keys: keys, way: way, options: options, reconciles: reconciles)
+            let deadline = ContinuousClock.now + Self.patience
+            while true {
+                do {
+                    return try await refold(request)
+                } catch let error as ReplicationError where error.kind == .passing && ContinuousClock.now < deadline {
+                    try await Task.sleep(for: .milliseconds(200))
+                }
+            }
+        }
+        do {
+            return (try await fold(keys), [], nil)
+        } catch let error as ReplicationError where error.kind != .passing && error.kind != .fenced {
+            guard keys.count > 1 else { return (0, keys, error.message) }
+            var all: (changed: Int, left: [String], reason: String?) = (0, [], nil)
+            for key in keys {
+                let one = try await refold([key], of: table, way, options, reconciles: reconciles)
+                all = (all.changed + one.changed, all.left + one.left, all.reason ?? one.reason)
+            }
+            return all
+        }
     }
 }

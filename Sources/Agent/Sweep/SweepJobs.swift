@@ -14,6 +14,9 @@ package final class SweepJobs: Sendable {
     private struct Held {
         var number = 0
         var state: State?
+        var task: Task<Void, Never>?
+        /// Nobody waits for it.
+        var isScheduled = false
     }
     private let held = Mutex(Held())
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -45,16 +48,19 @@ package final class SweepJobs: Sendable {
     /// Begins to compare tables and gives the sweep's number.
     ///
     /// - Parameter repairs: mends what differs; else it is told alone.
-    package func start(_ tables: [TableDefinition], repairs: Bool) throws -> Int {
-        try start { tell in try await self.run(tables, repairs, tell) }
+    package func start(_ tables: [TableDefinition], repairs: Bool, isScheduled: Bool = false) throws -> Int {
+        try start(isScheduled) { tell in try await self.run(tables, repairs, tell) }
     }
 
     /// Begins to fold rows from raw again, of events that came late then (µs since 1970).
-    package func reconcileLate(_ tables: [TableDefinition], _ arrived_us: Range<Int64>) throws -> Int {
-        try start { tell in try await self.reconcile(tables, arrived_us, tell) }
+    package func reconcileLate(
+        _ tables: [TableDefinition], _ arrived_us: Range<Int64>, isScheduled: Bool = false
+    ) throws -> Int {
+        try start(isScheduled) { tell in try await self.reconcile(tables, arrived_us, tell) }
     }
 
     private func start(
+        _ isScheduled: Bool,
         _ body: @escaping @Sendable (@escaping @Sendable (String) -> Void) async throws -> SweepReport
     ) throws -> Int {
         let number: Int? = held.withLock { held in
@@ -67,7 +73,7 @@ package final class SweepJobs: Sendable {
             throw CommandFailure(
                 ExitStatus.environment, "a sweep is under way already", try: "sweep again when it has ended")
         }
-        Task {
+        let task = Task {
             do {
                 let report = try await body { progress in
                     self.held.withLock { $0.state = .running(progress: progress) }
@@ -76,6 +82,10 @@ package final class SweepJobs: Sendable {
             } catch {
                 held.withLock { $0.state = .failed(ExitStatus.failure(of: error)) }
             }
+        }
+        held.withLock {
+            $0.task = task
+            $0.isScheduled = isScheduled
         }
         return number
     }
@@ -100,6 +110,15 @@ package final class SweepJobs: Sendable {
             }
         }
         return report
+    }
+
+    /// Ends what runs, and returns when it has.
+    ///
+    /// - Parameter scheduled: only what nobody waits for.
+    package func stop(scheduled: Bool = false) async {
+        let task = held.withLock { !scheduled || $0.isScheduled ? $0.task : nil }
+        task?.cancel()
+        await task?.value
     }
 
     package var isRunning: Bool {

@@ -17,32 +17,33 @@ struct SweepSchedule: Service {
     let logger: Logger
 
     private struct Turn {
-        var lastFull_s: Int64
+        /// Nil: not looked up yet.
+        var lastFull_s: Int64?
+        let startedAt_s = Moment.now_us() / 1_000_000
         var nextLate: ContinuousClock.Instant
         /// What is under way: its number, and whether it is of late events.
         var running: (number: Int, isLate: Bool)?
+        /// When the last full sweep was before the one that runs.
+        var before_s: Int64?
     }
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            var turn = Turn(
-                lastFull_s: lastSweep_s() ?? Moment.now_us() / 1_000_000,
-                nextLate: .now + Self.lateInterval(live.setup.pipeline.sweeps))
+            var turn = Turn(nextLate: .now + Self.lateInterval(live.setup.pipeline.sweeps))
             while !Task.isCancelled {
                 try? await Task.sleep(for: Self.look)
                 await step(&turn)
             }
         }
-    }
-
-    /// Of the tables that were swept at all, when that was longest ago.
-    private func lastSweep_s() -> Int64? {
-        status.current.sweeps.values.map { $0.last.startedAt_us / 1_000_000 }.min()
+        // What a sweep has made beside the warehouse goes with it.
+        await jobs.stop()
     }
 
     private func step(_ turn: inout Turn) async {
         if let running = turn.running {
             guard tell(running.number, isLate: running.isLate) else { return }
+            // It gave way to a lend: it is due again.
+            if !running.isLate, status.current.lent != nil { turn.lastFull_s = turn.before_s }
             turn.running = nil
         }
         let snapshot = status.current
@@ -52,14 +53,26 @@ struct SweepSchedule: Service {
         let sweeps = live.setup.pipeline.sweeps
         let now_s = Moment.now_us() / 1_000_000
         do {
-            if let due = sweeps.full?.next(after: turn.lastFull_s), due <= now_s {
+            // Once the warehouse is ours: another agent may have swept before.
+            if turn.lastFull_s == nil {
+                let chosen = Set(try await tables().map(\.source))
+                let last = try await warehouse.lastSweeps().filter { chosen.contains($0.key) }.values
+                    .map { $0.last.startedAt_us / 1_000_000 }.max()
+                turn.lastFull_s = last ?? turn.startedAt_s
+                try await SecondWarehouse.removeLeftover(live.setup, of: warehouse)
+            }
+            if let due = sweeps.full?.next(after: turn.lastFull_s ?? now_s), due <= now_s {
                 let tables = try await tables()
-                turn.running = (try jobs.start(tables, repairs: sweeps.repairs), false)
+                turn.running = (try jobs.start(tables, repairs: sweeps.repairs, isScheduled: true), false)
+                turn.before_s = turn.lastFull_s
                 turn.lastFull_s = now_s
             } else if live.setup.layout.hasRaw, live.setup.layout.hasCurrent, ContinuousClock.now >= turn.nextLate {
                 turn.nextLate = .now + Self.lateInterval(sweeps)
                 let tables = try await tables()
-                turn.running = (try jobs.reconcileLate(tables, Self.arrived(sweeps, now_us: now_s * 1_000_000)), true)
+                turn.running = (
+                    try jobs.reconcileLate(
+                        tables, Self.arrived(sweeps, now_us: now_s * 1_000_000), isScheduled: true), true
+                )
             }
         } catch {
             logger.warning("a sweep couldn't begin: \(ExitStatus.failure(of: error).message)")
@@ -84,10 +97,12 @@ struct SweepSchedule: Service {
     private func tell(_ number: Int, isLate: Bool) -> Bool {
         switch jobs.state(of: number) {
         case .running?: return false
-        case .failed(let failure)?: logger.error("a scheduled sweep failed: \(failure.message)")
+        case .failed(let failure)?: logger.warning("a scheduled sweep failed: \(failure.message)")
         case .done(let report)?:
             for table in report.tables {
-                if let late = table.late, late.mended > 0 {
+                if let reason = table.reason, table.late != nil {
+                    logger.error("\(table.source): late events: \(reason)")
+                } else if let late = table.late, late.mended > 0 {
                     logger.notice("\(table.source): \(late.mended) rows with late events were mended from raw")
                 } else if let reason = table.reason, !isLate {
                     logger.warning("\(table.source) wasn't swept: \(reason)")

@@ -73,7 +73,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
     }
 
     /// Rows of raw.
-    private static let page = 20_000
+    private static let page = 5000
 
     func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
         let raw = "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"

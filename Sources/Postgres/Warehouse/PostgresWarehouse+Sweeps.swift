@@ -36,7 +36,7 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     }
 
     /// Blocks of raw.
-    private static let page = 1024
+    private static let page = 64
 
     func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
         guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }

@@ -4,8 +4,7 @@ package struct RefoldRequest: Sendable {
         /// All that raw has of the rows is applied once more: what is missing or older is mended, and nothing that
         /// stands there is lost, whatever raw lacks.
         case over
-        /// The rows are made from nothing but raw, which must have all of the table; those that it doesn't know become
-        /// deleted ones.
+        /// The rows are made from nothing but raw, which must have all of the table. Those that it doesn't know stay.
         case anew
     }
 
@@ -39,6 +38,8 @@ struct Refolder<Transaction: WarehouseTransaction> {
     /// By name: the key as it was given, and all of raw's texts for it.
     private var texts: [String: [String]] = [:]
     private var order: [String] = []
+    /// By name: rows that are made from nothing but raw.
+    private var remade: Set<String> = []
 
     /// Gives how many rows are others now.
     static func run(
@@ -73,25 +74,39 @@ struct Refolder<Transaction: WarehouseTransaction> {
                 .environment, "raw of \(table.source) lacks what layers.raw_retention has taken from it",
                 remedy: "copy the table anew: millrace resync \(table.source)", table: table.source)
         }
-        try name()
+        try name(scansRaw: request.way == .anew)
         let before = try stored()
         let all = Array(texts.values.joined())
-        let events = RawReplay.unerased(try transaction.rawEvents(table, keys: all, truncates: true))
+        // A table's newest truncate is known by its floor; over what stands there nothing else is needed.
+        let events = RawReplay.unerased(
+            try transaction.rawEvents(table, keys: all, truncates: request.way == .anew))
         if request.way == .anew { try remove(before, events) }
         try apply(events, state)
-        if let arrived_us = request.reconciles { try transaction.reconcile(table.source, all, arrived_us) }
+        if let arrived_us = request.reconciles {
+            try transaction.reconcile(table.source, all + request.keys, arrived_us)
+        }
         let after = try stored()
-        return order.count { before[$0] != after[$0] || request.way == .anew }
+        let poorer = order.filter { name in
+            before[name].map { !$0.isDeleted && !$0.columnVersions.isIncomplete } ?? false
+                && after[name]?.columnVersions.isIncomplete ?? true
+        }
+        guard poorer.isEmpty else {
+            throw ReplicationError(
+                .permanent,
+                "raw of \(table.source) no longer has all columns of \(poorer.count) rows, which stay as they are",
+                remedy: "compare them with the source by hand", table: table.source)
+        }
+        return order.count { before[$0] != after[$0] || request.way == .anew && remade.contains($0) }
     }
 
     /// One that doesn't fit the key's columns as they are now has no row.
-    private mutating func name() throws {
+    private mutating func name(scansRaw: Bool) throws {
         for given in request.keys {
             guard let key = try? names.key(given), let name = try? names.name(ofKey: key) else { continue }
             if texts[name] == nil { order.append(name) }
             for text in [key, given] where texts[name]?.contains(text) != true { texts[name, default: []].append(text) }
         }
-        guard names.mayDiffer else { return }
+        guard scansRaw, names.mayDiffer else { return }
         var texts = texts
         try transaction.rawKeys(request.table) { text in
             guard let name = try? names.name(ofKey: text), texts[name]?.contains(text) == false else { return }
@@ -129,25 +144,26 @@ struct Refolder<Transaction: WarehouseTransaction> {
         ) { first, _ in first }
     }
 
-    /// Staged are the keys. Those of which raw has nothing become deleted rows of the version that they have.
-    private func remove(_ stored: [String: State], _ events: [RawEvent]) throws {
-        let batch = ChangeBatch(capacity: 256)
-        var staged = try staged(batch)
-        try transaction.removeRows(staged, order.indices.filter { stored[order[$0]] != nil })
-        let known = Set(events.compactMap(\.key))
-        staged.rows = order.indices.compactMap { index in
-            let name = order[index]
-            guard let state = stored[name], texts[name]?.contains(where: known.contains) == false else { return nil }
-            var row = staged.rows[index]
-            row.mode = .keep
-            row.isDeleted = true
-            row.version = state.version.isNone ? Version(epoch: 0, commit: 0, seq: 0) : state.version
-            row.time_us = loadedAt_us
-            return row
+    /// Staged are the keys. Rows that raw doesn't know stay, and so do those that are newer than all that it has of them:
+    /// raw may have a gap that nobody noted, and is no ground for taking anything away then.
+    private mutating func remove(_ stored: [String: State], _ events: [RawEvent]) throws {
+        var newest: [String: Version] = [:]
+        for event in events {
+            guard let key = event.key else { continue }
+            newest[key] = max(newest[key] ?? .none, event.version)
         }
-        guard !staged.rows.isEmpty else { return }
-        try transaction.stage(staged, batch)
-        _ = try transaction.merge(staged, batch, patches: [], loadedAt_us: loadedAt_us)
+        let truncates = events.filter { $0.operation == .truncate }.map(\.version).max() ?? .none
+        let batch = ChangeBatch(capacity: 256)
+        let staged = try staged(batch)
+        let rows = order.indices.filter { index in
+            let name = order[index]
+            guard let state = stored[name],
+                let known = texts[name]?.compactMap({ newest[$0] }).max()
+            else { return false }
+            return state.version <= max(known, truncates)
+        }
+        remade = Set(rows.map { order[$0] })
+        try transaction.removeRows(staged, rows)
     }
 
     private func apply(_ events: [RawEvent], _ state: TableState) throws {
@@ -172,12 +188,16 @@ struct Refolder<Transaction: WarehouseTransaction> {
 }
 
 extension BatchWriter {
-    /// Makes rows what raw says; parts of a source transaction that have come have to come again.
+    /// Makes rows what raw says.
+    ///
+    /// - Throws: `.passing` while a source transaction comes in parts, which would have to come again.
     package mutating func refold(
         _ request: RefoldRequest, layout: WarehouseLayout, in transaction: some WarehouseTransaction,
         loadedAt_us: Int64
     ) throws -> Int {
-        abandon(transaction)
+        guard !isUnfinished else {
+            throw ReplicationError(.passing, "a large source transaction is under way", remedy: "try again later")
+        }
         return try Refolder.run(request, layout: layout, in: transaction, loadedAt_us: loadedAt_us)
     }
 }

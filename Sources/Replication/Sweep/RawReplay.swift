@@ -1,14 +1,25 @@
 /// Applies a table's raw again, to a second warehouse in which nothing else is: what that has then is what current should
 /// have, whatever happened to it.
 package struct RawReplay {
-    /// SQL of one row of one text: `t` where raw had a retention, and lacks what is older.
-    package static func isTrimmed(_ table: TableID, pipeline: String) -> String {
+    /// SQL of one row of two texts: `trimmed` where raw had a retention, and lacks what is older; `adopted` where the table
+    /// had rows before it was replicated.
+    package static func obstacles(_ table: TableID, pipeline: String, engine: String) -> String {
         let literal = SweepSQL.literal
+        let isAdopted = engine == "duckdb" ? "existing = 'adopt'" : "is_adopted"
         return """
-            SELECT CASE WHEN raw_from IS NOT NULL THEN 't' ELSE 'f' END FROM \(WarehouseSchema.metaSchema).tables \
+            SELECT CASE WHEN raw_from IS NOT NULL THEN 'trimmed' END, CASE WHEN \(isAdopted) THEN 'adopted' END \
+            FROM \(WarehouseSchema.metaSchema).tables \
             WHERE pipeline = \(literal(pipeline)) AND source_schema = \(literal(table.schema)) \
             AND source_table = \(literal(table.table))
             """
+    }
+
+    /// SQL of one text, `t` where nobody else has the pipeline's lock, for the transaction that it is asked in; nil where the
+    /// engine has one process at a time.
+    package static func lock(pipeline: String, engine: String) -> String? {
+        guard engine == "postgres" else { return nil }
+        let name = SweepSQL.literal("millrace fold \(pipeline)")
+        return "SELECT CASE WHEN pg_try_advisory_xact_lock(hashtextextended(\(name), 0)) THEN 't' ELSE 'f' END"
     }
 
     /// What the second warehouse is called, of which all names are its own. It has raw, too: which row an event is about
