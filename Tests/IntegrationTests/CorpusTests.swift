@@ -80,7 +80,11 @@ import Testing
 
     /// Raw says what current has. In both warehouses in the long form, else by turns.
     private func expectFolded(_ run: PipelineRun, _ file: CorpusFile) async throws {
-        guard Self.isLong || (file.name.utf8.count % 2 == 0) == (run.engine == .duckdb) else { return }
+        // Unoptimised code takes its time over 200,000 events.
+        guard
+            Self.isLong
+                || (file.name.utf8.count % 2 == 0) == (run.engine == .duckdb) && !file.name.hasPrefix("throughput")
+        else { return }
         for table in try await run.folded().tables {
             guard let record = table.record else {
                 #expect(table.reason?.hasPrefix("it has no key") == true, "\(table.source): \(table.reason ?? "")")

@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test(arguments: Engine.allCases) func everyKind(engine: Engine) async throws {
-        let file = try #require(CorpusFile.all.first { $0.name == "throughput" } ?? CorpusFile.all.first)
+        let file = try #require(CorpusFile.all.first { $0.name == "basic" })
         let run = try await file.run(
             "fs_kinds", engine, path: Corpus.path(file.name + ".jsonl"), folder: TestFolder())
         try await run.untilEnd()
