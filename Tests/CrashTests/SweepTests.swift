@@ -129,7 +129,7 @@ import ThrowawayPostgres
         defer { try? FileManager.default.removeItem(at: folder) }
         let pipeline = Pipeline(folder: folder)
         #expect(try await pipeline.sweep("--table", "orders").keys.sorted() == ["public.orders"])
-        #expect(try await pipeline.run("sweep", "--late").status == 2)
+        #expect(try await pipeline.run("sweep", "--recent", "6h").status == 2)
 
         // Behind the agent's back: a cell, a cell to null, a swapped pair, two rows made alike, missing, extra, wrongly
         // deleted, undeleted.
