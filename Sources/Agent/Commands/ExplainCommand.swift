@@ -258,14 +258,11 @@ extension WarehouseControl {
         let left = members.filter { !excluded.contains($0.key) }.map { name, value -> JSONValue.Member in
             guard hashed.contains(name), !value.isNull else { return (name, value) }
             let text = value.string ?? value.serialized
-            let isHash = text.utf8.count == 64 && text.utf8.allSatisfy { hexDigit($0) }
+            let isHash =
+                text.utf8.count == 64 && text == text.lowercased() && text.utf8.allSatisfy { hexValue($0) != nil }
             return (name, isHash ? value : .string(PipelineSetup.hash(text)))
         }
         return JSONValue.object(left).serialized
-    }
-
-    private func hexDigit(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte)
     }
 
     private func explain(
@@ -297,18 +294,12 @@ extension WarehouseControl {
             return ExplainReport.Event(
                 verdict: verdict, operation: cells[0] ?? "", version: its, position: cells[4] ?? "",
                 sourceTransaction: number(5), sourceTime: cells[6], loadedAt: cells[7] ?? "", batch: number(8),
-                otherKey: cells[9], before: shown(cells[10], definition.source),
+                otherKey: shown(cells[9], definition.source), before: shown(cells[10], definition.source),
                 after: shown(cells[11], definition.source), unchanged: cells[12], lateness_ms: number(14),
                 reconciledAt: cells[15])
         }
         let events = rows.prefix(ExplainSQL.events_max).map(event)
-        guard !events.isEmpty || state != nil || !quarantined.isEmpty else {
-            throw CommandFailure(
-                ExitStatus.usage, "\(definition.source): no row, no event and no quarantined record has this key",
-                try:
-                    "see how the key is written: millrace query 'select * from \(layout.live).\(definition.target) limit 3'"
-            )
-        }
+        guard !events.isEmpty || state != nil || !quarantined.isEmpty else { throw nothing(has: definition) }
         let repairs = try await warehouse.query(sql.repairs, rows_max: 20).rows.compactMap { cells in
             cells[0].flatMap { at in cells[1].flatMap { Int64($0) }.map { ExplainReport.Repair(at: at, rows: $0) } }
         }

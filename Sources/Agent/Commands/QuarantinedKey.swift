@@ -130,6 +130,13 @@ extension WarehouseControl {
         return (definition, text, quarantined, unread)
     }
 
+    /// Nothing has the key that was given.
+    func nothing(has table: TableDefinition) -> CommandFailure {
+        CommandFailure(
+            ExitStatus.usage, "\(table.source): no row, no event and no quarantined record has this key",
+            try: "see how the key is written: millrace query 'select * from \(layout.live).\(table.target) limit 3'")
+    }
+
     package func erase(_ table: String, key: String, reason: String) async throws -> ErasureOutcome {
         let warehouse = try atWork()
         guard !reason.allSatisfy(\.isWhitespace) else {
@@ -148,13 +155,7 @@ extension WarehouseControl {
         let request = ErasureRequest(
             table: definition, key: found.key, reason: reason, quarantined: found.quarantined)
         let report = try await warehouse.erase(request)
-        guard !report.foundNothing else {
-            throw CommandFailure(
-                ExitStatus.usage, "\(definition.source): no row, no event and no quarantined record has this key",
-                try:
-                    "see how the key is written: millrace query 'select * from \(layout.live).\(definition.target) limit 3'"
-            )
-        }
+        guard !report.foundNothing else { throw nothing(has: definition) }
         var outcome = ErasureOutcome(source: definition.source.description, report: report)
         outcome.unread = unread.count
         outcome.unreadIDs = Array(unread.prefix(10))

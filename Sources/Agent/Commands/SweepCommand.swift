@@ -43,7 +43,7 @@ package struct SweepCommand: Sendable {
                     "let the warehouse have the source's types (columns.types), or leave the columns out (columns.exclude)"
             )
         }
-        if let table = report.tables.first(where: { $0.record == nil && $0.late == nil }) {
+        if let table = report.tables.first(where: { $0.record == nil && ($0.late == nil || $0.reason != nil) }) {
             throw CommandFailure(
                 ExitStatus.environment,
                 "\(table.source) wasn't \(kind == .late ? "reconciled" : "compared"): \(table.reason ?? "")",
@@ -133,7 +133,7 @@ package struct SweepCommand: Sendable {
             guard let late = table.late else {
                 return "\(context.console.paint("not reconciled", .yellow)) \(name): \(table.reason ?? "")"
             }
-            return "\(name): \(late.rows) rows looked at, \(late.mended) mended"
+            return "\(name): \(late.rows) rows looked at, \(late.mended) mended\(table.reason.map { "; \($0)" } ?? "")"
         }.joined(separator: "\n")
     }
 }
@@ -149,7 +149,15 @@ extension WarehouseControl {
         let tables = try await chosen(selection)
         switch kind {
         case .compare: return try sweeps.start(tables, repairs: false)
-        case .repair: return try sweeps.start(tables, repairs: true)
+        case .repair:
+            // Before anything is compared; without a source of its own raw is asked.
+            guard !hasLSNs || copyJob != nil && layout.hasRaw && layout.hasCurrent else {
+                throw CommandFailure(
+                    ExitStatus.usage,
+                    "a repair copies a table anew beside the stream, which needs raw and snapshot: initial",
+                    try: "millrace sweep, without --repair")
+            }
+            return try sweeps.start(tables, repairs: true)
         case .late: return try sweeps.reconcileLate(tables, 0..<Moment.now_us() + 1)
         }
     }
@@ -159,12 +167,7 @@ extension WarehouseControl {
 
     /// Returns when the tables are resynced, and all of it is durable.
     func copyAnew(_ tables: [TableID]) async throws {
-        guard let status = running?.status, let job = copyJob, layout.hasRaw, layout.hasCurrent else {
-            throw CommandFailure(
-                ExitStatus.usage,
-                "a repair copies a table anew beside the stream, which needs raw and snapshot: initial",
-                try: "millrace sweep, without --repair")
-        }
+        guard let status = running?.status, let job = copyJob else { return }
         _ = try await resync(.named(tables.map(\.description)))
         var lastTold = ContinuousClock.now
         while true {
@@ -240,8 +243,7 @@ extension PipelineSetup {
         } reconcile: { tables, arrived_us, progress in
             try await LateReconciler(
                 setup: live.setup, warehouse: warehouse, status: status, tried: tried, progress: progress
-            )
-            .run(tables, arrived_us)
+            ).run(tables, arrived_us)
         }
     }
 }

@@ -91,11 +91,7 @@ extension WarehouseControl {
                 try: "with source.kafka.catalog: millrace backfill; else read the topics again: "
                     + "millrace checkpoint set --to-offset earliest")
         }
-        guard layout.hasRaw, layout.hasCurrent else {
-            throw CommandFailure(
-                ExitStatus.usage, "a table can't be resynced without its raw and current layers",
-                try: "set layers: { raw: true, current: true } in the pipeline file")
-        }
+        try layout.requireLayers("a resync")
         let tables = try await chosen(selection).map(\.source)
         if let hold = try await warehouse.holds().first(where: { tables.contains($0.table) }) {
             throw CommandFailure(

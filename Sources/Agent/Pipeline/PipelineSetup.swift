@@ -34,27 +34,32 @@ package struct PipelineSetup: Sendable {
         self.layout = layout
     }
 
-    package func makeWarehouse() -> any Warehouse { makeWarehouse(layout, path: nil) }
+    package func makeWarehouse() -> any Warehouse {
+        switch pipeline.warehouse.engine {
+        case .duckdb(let settings): duckDB(settings, layout, at: settings.path, memory: settings.memory_limit)
+        case .postgres(let settings): PostgresWarehouse(url: settings.url.text, layout: layout)
+        }
+    }
 
     /// For what isn't to last: of the same engine, beside the pipeline's own.
     ///
     /// - Parameter path: the file that it is in, where the engine has files.
     func makeSecondWarehouse(_ layout: WarehouseLayout, path: String) -> any Warehouse {
-        makeWarehouse(layout, path: path)
-    }
-
-    private func makeWarehouse(_ layout: WarehouseLayout, path: String?) -> any Warehouse {
         switch pipeline.warehouse.engine {
         case .duckdb(let settings):
-            DuckDBWarehouse(
-                // Beside the other one, which has the whole of it.
-                path: path ?? settings.path,
-                memoryLimit:
-                    "\(path == nil ? settings.memory_limit.bytes / 1024 : max(128 << 10, settings.memory_limit.bytes / 4096))KiB",
-                library: settings.library, layout: layout)
-        case .postgres(let settings):
-            PostgresWarehouse(url: settings.url.text, layout: layout)
+            // A part more than what the first may take.
+            duckDB(
+                settings, layout, at: path,
+                memory: max(.mebibytes(128), ByteCount(bytes: settings.memory_limit.bytes / 4)))
+        case .postgres(let settings): PostgresWarehouse(url: settings.url.text, layout: layout)
         }
+    }
+
+    private func duckDB(
+        _ settings: Pipeline.DuckDB, _ layout: WarehouseLayout, at path: String, memory: ByteCount
+    ) -> DuckDBWarehouse {
+        DuckDBWarehouse(
+            path: path, memoryLimit: "\(memory.bytes / 1024)KiB", library: settings.library, layout: layout)
     }
 
     /// - Parameters:

@@ -7,12 +7,20 @@ import Synchronization
 /// Proves that tables of the warehouse are what their raw says, where no source can be asked: raw is applied once more, to
 /// a second warehouse, and both are compared in one snapshot of the first. What never came into raw it can't miss.
 struct FoldSweeper {
-    /// Keys of rows that differed when a table was looked at last, as JSON objects, for who mends them.
+    /// What was found of each table when it was looked at last, for who mends it, and what became of that.
     final class Findings: Sendable {
-        private let keys = Mutex<[TableID: [String]]>([:])
+        struct Table: Sendable {
+            /// Keys of rows that differ, as JSON objects.
+            var keys: [String] = []
+            /// Why some of them couldn't be mended.
+            var reason: String?
+        }
+        private let tables = Mutex<[TableID: Table]>([:])
 
-        func note(_ table: TableID, _ keys: [String]) { self.keys.withLock { $0[table] = keys } }
-        func keys(of table: TableID) -> [String] { keys.withLock { $0[table] ?? [] } }
+        subscript(table: TableID) -> Table {
+            get { tables.withLock { $0[table] ?? Table() } }
+            set { tables.withLock { $0[table] = newValue } }
+        }
     }
 
     /// Rows of one transaction; the table's other writers wait for it.
@@ -26,11 +34,7 @@ struct FoldSweeper {
 
     /// - Parameter repaired: how many differences of a table were mended just before.
     func run(_ tables: [TableDefinition], repaired: [TableID: Int] = [:]) async throws -> SweepReport {
-        guard setup.layout.hasRaw, setup.layout.hasCurrent else {
-            throw CommandFailure(
-                ExitStatus.usage, "without raw there is nothing that current could be held against",
-                try: "set layers: { raw: true, current: true } in the pipeline file")
-        }
+        try setup.layout.requireLayers("a sweep without a source")
         var report = SweepReport()
         report.snapshot = SweepRecord.fold
         for table in tables {
@@ -45,19 +49,21 @@ struct FoldSweeper {
     /// Makes the rows that differed what raw says.
     func mend(_ tables: [TableDefinition]) async throws {
         for table in tables {
-            let keys = findings.keys(of: table.source)
+            let keys = findings[table.source].keys
             for start in stride(from: 0, to: keys.count, by: Self.mended_max) {
-                progress("mending \(start) of \(keys.count) rows of \(table.source)")
                 let part = Array(keys[start..<min(start + Self.mended_max, keys.count)])
-                _ = try await warehouse.refold(
+                let folded = try await warehouse.refold(
                     part, of: table, .anew, setup.releaseOptions(of: table.source), reconciles: nil)
+                findings[table.source].reason = findings[table.source].reason ?? folded.reason
             }
         }
     }
 
     private func compare(_ table: TableDefinition, _ repaired: Int) async throws -> SweepReport.Table {
         var entry = SweepReport.Table(source: table.source.description)
-        findings.note(table.source, [])
+        // Told by this look: what the repair before it met.
+        let unmended = findings[table.source].reason
+        findings[table.source] = .init()
         entry.reason = status.current.obstacle(table)
         guard entry.reason == nil else { return entry }
         let here = try await warehouse.snapshot()
@@ -68,6 +74,7 @@ struct FoldSweeper {
             if let reason = status.current.obstacle(table) { return .init(source: entry.source, reason: reason) }
             entry.record = sweep?.record
             entry.differences = sweep?.differences ?? []
+            if sweep.map({ $0.record.differences > 0 }) ?? false { entry.reason = entry.reason ?? unmended }
         } catch let error as ReplicationError where error.kind != .passing || error.table != nil {
             await here.close()
             entry.reason = error.message
@@ -157,7 +164,7 @@ struct FoldSweeper {
             if sweep.isCut { entry.reason = "so many rows differ that they weren't all listed, and none is mended" }
             try await sweep.look(before: .max, there, here, isLast: true)
             try await sweep.nameColumns(there, here)
-            findings.note(table.source, try await sweep.keysOfDifferences(there, here))
+            findings[table.source].keys = try await sweep.keysOfDifferences(there, here)
             await there.close()
         } catch {
             await there.close()
@@ -242,7 +249,7 @@ extension Warehouse {
         }
         do {
             return (try await fold(keys), [], nil)
-        } catch let error as ReplicationError where error.kind != .passing && error.kind != .fenced {
+        } catch let error as ReplicationError where error.kind == .permanent || error.kind == .data {
             guard keys.count > 1 else { return (0, keys, error.message) }
             var all: (changed: Int, left: [String], reason: String?) = (0, [], nil)
             for key in keys {

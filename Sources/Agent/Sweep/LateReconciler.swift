@@ -33,11 +33,7 @@ struct LateReconciler {
     }
 
     func run(_ tables: [TableDefinition], _ arrived_us: Range<Int64>) async throws -> SweepReport {
-        guard setup.layout.hasRaw, setup.layout.hasCurrent else {
-            throw CommandFailure(
-                ExitStatus.usage, "late events are reconciled from raw into current, and one of them is off",
-                try: "set layers: { raw: true, current: true } in the pipeline file")
-        }
+        try setup.layout.requireLayers("the reconciliation of late events")
         var report = SweepReport()
         report.snapshot = SweepRecord.fold
         for table in tables {

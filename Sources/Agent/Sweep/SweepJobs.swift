@@ -17,6 +17,8 @@ package final class SweepJobs: Sendable {
         var task: Task<Void, Never>?
         /// Nobody waits for it.
         var isScheduled = false
+        /// It was ended before its time.
+        var isStopped = false
     }
     private let held = Mutex(Held())
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -65,27 +67,22 @@ package final class SweepJobs: Sendable {
     ) throws -> Int {
         let number: Int? = held.withLock { held in
             if case .running = held.state { return nil }
-            held.number += 1
-            held.state = .running(progress: "")
+            held = Held(number: held.number + 1, state: .running(progress: ""), isScheduled: isScheduled)
+            held.task = Task {
+                do {
+                    let report = try await body { progress in
+                        self.held.withLock { $0.state = .running(progress: progress) }
+                    }
+                    self.held.withLock { $0.state = .done(report) }
+                } catch {
+                    self.held.withLock { $0.state = .failed(ExitStatus.failure(of: error)) }
+                }
+            }
             return held.number
         }
         guard let number else {
             throw CommandFailure(
                 ExitStatus.environment, "a sweep is under way already", try: "sweep again when it has ended")
-        }
-        let task = Task {
-            do {
-                let report = try await body { progress in
-                    self.held.withLock { $0.state = .running(progress: progress) }
-                }
-                held.withLock { $0.state = .done(report) }
-            } catch {
-                held.withLock { $0.state = .failed(ExitStatus.failure(of: error)) }
-            }
-        }
-        held.withLock {
-            $0.task = task
-            $0.isScheduled = isScheduled
         }
         return number
     }
@@ -97,6 +94,7 @@ package final class SweepJobs: Sendable {
         guard repairs else { return report }
         var repaired: [TableID: Int] = [:]
         for _ in 0..<Self.repairs_max {
+            let before = report.differences
             let differing = report.tables.compactMap(\.record).filter { $0.differences > 0 }
             guard !differing.isEmpty else { break }
             tell("mending \(differing.map(\.table.description).joined(separator: ", "))")
@@ -108,6 +106,8 @@ package final class SweepJobs: Sendable {
             for table in again.tables {
                 if let at = report.tables.firstIndex(where: { $0.source == table.source }) { report.tables[at] = table }
             }
+            // What one more copy didn't mend, another won't.
+            guard report.differences < before else { break }
         }
         return report
     }
@@ -116,10 +116,17 @@ package final class SweepJobs: Sendable {
     ///
     /// - Parameter scheduled: only what nobody waits for.
     package func stop(scheduled: Bool = false) async {
-        let task = held.withLock { !scheduled || $0.isScheduled ? $0.task : nil }
+        let task = held.withLock { held -> Task<Void, Never>? in
+            guard case .running = held.state, !scheduled || held.isScheduled else { return nil }
+            held.isStopped = true
+            return held.task
+        }
         task?.cancel()
         await task?.value
     }
+
+    /// Whether it was ended before its time, by `stop`.
+    func wasStopped(_ number: Int) -> Bool { held.withLock { $0.number == number && $0.isStopped } }
 
     package var isRunning: Bool {
         held.withLock { if case .running = $0.state { true } else { false } }

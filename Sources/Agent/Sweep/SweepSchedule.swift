@@ -8,6 +8,8 @@ import ServiceLifecycle
 /// `_millrace.sweeps`, so that a restart neither repeats nor forgets one.
 struct SweepSchedule: Service {
     private static let look = Duration.seconds(1)
+    /// After a failure.
+    private static let pause = Duration.seconds(60)
     private static let late_max = Duration.seconds(3600)
 
     let live: LiveSetup
@@ -23,6 +25,7 @@ struct SweepSchedule: Service {
         var nextLate: ContinuousClock.Instant
         /// What is under way: its number, and whether it is of late events.
         var running: (number: Int, isLate: Bool)?
+        var notBefore = ContinuousClock.now
         /// When the last full sweep was before the one that runs.
         var before_s: Int64?
     }
@@ -41,14 +44,18 @@ struct SweepSchedule: Service {
 
     private func step(_ turn: inout Turn) async {
         if let running = turn.running {
-            guard tell(running.number, isLate: running.isLate) else { return }
-            // It gave way to a lend: it is due again.
-            if !running.isLate, status.current.lent != nil { turn.lastFull_s = turn.before_s }
+            if case .running? = jobs.state(of: running.number) { return }
+            if jobs.wasStopped(running.number) {
+                // It gave way to somebody: it is due again.
+                if !running.isLate { turn.lastFull_s = turn.before_s }
+            } else {
+                tell(running.number, isLate: running.isLate)
+            }
             turn.running = nil
         }
         let snapshot = status.current
         guard snapshot.state == .ok || snapshot.state == .degraded, snapshot.hasBegun, snapshot.lent == nil,
-            snapshot.waitsFor == nil, !jobs.isRunning
+            snapshot.waitsFor == nil, !jobs.isRunning, ContinuousClock.now >= turn.notBefore
         else { return }
         let sweeps = live.setup.pipeline.sweeps
         let now_s = Moment.now_us() / 1_000_000
@@ -75,6 +82,7 @@ struct SweepSchedule: Service {
                 )
             }
         } catch {
+            turn.notBefore = .now + Self.pause
             logger.warning("a sweep couldn't begin: \(ExitStatus.failure(of: error).message)")
         }
     }
@@ -93,10 +101,9 @@ struct SweepSchedule: Service {
         return try await warehouse.knownTables().filter { setup.choice($0.source) != nil && $0.hasShape }
     }
 
-    /// True: it is over.
-    private func tell(_ number: Int, isLate: Bool) -> Bool {
+    /// Of one that is over.
+    private func tell(_ number: Int, isLate: Bool) {
         switch jobs.state(of: number) {
-        case .running?: return false
         case .failed(let failure)?: logger.warning("a scheduled sweep failed: \(failure.message)")
         case .done(let report)?:
             for table in report.tables {
@@ -111,8 +118,7 @@ struct SweepSchedule: Service {
                 }
             }
             if !isLate { logger.info("a scheduled sweep is through", metadata: ["tables": "\(report.tables.count)"]) }
-        case nil: break
+        case .running?, nil: break
         }
-        return true
     }
 }

@@ -30,6 +30,9 @@ package struct SweepReport: Sendable, Equatable {
     package var position: Int64 = 0
     package var tables: [Table] = []
 
+    /// Of all tables.
+    var differences: Int { tables.reduce(0) { $0 + ($1.record?.differences ?? 0) } }
+
     /// Differences were found, or rows never stood still.
     package var hasDifferences: Bool { tables.contains { ($0.record?.differences ?? 0) + ($0.record?.moved ?? 0) > 0 } }
 }

@@ -14,6 +14,7 @@ struct AsOfSelect {
     let pipeline: String
 
     private var key: [Int] { sql.definition.key }
+    private var keys: AsOfKeys { AsOfKeys(count: key.count) }
 
     /// What has happened by then.
     private func isPast(_ row: String) -> String {
@@ -96,14 +97,6 @@ struct AsOfSelect {
         "json_extract(\(object), \(SQLName.literal(ColumnForm.pointer(to: form.name))))"
     }
 
-    private func keyNames(_ row: String, _ prefix: String = "k") -> String {
-        key.indices.map { "\(row).\(prefix)\($0)" }.joined(separator: ", ")
-    }
-
-    private func sameKey(_ a: String, _ b: String, _ prefix: String = "k") -> String {
-        key.indices.map { "\(a).k\($0) = \(b).\(prefix)\($0)" }.joined(separator: " AND ")
-    }
-
     // MARK: Events
 
     private var keyed: String {
@@ -122,26 +115,26 @@ struct AsOfSelect {
             "\(form.typed(json: "v\(index)", marked: marked)) AS \(SQLName.quoted(form.name))"
         }
         return """
-            WITH RECURSIVE \(floor), \(past), \(nodes), origin AS MATERIALIZED (
+            WITH RECURSIVE \(floor), \(past), \(keys.nodes(spares: hasSpared ? spares : nil)), origin AS MATERIALIZED (
                 SELECT *, \(keyColumns("other_key", "o")) FROM (
-                    SELECT \(keyNames("e")), e.life, max(e.n) AS n, arg_max(e.e, e.n) AS e, arg_max(e.c, e.n) AS c, \
+                    SELECT \(keys.names(of: "e")), e.life, max(e.n) AS n, arg_max(e.e, e.n) AS e, arg_max(e.c, e.n) AS c, \
                     arg_max(e.s, e.n) - 1 AS s, arg_max(CAST(e.other_key AS VARCHAR), e.n) AS other_key
                     FROM node e WHERE e.op <> 'd' AND e.s & 1 = 1 AND CAST(e.other_key AS VARCHAR) LIKE '{%'
-                    GROUP BY \(keyNames("e")), e.life)
+                    GROUP BY \(keys.names(of: "e")), e.life)
             ), alive AS MATERIALIZED (
-                SELECT \(keyNames("e")), e.life, e.n, \(object("e.image")) AS image, \
+                SELECT \(keys.names(of: "e")), e.life, e.n, \(object("e.image")) AS image, \
                 len(json_keys(CAST(e.image AS JSON))) < \(sql.forms.count) AS is_partial
                 FROM node e WHERE e.is_last AND e.op <> 'd'
             ), chain AS (
-                SELECT a.n AS root, \(keyNames("a")), a.life, 0 AS depth FROM alive a WHERE a.is_partial
+                SELECT a.n AS root, \(keys.names(of: "a")), a.life, 0 AS depth FROM alive a WHERE a.is_partial
                 UNION ALL
-                SELECT h.root, \(keyNames("d")), d.life, h.depth + 1 FROM chain h
-                JOIN origin o ON \(sameKey("h", "o")) AND o.life = h.life
-                JOIN node d ON \(sameKey("d", "o", "o")) AND d.e = o.e AND d.c = o.c AND d.s = o.s AND d.op = 'd'
+                SELECT h.root, \(keys.names(of: "d")), d.life, h.depth + 1 FROM chain h
+                JOIN origin o ON \(keys.same("h", "o")) AND o.life = h.life
+                JOIN node d ON \(keys.same("d", "o", "o")) AND d.e = o.e AND d.c = o.c AND d.s = o.s AND d.op = 'd'
             ), told AS (
                 SELECT h.root, h.depth * 1000000000000 - e.n AS place, \(object("e.image")) AS image FROM chain h
-                JOIN node e ON \(sameKey("e", "h")) AND e.life = h.life
-                LEFT JOIN origin o ON \(sameKey("h", "o")) AND o.life = h.life
+                JOIN node e ON \(keys.same("e", "h")) AND e.life = h.life
+                LEFT JOIN origin o ON \(keys.same("h", "o")) AND o.life = h.life
                 WHERE e.image IS NOT NULL AND (o.n IS NULL OR e.n >= o.n)
             ), whole AS (
                 SELECT root, \(told.joined(separator: ", ")) FROM told GROUP BY root
@@ -162,26 +155,6 @@ struct AsOfSelect {
             FROM \(sql.raw) r LEFT JOIN floor f ON true WHERE \(Self.isRow) AND \(isPast("r")) AND \(isAboveFloor)
         )
         """
-    }
-
-    private var order: String { "r.e, r.c, r.s, r.event_id" }
-
-    /// By key in order (`n`), with the number of deletes of the key before it (`life`). A delete that spared its key's row
-    /// is nobody's life, and tells of the row that it ended.
-    private var nodes: String {
-        let columns = "r.op, r.other_key, r.image, r.e, r.c, r.s, \(keyNames("r"))"
-        let number = "row_number() OVER (ORDER BY \(keyNames("r")), \(order))"
-        let spared = "UNION ALL SELECT \(columns), -\(number), -\(number), false FROM past r WHERE \(spares)"
-        return """
-            node AS MATERIALIZED (
-                SELECT \(columns), \(number) AS n,
-                    count(*) FILTER (WHERE r.op = 'd') OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS life,
-                    lead(r.e) OVER w IS NULL AS is_last
-                FROM past r\(hasSpared ? " WHERE NOT \(spares)" : "")
-                WINDOW w AS (PARTITION BY \(keyNames("r")) ORDER BY \(order))
-                \(hasSpared ? spared : "")
-            )
-            """
     }
 
     // MARK: Shared keys
@@ -207,10 +180,10 @@ struct AsOfSelect {
         }
         return """
             WITH \(floor), \(past), ordered AS MATERIALIZED (
-                SELECT r.*, row_number() OVER (ORDER BY \(keyNames("r")), \(order)) AS n FROM past r
+                SELECT r.*, row_number() OVER (ORDER BY \(keys.names(of: "r")), \(keys.order)) AS n FROM past r
             ), prior AS (
-                SELECT r.*, max(r.n) FILTER (WHERE r.op <> 'd') OVER (PARTITION BY \(keyNames("r")) \
-                ORDER BY \(order) ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last FROM ordered r
+                SELECT r.*, max(r.n) FILTER (WHERE r.op <> 'd') OVER (PARTITION BY \(keys.names(of: "r")) \
+                ORDER BY \(keys.order) ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last FROM ordered r
             ), spared AS (SELECT r.* FROM prior r WHERE \(spares))
             SELECT 1 FROM spared d LEFT JOIN ordered p ON p.n = d.last
             WHERE p.op IS DISTINCT FROM 'c' OR (\(same.joined(separator: " AND "))) LIMIT 1

@@ -16,6 +16,7 @@ struct AsOfSelect {
     let pipeline: String
 
     private var key: [Int] { sql.definition.key }
+    private var keys: AsOfKeys { AsOfKeys(count: key.count) }
 
     /// What has happened by then.
     private func isPast(_ row: String) throws -> String {
@@ -76,11 +77,11 @@ struct AsOfSelect {
                 return "\(timeless) OR r.op = 'r' AND NOT (\(try isPast("r"))) LIMIT 1"
             }
             return """
-                \(timeless) UNION ALL SELECT 1 FROM (SELECT DISTINCT ON (\(keyNames("e"))) e.op, e.is_past FROM \
+                \(timeless) UNION ALL SELECT 1 FROM (SELECT DISTINCT ON (\(keys.names(of: "e"))) e.op, e.is_past FROM \
                 (SELECT r.op, \(try isPast("r")) AS is_past, \(try keyColumns("k")), \(TableSQL.versionColumns("r")) \
                 FROM \(sql.raw) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(try keyFields)) \
                 WHERE \(Self.isRow)) AS e \
-                ORDER BY \(keyNames("e")), \(TableSQL.versionColumns("e"))) AS first \
+                ORDER BY \(keys.names(of: "e")), \(TableSQL.versionColumns("e"))) AS first \
                 WHERE first.is_past IS NOT TRUE AND first.op <> 'c' LIMIT 1
                 """
         }
@@ -101,14 +102,6 @@ struct AsOfSelect {
         }.joined(separator: ", ")
     }
 
-    private func keyNames(_ row: String, _ prefix: String = "k") -> String {
-        key.indices.map { "\(row).\(prefix)\($0)" }.joined(separator: ", ")
-    }
-
-    private func sameKey(_ a: String, _ b: String, _ prefix: String = "k") -> String {
-        key.indices.map { "\(a).k\($0) = \(b).\(prefix)\($0)" }.joined(separator: " AND ")
-    }
-
     /// What is kept as text for want of its type is an object in raw.
     private func isNested(_ column: Int) -> Bool {
         NestedTextSQL.isNeeded(sql.definition.columns[column].type, declared: types[column])
@@ -126,25 +119,25 @@ struct AsOfSelect {
                     : value
             }
             return """
-                WITH RECURSIVE \(try floor), \(try past), \(try nodes), origin AS MATERIALIZED (
-                    SELECT DISTINCT ON (\(keyNames("e")), e.life) \(keyNames("e")), e.life, e.n, e.e, e.c, e.s & ~1::bigint AS s, \
+                WITH RECURSIVE \(try floor), \(try past), \(keys.nodes(spares: hasSpared ? try spares : nil)), origin AS MATERIALIZED (
+                    SELECT DISTINCT ON (\(keys.names(of: "e")), e.life) \(keys.names(of: "e")), e.life, e.n, e.e, e.c, e.s & ~1::bigint AS s, \
                     \(try keyColumns("o", "o"))
                     FROM node e CROSS JOIN LATERAL json_to_record(e.other_key) AS o(\(try keyFields))
                     WHERE e.op <> 'd' AND e.s & 1 = 1 AND left(e.other_key::text, 1) = '{'
-                    ORDER BY \(keyNames("e")), e.life, e.n DESC
+                    ORDER BY \(keys.names(of: "e")), e.life, e.n DESC
                 ), alive AS MATERIALIZED (
                     SELECT e.*, (SELECT count(*) FROM json_object_keys(e.image)) < \(sql.columns.count) AS is_partial
                     FROM node e WHERE e.is_last AND e.op <> 'd'
                 ), chain AS (
-                    SELECT a.n AS root, \(keyNames("a", "k")), a.life, 0 AS depth FROM alive a WHERE a.is_partial
+                    SELECT a.n AS root, \(keys.names(of: "a", "k")), a.life, 0 AS depth FROM alive a WHERE a.is_partial
                     UNION ALL
-                    SELECT h.root, \(keyNames("d")), d.life, h.depth + 1 FROM chain h
-                    JOIN origin o ON \(sameKey("h", "o")) AND o.life = h.life
-                    JOIN node d ON \(sameKey("d", "o", "o")) AND (d.e, d.c, d.s) = (o.e, o.c, o.s) AND d.op = 'd'
+                    SELECT h.root, \(keys.names(of: "d")), d.life, h.depth + 1 FROM chain h
+                    JOIN origin o ON \(keys.same("h", "o")) AND o.life = h.life
+                    JOIN node d ON \(keys.same("d", "o", "o")) AND (d.e, d.c, d.s) = (o.e, o.c, o.s) AND d.op = 'd'
                 ), told AS (
                     SELECT DISTINCT ON (h.root, m.name) h.root, m.name, m.value FROM chain h
-                    JOIN node e ON \(sameKey("e", "h")) AND e.life = h.life
-                    LEFT JOIN origin o ON \(sameKey("h", "o")) AND o.life = h.life
+                    JOIN node e ON \(keys.same("e", "h")) AND e.life = h.life
+                    LEFT JOIN origin o ON \(keys.same("h", "o")) AND o.life = h.life
                     CROSS JOIN LATERAL json_each(\(TableSQL.readable("e.image"))) AS m(name, value)
                     WHERE e.image IS NOT NULL AND (o.n IS NULL OR e.n >= o.n)
                     ORDER BY h.root, m.name, h.depth, e.n DESC
@@ -170,30 +163,6 @@ struct AsOfSelect {
                 WHERE \(Self.isRow) AND \(try isPast("r")) AND \(isAboveFloor)
             )
             """
-        }
-    }
-
-    private var order: String { "r.e, r.c, r.s, r.event_id" }
-
-    /// By key in order (`n`), with the number of deletes of the key before it (`life`). A delete that spared its key's row
-    /// is nobody's life, and tells of the row that it ended.
-    private var nodes: String {
-        get throws {
-            let columns = "r.op, r.other_key, r.image, r.e, r.c, r.s, \(keyNames("r"))"
-            let number = "row_number() OVER (ORDER BY \(keyNames("r")), \(order))"
-            let spared = """
-                UNION ALL SELECT \(columns), -\(number), -\(number), false FROM past r WHERE \(try spares)
-                """
-            return """
-                node AS MATERIALIZED (
-                    SELECT \(columns), \(number) AS n,
-                        count(*) FILTER (WHERE r.op = 'd') OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS life,
-                        lead(r.e) OVER w IS NULL AS is_last
-                    FROM past r\(hasSpared ? " WHERE NOT \(try spares)" : "")
-                    WINDOW w AS (PARTITION BY \(keyNames("r")) ORDER BY \(order))
-                    \(hasSpared ? spared : "")
-                )
-                """
         }
     }
 
@@ -223,10 +192,10 @@ struct AsOfSelect {
             }
             return """
                 WITH \(try floor), \(try past), ordered AS MATERIALIZED (
-                    SELECT r.*, row_number() OVER (ORDER BY \(keyNames("r")), \(order)) AS n FROM past r
+                    SELECT r.*, row_number() OVER (ORDER BY \(keys.names(of: "r")), \(keys.order)) AS n FROM past r
                 ), prior AS (
-                    SELECT r.*, max(r.n) FILTER (WHERE r.op <> 'd') OVER (PARTITION BY \(keyNames("r")) \
-                    ORDER BY \(order) ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last FROM ordered r
+                    SELECT r.*, max(r.n) FILTER (WHERE r.op <> 'd') OVER (PARTITION BY \(keys.names(of: "r")) \
+                    ORDER BY \(keys.order) ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last FROM ordered r
                 ), spared AS (SELECT r.* FROM prior r WHERE \(try spares))
                 SELECT 1 FROM spared d LEFT JOIN ordered p ON p.n = d.last
                 WHERE p.op IS DISTINCT FROM 'c' OR (\(same.joined(separator: " AND "))) LIMIT 1

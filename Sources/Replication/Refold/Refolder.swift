@@ -96,7 +96,7 @@ struct Refolder<Transaction: WarehouseTransaction> {
                 "raw of \(table.source) no longer has all columns of \(poorer.count) rows, which stay as they are",
                 remedy: "compare them with the source by hand", table: table.source)
         }
-        return order.count { before[$0] != after[$0] || request.way == .anew && remade.contains($0) }
+        return order.count { before[$0] != after[$0] || remade.contains($0) }
     }
 
     /// One that doesn't fit the key's columns as they are now has no row.

@@ -1,0 +1,83 @@
+import Replication
+import Synchronization
+import Testing
+
+@testable import Agent
+
+struct SweepJobsTests {
+    private let table = TableDefinition(
+        source: TableID(schema: "public", table: "a"), target: "a", columns: [Column(name: "id", type: .integer)],
+        key: [0])
+
+    private func report(_ differences: Int) -> SweepReport {
+        var report = SweepReport()
+        report.tables = [
+            .init(
+                source: table.source.description,
+                record: SweepRecord(
+                    table: table.source, startedAt_us: 0, finishedAt_us: 0, snapshot: SweepRecord.fold, position: 0,
+                    rows: 9, columns: ["id"], uncovered: [], digestSource: "", digestWarehouse: "",
+                    missing: differences, extra: 0, different: 0, moved: 0))
+        ]
+        return report
+    }
+
+    private func end(_ jobs: SweepJobs, _ number: Int) async throws -> SweepReport? {
+        while true {
+            switch jobs.state(of: number) {
+            case .running?: await Task.yield()
+            case .done(let report)?: return report
+            default: return nil
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - found: differences of each look in turn.
+    ///   - looks: that are made.
+    @Test(arguments: [([5, 0], 2), ([5, 2, 0], 3), ([5, 5, 0], 2), ([3, 2, 1, 1], 4), ([0], 1)])
+    func repairsGoOnAsLongAsTheyMend(found: [Int], looks: Int) async throws {
+        let looked = Mutex(0)
+        let repaired = Mutex(0)
+        let jobs = SweepJobs { _, _, _ in
+            let look = looked.withLock { looked in
+                defer { looked += 1 }
+                return looked
+            }
+            return report(found[look])
+        } repair: { tables in
+            #expect(tables == [table.source])
+            repaired.withLock { $0 += 1 }
+        } reconcile: { _, _, _ in
+            SweepReport()
+        }
+        let last = try await end(jobs, try jobs.start([table], repairs: true))
+        #expect(looked.withLock { $0 } == looks && repaired.withLock { $0 } == looks - 1)
+        #expect(last?.differences == found[looks - 1])
+    }
+
+    @Test func whatNobodyWaitsForGivesWay() async throws {
+        let jobs = SweepJobs { _, _, _ in
+            try await Task.sleep(for: .seconds(3600))
+            return SweepReport()
+        } repair: { _ in
+        } reconcile: { _, _, _ in
+            SweepReport()
+        }
+        let scheduled = try jobs.start([table], repairs: false, isScheduled: true)
+        #expect(throws: CommandFailure.self) { try jobs.start([table], repairs: false) }
+        await jobs.stop(scheduled: true)
+        #expect(!jobs.isRunning && jobs.wasStopped(scheduled))
+
+        let wanted = try jobs.start([table], repairs: false)
+        await jobs.stop(scheduled: true)
+        #expect(jobs.isRunning && !jobs.wasStopped(wanted), "somebody waits for it")
+        await jobs.stop()
+        #expect(!jobs.isRunning && jobs.wasStopped(wanted))
+        // What has ended isn't stopped.
+        let late = try jobs.reconcileLate([table], 0..<1, isScheduled: true)
+        _ = try await end(jobs, late)
+        await jobs.stop()
+        #expect(!jobs.wasStopped(late))
+    }
+}
