@@ -17,6 +17,21 @@ import Testing
                 == [true, true, true, true, false, true, false, true, true])
     }
 
+    /// Whoever asks next finds it free at once, though the server ends the connection in its own time.
+    @Test func aSnapshotsLockEndsWithIt() async throws {
+        let shop = try await WarehouseFixture([])
+        let lock = try #require(RawReplay.lock(pipeline: "shop", engine: "postgres"))
+        for _ in 0..<200 {
+            let snapshot = try await shop.warehouse.snapshot()
+            let other = try await shop.warehouse.snapshot()
+            #expect(try await snapshot.rows(lock) == [["t"]])
+            #expect(try await other.rows(lock) == [["f"]])
+            await snapshot.close()
+            #expect(try await other.rows(lock) == [["t"]])
+            await other.close()
+        }
+    }
+
     @Test func aQueryReadsOnly() async throws {
         let shop = try await WarehouseFixture([.orders])
         let warehouse = shop.warehouse

@@ -62,6 +62,8 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     }
 
     func close() {
+        // The server ends a connection in its own time, and its locks with it.
+        try? session?.execute("ROLLBACK", for: "end a sweep")
         session?.close()
         session = nil
     }
