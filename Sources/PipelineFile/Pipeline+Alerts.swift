@@ -15,6 +15,8 @@ extension Pipeline {
         case waiting
         /// Of the log that the source keeps little is left before what wasn't read is gone.
         case retention
+        /// A change of a table's schema waits for a person.
+        case schema
         /// A sweep found differences between a table and its source.
         case sweep
     }

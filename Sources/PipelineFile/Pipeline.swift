@@ -23,6 +23,8 @@ package struct Pipeline: Sendable, Equatable {
     package var alerts: [AlertTarget] = []
     /// `sweeps`: when the running agent compares tables by itself.
     package var sweeps = Sweeps()
+    /// `schema_changes`: what is done when the source's tables change.
+    package var schemaChanges = SchemaChanges()
 
     package init(name: String, source: Source, warehouse: Warehouse) {
         self.name = name
@@ -58,6 +60,21 @@ package struct Pipeline: Sendable, Equatable {
         package var lateLookback = Duration.seconds(24 * 3600)
         /// `repair`: what a sweep finds is mended. Default `false`.
         package var repairs = false
+
+        package init() {}
+    }
+
+    /// `schema_changes`: see docs/schema-changes.md for which are which.
+    package struct SchemaChanges: Sendable, Equatable {
+        package enum Additive: String, Sendable, CaseIterable { case apply, plan, stop }
+        package enum Breaking: String, Sendable, CaseIterable { case plan, stop, ignore }
+
+        /// `additive`: `apply` at once, `plan` (the table is held until somebody decides), or `stop` the agent. Default `apply`.
+        package var additive = Additive.apply
+        /// `breaking`: `plan`, `stop` the agent, or `ignore`. Default `plan`.
+        package var breaking = Breaking.plan
+        /// `deprecate_after`: how long what the source dropped is shown at least, though it was approved. Default `30d`.
+        package var deprecateAfter = Duration.seconds(30 * 86_400)
 
         package init() {}
     }

@@ -37,6 +37,7 @@ package struct MemoryTables: Sendable {
     package var epochs = SourceEpochs()
     package var erasures: [TableID: [String: Erasure]] = [:]
     package var acceptsOlder = false
+    package var schemaChanges: [SchemaChange] = []
 
     package init() {}
 

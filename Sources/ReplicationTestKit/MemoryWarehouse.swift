@@ -29,13 +29,18 @@ package actor MemoryWarehouse: Warehouse {
     package func adoption(of definition: TableDefinition) async throws -> Adoption? { nil }
     package func hasForeignRows(at definition: TableDefinition) async throws -> Bool { false }
 
-    package func ensure(_ tables: [TableDefinition]) async throws {
+    package func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) async throws {
         writer.abandon(transaction)
-        transaction.amend { all in
-            for table in tables where table.hasShape || all.definitions[table.source] == nil {
-                all.definitions[table.source] = table
-            }
-        }
+        clock_us += 1
+        let now_us = clock_us
+        transaction.amend { $0.ensure(tables, recording: changes, now_us: now_us) }
+    }
+
+    package func schemaChanges() async throws -> [SchemaChange] { transaction.committed.schemaChanges }
+
+    package func carryOut(_ step: SchemaStep) async throws {
+        writer.abandon(transaction)
+        transaction.amend { $0.carryOut(step) }
     }
 
     package func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {

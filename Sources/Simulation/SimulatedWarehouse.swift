@@ -120,13 +120,15 @@ actor SimulatedWarehouse: Warehouse {
     func adoption(of definition: TableDefinition) async throws -> Adoption? { nil }
     func hasForeignRows(at definition: TableDefinition) async throws -> Bool { false }
 
-    func ensure(_ tables: [TableDefinition]) async throws {
+    func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) async throws {
         writer.abandon(transaction)
-        store.amend { all in
-            for table in tables where table.hasShape || all.definitions[table.source] == nil {
-                all.definitions[table.source] = table
-            }
-        }
+        store.amend { $0.ensure(tables, recording: changes, now_us: 0) }
+    }
+
+    func schemaChanges() async throws -> [SchemaChange] { store.tables.schemaChanges }
+    func carryOut(_ step: SchemaStep) async throws {
+        writer.abandon(transaction)
+        store.amend { $0.carryOut(step) }
     }
 
     func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {

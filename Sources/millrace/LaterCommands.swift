@@ -23,11 +23,6 @@ struct Quality: NotYet {
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
 }
 
-struct Schema: NotYet {
-    static let configuration = later("schema", "Schema-change plans.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct DBT: NotYet {
     static let configuration = later("dbt", "Make dbt sources and staging models.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

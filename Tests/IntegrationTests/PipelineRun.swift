@@ -142,6 +142,8 @@ struct PipelineRun: Sendable {
             settings.untilEnd = true
             settings.validate = { try setup.validate($0, beside: $1) }
             settings.prepare = { try await setup.prepare($0) }
+            settings.schema = setup.schemaSettings
+            settings.release = { setup.releaseOptions(of: $0) }
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
             ) { known in
@@ -172,6 +174,8 @@ struct PipelineRun: Sendable {
         var settings = Replicator.Settings(owner: "test")
         settings.validate = { try setup.validate($0, beside: $1) }
         settings.prepare = { try await setup.prepare($0) }
+        settings.schema = setup.schemaSettings
+        settings.release = { setup.releaseOptions(of: $0) }
         let replicator = Replicator(
             source: source, warehouse: warehouse, status: status, settings: settings, logger: setup.logger
         ) { known in

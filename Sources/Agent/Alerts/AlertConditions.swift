@@ -16,7 +16,14 @@ enum AlertConditions {
                     key: .init(kind: .error, subject: id.description), message: "can't be copied: \(reason)",
                     remedy: "millrace check"))
         }
-        for hold in snapshot.holds where !hold.kind.isWanted {
+        for change in snapshot.schemaChanges where change.state == .waiting {
+            alerts.append(
+                Alert(
+                    key: .init(kind: .schema, subject: "\(change.table) #\(change.id)"),
+                    message: "\(change.what)\(change.kind.holdsTable ? "; the table is held until that is decided" : "")",
+                    remedy: "millrace schema show \(change.id)"))
+        }
+        for hold in snapshot.holds where !hold.kind.isWanted && hold.kind != .schema {
             alerts.append(
                 Alert(
                     key: .init(kind: .held, subject: hold.table.description), message: "held: \(hold.reason)",

@@ -164,6 +164,7 @@ package struct BackfillCommand: Sendable {
             let source = PostgresSource(
                 settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: setup.logger)
             var runner = Replicator.Settings(owner: "backfill:\(getpid())")
+            runner.schema = setup.schemaSettings
             runner.validate = { try setup.validate($0, beside: $1) }
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: runner, logger: setup.logger

@@ -6,7 +6,6 @@ package enum LaterCommand {
         ("explain", "millrace query, on the table's raw layer"),
         ("freshness", "millrace status, or /readyz?max_lag=30s"),
         ("quality", "millrace query"),
-        ("schema", "millrace status"),
         ("dbt", "read the tables as they are: see millrace status for their names"),
     ]
 

@@ -129,6 +129,7 @@ package struct RunCommand: Sendable {
         settings.validate = { try live.setup.validate($0, beside: $1) }
         settings.prepare = { try await live.setup.prepare($0) }
         settings.holdsTables = setup.layout.hasRaw && setup.layout.hasCurrent
+        settings.schema = setup.schemaSettings
         settings.release = { live.setup.releaseOptions(of: $0) }
         // The rest of the time is for ending.
         settings.drain_s = agent.drain / .seconds(1) * 0.8

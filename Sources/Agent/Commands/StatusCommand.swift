@@ -24,6 +24,12 @@ extension StatusReport {
         if let hold = tables.flatMap(\.holds).first(where: { !$0.kind.isWanted }) {
             lines.append("held: \(Console.printable(hold.reason)) Try: \(hold.remedy)")
         }
+        let plans = schemaChanges.filter { $0.state == .waiting }
+        if let first = plans.first {
+            let more = plans.count > 1 ? ", and \(plans.count - 1) more" : ""
+            lines.append(
+                "schema: \(Console.printable("\(first.table): \(first.what)"))\(more) wait for you. Try: millrace schema list")
+        }
         if cutTransactions > 0 {
             lines.append("source transactions applied in parts: \(cutTransactions)")
         }

@@ -164,6 +164,18 @@ package struct APIClient: AgentControl {
         _ = try await post("decide", .object([("as", .string(verdict.rawValue))]))
     }
 
+    package func schemaChanges() async throws -> [SchemaChange] {
+        try list(try await get("schema"), SchemaChange.init(json:))
+    }
+
+    package func approve(schemaChange id: Int64) async throws -> SchemaChange {
+        try understood(SchemaChange(json: try await post("schema/approve", .object([("id", .integer(id))]))))
+    }
+
+    package func rollBack(schemaChange id: Int64) async throws -> SchemaChange {
+        try understood(SchemaChange(json: try await post("schema/rollback", .object([("id", .integer(id))]))))
+    }
+
     private static func body(_ choice: QuarantineChoice) -> JSONValue {
         switch choice {
         case .all: .object([("all", .bool(true))])

@@ -59,6 +59,13 @@ package protocol AgentControl: Sendable {
     ) async throws -> ReleaseProgress
     /// Says what the suspicion was that holds the tables; they are to be released then.
     func decide(_ verdict: RestoreVerdict) async throws
+
+    /// Schema changes and what became of them, in the order of their numbers.
+    func schemaChanges() async throws -> [SchemaChange]
+    /// Lets a plan that waits be carried out: at once, or when its time has come.
+    func approve(schemaChange id: Int64) async throws -> SchemaChange
+    /// Gives a plan up; the table is as it was before.
+    func rollBack(schemaChange id: Int64) async throws -> SchemaChange
 }
 
 package enum QuarantineChoice: Sendable, Equatable {

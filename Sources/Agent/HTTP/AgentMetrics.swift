@@ -31,6 +31,10 @@ package enum AgentMetrics {
             "millrace_table_held", .gauge, "1 for each reason why a table's current stands still.",
             snapshot.holds.map { ([("table", $0.table.description), ("kind", $0.kind.rawValue)], 1) })
         text.metric(
+            "millrace_schema_plans_waiting", .gauge, "Schema changes of a table that wait for a person.",
+            Dictionary(grouping: snapshot.schemaChanges.filter { $0.state == .waiting }, by: \.table)
+                .sorted { $0.key < $1.key }.map { ([("table", $0.key.description)], Double($0.value.count)) })
+        text.metric(
             "millrace_control_records_total", .counter, "Records that are no change events.", Double(snapshot.control))
         text.metric("millrace_batches_total", .counter, "Batches that are durable.", Double(snapshot.batches))
         text.metric(

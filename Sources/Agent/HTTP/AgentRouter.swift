@@ -65,6 +65,7 @@ package struct AgentRouter: Sendable {
 
     private func addAPI(to api: RouterGroup<BasicRequestContext>) {
         let control = control
+        addSchema(to: api)
         api.get("status") { _, _ in
             await Self.answer { try await control.status().detailedJSON }
         }
@@ -193,6 +194,21 @@ package struct AgentRouter: Sendable {
                 try await control.decide(verdict)
                 return .array(try await control.holds().map(\.json))
             }
+        }
+    }
+
+    private func addSchema(to api: RouterGroup<BasicRequestContext>) {
+        let control = control
+        @Sendable func id(_ body: JSONValue) throws -> Int64 {
+            guard let id = body["id"]?.int64 else { throw Self.wrong("id must be a number") }
+            return id
+        }
+        api.get("schema") { _, _ in await Self.answer { .array(try await control.schemaChanges().map(\.json)) } }
+        api.post("schema/approve") { request, _ in
+            await Self.answer(request) { try await control.approve(schemaChange: try id($0)).json }
+        }
+        api.post("schema/rollback") { request, _ in
+            await Self.answer(request) { try await control.rollBack(schemaChange: try id($0)).json }
         }
     }
 

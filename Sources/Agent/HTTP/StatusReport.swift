@@ -20,6 +20,8 @@ package struct StatusReport: Sendable, Equatable {
         /// Why its current stands still; empty: it doesn't.
         package var holds: [TableHold] = []
         package var error: String?
+        /// The source's number for it.
+        package var oid: UInt32?
         /// Of `status` only: the last comparison with the source.
         package var sweep: Sweep?
 
@@ -65,6 +67,8 @@ package struct StatusReport: Sendable, Equatable {
     /// Partitions that can't be read on, with the reason.
     package var lost: [String] = []
     package var isAgentRunning = false
+    /// Schema changes that aren't through.
+    package var schemaChanges: [SchemaChange] = []
 
     package init(pipeline: String, state: State, position: String = "", control: Int = 0, tables: [Table] = []) {
         self.pipeline = pipeline
@@ -92,6 +96,7 @@ extension StatusReport {
             var table = Table(
                 source: id.description, target: "\(layout.current).\(status.definition.target)", ledger: status.ledger)
             table.error = status.error
+            table.oid = status.definition.followed?.oid
             if snapshot.progress.copying[id] != nil { table.state = "copying" }
             if snapshot.progress.resyncing.contains(id) { table.state = "resyncing" }
             if let refused = snapshot.progress.refused[id] { table.error = refused }
@@ -107,6 +112,7 @@ extension StatusReport {
         }
         tables.sort { $0.source < $1.source }
         note(snapshot.holds)
+        note(snapshot.schemaChanges)
         unknown = snapshot.unknown
         waiting = snapshot.waitsFor
         lost = snapshot.lost.map { "\($0.partition): \($0.reason)" }
@@ -121,6 +127,17 @@ extension StatusReport {
         }
         if !holds.isEmpty { consistentSince = nil }
         if state == .ok, holds.contains(where: { !$0.kind.isWanted }) { state = .degraded }
+    }
+
+    /// Adds what waits for a person; tables that the source has no more are `gone`.
+    package mutating func note(_ changes: [SchemaChange]) {
+        schemaChanges = changes.filter(\.state.isOpen)
+        for change in changes where change.kind == .dropTable || change.kind == .renameTable {
+            guard let index = tables.firstIndex(where: { $0.source == change.table.description }),
+                tables[index].state != "error", change.isAbout(tables[index].oid)
+            else { continue }
+            tables[index].state = "gone"
+        }
     }
 
     private static func state(of snapshot: AgentStatus.Snapshot, isRunning: Bool) -> State {
@@ -174,6 +191,7 @@ extension StatusReport {
             members.append(("waiting", .text(waiting)))
             members.append(("lost", .array(lost.map(JSONValue.string))))
             members.append(("cut_transactions", .integer(cutTransactions)))
+            members.append(("schema_changes", .array(schemaChanges.map(\.json))))
         }
         return members
     }
@@ -192,6 +210,7 @@ extension StatusReport {
         waiting = json["waiting"]?.string
         lost = json["lost"]?.array?.compactMap(\.string) ?? []
         isAgentRunning = json["agent"]?.string == "running"
+        schemaChanges = json["schema_changes"]?.array?.compactMap(SchemaChange.init(json:)) ?? []
     }
 }
 

@@ -96,12 +96,14 @@ package struct WarehouseControl: AgentControl {
             var table = StatusReport.Table(
                 source: id.description, target: definition.map { "\(layout.current).\($0.target)" },
                 ledger: entries[id] ?? LedgerEntry(table: id))
+            table.oid = definition?.followed?.oid
             if let definition, layout.hasCurrent { table.rows = try await warehouse.counts(definition) }
             if let sweep = sweeps[id] { table.sweep = .init(sweep.last, proof: sweep.proof) }
             report.tables.append(table)
         }
         add(to: &report)
         report.note(try await warehouse.holds())
+        report.note(try await warehouse.schemaChanges())
         return report
     }
 

@@ -183,6 +183,7 @@ package struct PipelineSetup: Sendable {
             select: { Self.choice($0, in: pipeline) }, hash: { Self.appendHash($0, $1) })
         configuration.knownTables = known
         configuration.keyEquality = keyEquality
+        configuration.schemaPolicy = schemaSettings.policy
         configuration.withholdsBytes = { table in
             guard let columns = pipeline.table(source: table.description)?.columns else { return false }
             return !columns.exclude.isEmpty || !columns.hash.isEmpty
@@ -244,7 +245,20 @@ package struct PipelineSetup: Sendable {
         return TableID(schema: String(source[..<dot]), table: String(source[source.index(after: dot)...]))
     }
 
-    func releaseOptions(of table: TableID) -> ReleaseOptions {
+    package var schemaSettings: Replicator.SchemaSettings {
+        var settings = Replicator.SchemaSettings()
+        let file = pipeline.schemaChanges
+        settings.policy.additive = SchemaPolicy.Additive(rawValue: file.additive.rawValue) ?? .apply
+        settings.policy.breaking = SchemaPolicy.Breaking(rawValue: file.breaking.rawValue) ?? .plan
+        settings.policy.deprecateAfter_us = Int64(file.deprecateAfter / .microseconds(1))
+        settings.mayHold = layout.hasRaw && layout.hasCurrent
+        if case .postgres(let server) = pipeline.source.input, pipeline.source.snapshot == .initial {
+            settings.copyJob = server.slot
+        }
+        return settings
+    }
+
+    package func releaseOptions(of table: TableID) -> ReleaseOptions {
         let choice = choice(table)
         var options = ReleaseOptions(filter: choice?.filter)
         options.excluded = choice?.excluded ?? []

@@ -32,6 +32,7 @@ package final class AgentStatus: Sendable {
         package var hasLSNs = false
         package var lost: [LostPartition] = []
         package var holds: [TableHold] = []
+        package var schemaChanges: [SchemaChange] = []
         /// The last sweep of each table, and the last that proved it equal.
         package var sweeps: [TableID: (last: SweepRecord, proof: SweepRecord?)] = [:]
         /// The source was read, or stood ready to be: its address and rights were right.

@@ -3,12 +3,12 @@ import Replication
 /// Tables that can't be written or changed are held by themselves, and tried again.
 extension Replicator {
     /// Returns those that are as they should be. Others were made before, and are held: their events go to raw alone.
-    func make(_ tables: [TableDefinition]) async throws -> [TableDefinition] {
+    func make(_ tables: [TableDefinition], recording changes: [SchemaChange] = []) async throws -> [TableDefinition] {
         let mayHold = settings.holdsTables && tables.allSatisfy { known[$0.source]?.hasShape == true }
         do {
             try await retrying("making tables") { [warehouse] in
-                guard mayHold else { return try await warehouse.ensure(tables) }
-                try await FailingTable.telling(tables) { try await warehouse.ensure(tables) }
+                guard mayHold else { return try await warehouse.ensure(tables, recording: changes) }
+                try await FailingTable.telling(tables) { try await warehouse.ensure(tables, recording: changes) }
             }
             return tables
         } catch let error as ReplicationError where mayHold && error.mayHoldTable {
@@ -23,6 +23,10 @@ extension Replicator {
             logger.error("\(table) is held: \(error.message)")
             failing[table, default: FailingTable()].wanted = wanted
             let others = tables.filter { $0.source != table }
+            // They happened all the same.
+            try await retrying("recording schema changes") { [warehouse] in
+                try await warehouse.ensure([], recording: changes)
+            }
             return others.isEmpty ? [] : try await make(others)
         }
     }
@@ -34,7 +38,10 @@ extension Replicator {
         for table in held where failing[table] == nil { failing[table] = FailingTable() }
         let due = held.filter { failing[$0]?.isDue ?? false }.sorted()
         // A release undoes the parts of a transaction that have come.
-        guard !due.isEmpty, !isUnfinished, !stopRequested else { return }
+        guard !isUnfinished, !stopRequested else { return }
+        try await beginDueSchemaChanges()
+        _ = try await endSchemaHolds()
+        guard !due.isEmpty else { return }
         try await drain()
         for table in due {
             var entry = failing[table] ?? FailingTable()
@@ -65,12 +72,14 @@ extension Replicator {
     }
 
     /// For a short while; false: there is more.
-    private func release(_ table: TableDefinition, lockWait_ms: Int) async throws -> Bool {
+    func release(
+        _ table: TableDefinition, _ kind: TableHold.Kind = .failing, lockWait_ms: Int
+    ) async throws -> Bool {
         var options = settings.release(table.source)
         options.lockWait_ms = lockWait_ms
         let started = ContinuousClock.now
         while ContinuousClock.now - started < .milliseconds(500) {
-            let step = try await warehouse.release(table, .failing, options)
+            let step = try await warehouse.release(table, kind, options)
             status.released(step.outcome)
             if step.isDone { return true }
         }

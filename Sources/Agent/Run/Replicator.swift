@@ -21,6 +21,8 @@ package actor Replicator {
 
         /// A table that can't be changed as its events want is held, by itself: raw keeps them.
         package var holdsTables = false
+        package var schema = SchemaSettings()
+
         /// How a table's deferred events are released.
         package var release: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
 
@@ -54,6 +56,9 @@ package actor Replicator {
     private let isStopRequested = Atomic<Bool>(false)
     private let stoppedAt = Mutex<ContinuousClock.Instant?>(nil)
     var failing: [TableID: FailingTable] = [:]
+    /// Tables that are held until somebody decides, as their events want them.
+    var waiting: [TableID: TableDefinition] = [:]
+    var schemaChanges: [SchemaChange] = []
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
@@ -87,6 +92,7 @@ package actor Replicator {
 
     /// Replicates until stopped, or, with `untilEnd`, until what the source held at the start is durable.
     package func run() async throws {
+        try await settleSchema()
         for definition in try await warehouse.knownTables() {
             known[definition.source] = definition
             status.update {
@@ -94,9 +100,9 @@ package actor Replicator {
             }
         }
         // Held by an earlier run: what stood in the way may be mended.
-        for hold in try await warehouse.holds() where hold.kind == .failing {
-            failing[hold.table] = FailingTable(isDue: true)
-        }
+        let holds = try await warehouse.holds()
+        status.update { $0.holds = holds }
+        for hold in holds where hold.kind == .failing { failing[hold.table] = FailingTable(isDue: true) }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
         if settings.untilEnd, let ends = try await source.endPositions() {
             // A checkpoint behind an end says that it was reached only if it is a checkpoint of this very log.
@@ -120,6 +126,7 @@ package actor Replicator {
             if settings.untilEnd {
                 await tell()
                 try await mend()
+                while try await !endSchemaHolds() {}
             }
             // Of a source transaction that hasn't ended nothing is kept: it is read again.
             if isUnfinished { await warehouse.abandon() }
@@ -271,43 +278,46 @@ package actor Replicator {
                 used.insert(index)
             }
         }
-        var changed = used.sorted().map { batch.tables[$0] }.filter {
-            // What failed already is tried by `mend`.
-            known[$0.source] != $0 && failing[$0.source]?.wanted != $0
+        let isInside = isUnfinished
+        // Tables are made in a transaction of their own; with them known the source transaction comes again.
+        if isInside, !batch.evolutions.isEmpty { await warehouse.abandon() }
+        let hasFollowed = try await follow(batch.evolutions, batch.schemaChanges)
+        let changed = used.sorted().map { batch.tables[$0] }.filter {
+            // What failed already is tried by `mend`, and what waits for a person by nobody.
+            known[$0.source] != $0 && failing[$0.source]?.wanted != $0 && waiting[$0.source] != $0
+                && batch.evolutions[$0.source] == nil && !isCovered($0)
         }
-        guard !changed.isEmpty else { return }
+        guard !changed.isEmpty || hasFollowed else { return }
         for definition in changed {
             let others =
                 known.values.filter { $0.source != definition.source }
                 + changed.filter { $0.source < definition.source }
             try settings.validate(definition, others)
         }
-        // Tables are made in a transaction of their own; with them known the source transaction comes again.
-        let isInside = isUnfinished
         if isInside { await warehouse.abandon() }
-        changed = try await make(changed)
+        var wanted: [TableDefinition] = []
+        var changes: [SchemaChange] = []
         for definition in changed {
-            let before = known[definition.source]
-            known[definition.source] = definition
-            if before == nil {
-                logger.info("table \(definition.source) → \(definition.target): \(definition.columns.count) columns")
-            } else {
-                let names = Set(before?.columns.map(\.name) ?? [])
-                let added = definition.columns.map(\.name).filter { !names.contains($0) }
-                if !added.isEmpty {
-                    logger.notice("table \(definition.source): columns added: \(added.joined(separator: ", "))")
-                }
-            }
-            status.update {
-                $0.tables[
-                    definition.source, default: .init(definition: definition, ledger: .init(table: definition.source))
-                ]
-                .definition = definition
-            }
+            let (made, found) = try await adding(definition)
+            wanted.append(made)
+            changes += found
         }
+        for definition in wanted.isEmpty ? [] : try await make(wanted, recording: changes) {
+            if known[definition.source] == nil {
+                logger.info("table \(definition.source) → \(definition.target): \(definition.columns.count) columns")
+            }
+            note(definition)
+        }
+        tell(changes)
+        if !changes.isEmpty { try await readSchemaChanges() }
         if isInside {
             throw ReplicationError(.restart, "a table changed inside a large source transaction, which is read again")
         }
+    }
+
+    private func isCovered(_ definition: TableDefinition) -> Bool {
+        guard definition.followed != nil, let known = known[definition.source] else { return false }
+        return definition.isCovered(by: known)
     }
 
     func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart) async throws {

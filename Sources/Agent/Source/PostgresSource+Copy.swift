@@ -411,10 +411,12 @@ extension PostgresSource {
         let (publication, added) = try result.get()
         // What happened to a table while it was out is in no stream.
         let published = Set(publication.tables.map(\.table))
+        let missing = !copy.known.isSubset(of: published)
         copy.known.subtract(added.union(returned(publication)).union(copy.known.subtracting(published)))
         copy.retryRefused(of: published, at: .now)
         guard publication.tables.contains(where: { !copy.known.contains($0.table) && copy.refused[$0.table] == nil })
-        else { return nil }
+        else { return missing ? try await lookForGone(published) : nil }
+        looksForGone = missing
         isRereadDone = false
         try await planCopies(publication.tables, [])
         return .idle

@@ -124,6 +124,10 @@ package actor PostgresSource: RecordSource {
     var hasStopped = false
     var proof: (holder: SnapshotHolder, snapshot: String)?
     var snapshotsOpened = 0
+    /// Numbers of tables that are gone, as was told in this run.
+    var goneTables: Set<UInt32> = []
+    /// Whether tables are missing is still to be looked at.
+    var looksForGone = true
     /// Of the publication's tables, as it was last looked at.
     var memberships: [TableID: Int64] = [:]
     var isRereadDone = false
@@ -161,6 +165,10 @@ package actor PostgresSource: RecordSource {
             firstPosition = nil
             handed = position
             return .records(advance(from: position, to: position))
+        }
+        if looksForGone, settings.snapshot != .only {
+            looksForGone = false
+            if let step = try await lookForGone(Set(memberships.keys)) { return step }
         }
         // Nothing comes between the parts of a transaction, nor between those of a table that is copied as one.
         if isReadingWhole { return try await nextOfWholeCopies() ?? .idle }

@@ -89,12 +89,9 @@ struct AsOfSelect {
         let object = marked ? "CAST(\(ExactNumbers.marked(text)) AS JSON)" : "CAST(\(text) AS JSON)"
         return key.enumerated().map { place, column in
             let form = sql.forms[column]
-            return "\(form.typed(json: Self.member(form, of: object), marked: marked)) AS \(prefix)\(place)"
+            let value = TableSQL.member(sql.definition.columns[column], of: object)
+            return "\(form.typed(json: value, marked: marked)) AS \(prefix)\(place)"
         }.joined(separator: ", ")
-    }
-
-    private static func member(_ form: ColumnForm, of object: String) -> String {
-        "json_extract(\(object), \(SQLName.literal(ColumnForm.pointer(to: form.name))))"
     }
 
     // MARK: Events
@@ -105,11 +102,11 @@ struct AsOfSelect {
             let text = "CAST(\(image) AS VARCHAR)"
             return "CAST(\(marked ? ExactNumbers.marked(text) : text) AS JSON)"
         }
-        let told = sql.forms.enumerated().map { index, form in
-            "arg_min(\(Self.member(form, of: "image")), place) AS v\(index)"
+        let told = sql.definition.columns.enumerated().map { index, column in
+            "arg_min(\(TableSQL.member(column, of: "image")), place) AS v\(index)"
         }
-        let members = sql.forms.enumerated().map { index, form in
-            "CASE WHEN alive.is_partial THEN whole.v\(index) ELSE \(Self.member(form, of: "alive.image")) END AS v\(index)"
+        let members = sql.definition.columns.enumerated().map { index, column in
+            "CASE WHEN alive.is_partial THEN whole.v\(index) ELSE \(TableSQL.member(column, of: "alive.image")) END AS v\(index)"
         }
         let columns = sql.forms.enumerated().map { index, form in
             "\(form.typed(json: "v\(index)", marked: marked)) AS \(SQLName.quoted(form.name))"
@@ -172,9 +169,9 @@ struct AsOfSelect {
     /// A row if a delete spared another row than the one that came under its key last: the order of events doesn't tell then
     /// what is left. So where nothing but that row's creation stands before the delete, and the delete's row is another.
     var undecided: String {
-        let same = sql.forms.map { form in
+        let same = sql.definition.columns.map { column in
             let images = ["p.image", "d.image"].map {
-                "CAST(\(Self.member(form, of: "CAST(\($0) AS JSON)")) AS VARCHAR)"
+                "CAST(\(TableSQL.member(column, of: "CAST(\($0) AS JSON)")) AS VARCHAR)"
             }
             return "coalesce(\(images[0]) = \(images[1]), true)"
         }

@@ -43,9 +43,10 @@ extension DuckDBWarehouse {
             && known.definition.target == definition.target
     }
 
-    package func ensure(_ tables: [TableDefinition]) async throws {
+    package func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) async throws {
         try writing("making tables") { session in
-            try TableMaker(session: session, layout: layout, now_us: DuckDBClock.now_us).ensure(tables)
+            try TableMaker(session: session, layout: layout, now_us: DuckDBClock.now_us)
+                .ensure(tables, recording: changes)
         }
     }
 

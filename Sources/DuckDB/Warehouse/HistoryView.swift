@@ -8,7 +8,16 @@ extension TableSQL {
     /// key change carried over is NULL until the row's next full event, as its value lies under another key. A
     /// float's negative zero shows as 0. Rows that a `where` keeps out of current are here all the same.
     var createHistory: String {
-        "CREATE OR REPLACE VIEW \(history) AS \(definition.isKeyless ? keylessHistory : keyedHistory)"
+        let sql = TableSQL(definition.withHistory, layout)
+        return "CREATE OR REPLACE VIEW \(history) AS \(definition.isKeyless ? sql.keylessHistory : sql.keyedHistory)"
+    }
+
+    /// A column's value in an image, under whatever name it had when the event came.
+    static func member(_ column: Column, of object: String) -> String {
+        let values = ([column.name] + column.formerNames.reversed()).map {
+            "json_extract(\(object), \(SQLName.literal(ColumnForm.pointer(to: $0))))"
+        }
+        return values.count == 1 ? values[0] : "coalesce(\(values.joined(separator: ", ")))"
     }
 
     /// A keyless row is named by the event that made it.
@@ -24,10 +33,10 @@ extension TableSQL {
         let marked = forms.contains(where: \.needsExactNumbers)
         let after = marked ? "CAST(\(ExactNumbers.marked("CAST(after AS VARCHAR)")) AS JSON)" : "CAST(after AS JSON)"
         let order = "ORDER BY e, c, s"
-        let known = forms.enumerated().map { index, form in
-            let path = SQLName.literal(ColumnForm.pointer(to: form.name))
+        let known = forms.indices.map { index in
+            let value = Self.member(definition.columns[index], of: "after")
             return """
-                last_value(json_extract(after, \(path)) IGNORE NULLS) OVER \
+                last_value(\(value) IGNORE NULLS) OVER \
                 (PARTITION BY k, life \(order) ROWS UNBOUNDED PRECEDING) AS v\(index)
                 """
         }

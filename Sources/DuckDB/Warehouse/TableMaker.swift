@@ -7,16 +7,22 @@ struct TableMaker {
     let layout: WarehouseLayout
     let now_us: Int64
 
-    func ensure(_ tables: [TableDefinition]) throws {
+    func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) throws {
         try refuseCollisions(tables)
         let registry = try TableRegistry(session)
         for definition in tables { try ensure(definition, registry) }
+        if !changes.isEmpty {
+            let known = try MetaTables.schemaChanges(session, layout.pipeline)
+            try MetaTables.write(
+                SchemaChange.new(changes, beside: known, now_us: now_us), session, layout.pipeline)
+        }
         CrashPoint.ddl.reach()
     }
 
     private func ensure(_ definition: TableDefinition, _ registry: TableRegistry) throws {
         let known = registry.entry(layout.pipeline, definition.source)
         if let known, known.definition == definition, known.layout == layout, try isWhole(definition) { return }
+        if let known, definition.isOutdated(by: known.definition) { return }
         try refuseNames(definition)
         try refuseOthers(definition, registry)
         if let known, known.definition.hasShape { try refuseChanges(definition, known.definition) }
@@ -50,8 +56,11 @@ struct TableMaker {
                 definition.columns.filter { column in
                     made?.definition.columns.contains { $0.name == column.name && $0.type != column.type } ?? false
                 }.map { SQLName.folded($0.name) })
+            if isOurs, let made { try rename(definition.renames(from: made.definition), sql) }
+            let retired = definition.retired.map { ($0.name, ColumnForm($0).sqlType) }
             let adoption = try table(
-                layout.current, sql.createCurrent, sql.currentColumns, isOurs: isOurs, widened: widened, definition)
+                layout.current, sql.createCurrent, sql.currentColumns + retired, isOurs: isOurs, widened: widened,
+                definition)
             if let adoption { isAdopted = adoption.isOfOthers }
             try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
         }
@@ -68,6 +77,14 @@ struct TableMaker {
 
     private func run(_ statement: String, _ definition: TableDefinition) throws {
         try session.run(statement, purpose: "making \(layout.current).\(definition.target)")
+    }
+
+    private func rename(_ renames: [(from: String, to: String)], _ sql: TableSQL) throws {
+        for (from, to) in renames {
+            try session.run(
+                "ALTER TABLE \(sql.current) RENAME COLUMN \(SQLName.quoted(from)) TO \(SQLName.quoted(to))",
+                purpose: sql.purpose("renaming a column of"))
+        }
     }
 
     private func isWhole(_ definition: TableDefinition) throws -> Bool {
@@ -112,6 +129,13 @@ struct TableMaker {
         let found = try catalog.columns(schema, definition.target)
         for column in columns {
             guard let there = found.first(where: { SQLName.folded($0.name) == SQLName.folded(column.name) }) else {
+                if schema == layout.current, isOurs,
+                    let new = definition.columns.first(where: { $0.name == column.name }), new.initial?.text != nil
+                {
+                    let current = SQLName.quoted(schema, definition.target)
+                    for statement in SchemaSurgeon.add(new, to: current) { try run(statement, definition) }
+                    continue
+                }
                 let fill =
                     column.name == definition.metadata.isDeleted && schema == layout.current ? " DEFAULT false" : ""
                 try run(
@@ -260,7 +284,7 @@ struct TableMaker {
         }
         for column in definition.columns {
             guard let old = known.columns.first(where: { $0.name == column.name }) else { continue }
-            let isWider = old.type.widened(by: column.type) == column.type
+            let isWider = old.type.widened(by: column.type) == column.type || old.type.isWidened(to: column.type)
             guard isWider || ColumnForm(old).sqlType == ColumnForm(column).sqlType else {
                 throw ReplicationError(
                     .configuration,

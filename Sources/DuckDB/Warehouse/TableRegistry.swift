@@ -19,11 +19,13 @@ struct TableRegistry {
 
     init(_ session: Session) throws {
         var entries: [Entry] = []
+        // An earlier version's file may be read without being brought to this one.
+        let evolution = try MetaTables.version(session) ?? 0 >= 7 ? "evolution" : "NULL"
         try session.forEachChunk(
             """
             SELECT pipeline, source_schema, source_table, target, current_schema, raw_schema, live_schema, \
             history_schema, has_current, has_raw, columns, key, metadata, existing, is_filtered, floor_epoch, \
-            floor_commit, floor_seq, floor_time, is_sparse, has_moves \
+            floor_commit, floor_seq, floor_time, is_sparse, has_moves, \(evolution) \
             FROM \(MetaTables.name("tables")) ORDER BY made_at, pipeline, source_schema, source_table
             """, purpose: "reading _millrace.tables"
         ) { chunk in
@@ -42,15 +44,16 @@ struct TableRegistry {
         state.floorTime_us = chunk.integer(18, row) ?? .min
         state.isSparse = chunk.flag(19, row)
         state.hasMoves = chunk.flag(20, row)
+        var definition = TableDefinition(
+            source: TableID(schema: chunk.string(1, row), table: chunk.string(2, row)),
+            target: chunk.string(3, row), columns: columns,
+            key: key.compactMap { name in columns.firstIndex { $0.name == name } },
+            metadata: try MetaJSON.metadata(chunk.string(12, row)),
+            existing: existing == adopted ? .adopt : ExistingPolicy(rawValue: existing) ?? .error,
+            isFiltered: chunk.flag(14, row))
+        definition.take(evolution: chunk.text(21, row))
         return Entry(
-            pipeline: pipeline,
-            definition: TableDefinition(
-                source: TableID(schema: chunk.string(1, row), table: chunk.string(2, row)),
-                target: chunk.string(3, row), columns: columns,
-                key: key.compactMap { name in columns.firstIndex { $0.name == name } },
-                metadata: try MetaJSON.metadata(chunk.string(12, row)),
-                existing: existing == adopted ? .adopt : ExistingPolicy(rawValue: existing) ?? .error,
-                isFiltered: chunk.flag(14, row)),
+            pipeline: pipeline, definition: definition,
             layout: WarehouseLayout(
                 pipeline: pipeline, current: chunk.string(4, row), raw: chunk.string(5, row),
                 live: chunk.string(6, row), history: chunk.string(7, row), hasRaw: chunk.flag(9, row),
@@ -78,22 +81,22 @@ struct TableRegistry {
             .text(MetaJSON.text(names: definition.key.map { definition.columns[$0].name })),
             .text(MetaJSON.text(metadata: definition.metadata)),
             .text(isAdopted ? adopted : definition.existing.rawValue),
-            .bool(definition.isFiltered),
+            .bool(definition.isFiltered), definition.evolution.map { .text($0) } ?? .null,
         ]
         if let madeAt_us {
             try session.execute(
                 """
                 INSERT INTO \(MetaTables.name("tables")) (pipeline, source_schema, source_table, target, \
                 current_schema, raw_schema, live_schema, history_schema, has_current, has_raw, columns, key, \
-                metadata, existing, is_filtered, is_sparse, has_moves, made_at) \
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, false, make_timestamptz(\(madeAt_us)))
+                metadata, existing, is_filtered, evolution, is_sparse, has_moves, made_at) \
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, false, make_timestamptz(\(madeAt_us)))
                 """, identity + values, purpose: purpose)
         } else {
             try session.execute(
                 """
                 UPDATE \(MetaTables.name("tables")) SET target = ?, current_schema = ?, raw_schema = ?, \
                 live_schema = ?, history_schema = ?, has_current = ?, has_raw = ?, columns = ?, key = ?, \
-                metadata = ?, existing = ?, is_filtered = ? \
+                metadata = ?, existing = ?, is_filtered = ?, evolution = ? \
                 WHERE pipeline = ? AND source_schema = ? AND source_table = ?
                 """, values + identity, purpose: purpose)
         }

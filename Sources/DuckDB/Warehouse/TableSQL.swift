@@ -88,8 +88,15 @@ struct TableSQL: Sendable {
 
     var sourceColumns: String { definition.columns.indices.map(column).joined(separator: ", ") }
 
+    private var shownColumns: String {
+        definition.liveColumns.map { shown in
+            let column = SQLName.quoted(shown.column)
+            return shown.name == shown.column ? column : "\(column) AS \(SQLName.quoted(shown.name))"
+        }.joined(separator: ", ")
+    }
+
     var createLive: String {
-        "CREATE OR REPLACE VIEW \(live) AS SELECT \(sourceColumns) FROM \(current) WHERE \(isDeleted) IS NOT TRUE"
+        "CREATE OR REPLACE VIEW \(live) AS SELECT \(shownColumns) FROM \(current) WHERE \(isDeleted) IS NOT TRUE"
     }
 
     // MARK: Versions in SQL

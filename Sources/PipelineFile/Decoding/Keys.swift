@@ -1,6 +1,7 @@
 /// The keys of each mapping of the pipeline file, those of later steps included.
 enum Keys {
     static let sweeps = ["full", "late", "repair"]
+    static let schemaChanges = ["additive", "breaking", "deprecate_after"]
     static let lateSweeps = ["after", "lookback"]
     static let root = [
         "pipeline", "source", "warehouse", "layers", "metadata_columns", "tables", "schema_changes", "sweeps", "alerts",
@@ -36,7 +37,7 @@ enum Keys {
         ("", root), ("source", source), ("source.kafka", kafka), ("source.postgres", postgresSource),
         ("source.debezium", debezium), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
         ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
-        ("source.kafka.schema_registry", schemaRegistry), ("alerts[]", alert),
+        ("source.kafka.schema_registry", schemaRegistry), ("alerts[]", alert), ("schema_changes", schemaChanges),
     ]
 
     /// Where a key belongs that was put elsewhere: `warehouse.duckdb`; nil where no mapping has it.

@@ -8,13 +8,6 @@ extension PipelineDecoder {
     }
 
     private static let later: [(key: String, what: String, value: Default)] = [
-        (
-            "schema_changes", "another way with schema changes",
-            .map([
-                ("additive", .word("apply")), ("breaking", .word("plan")),
-                ("deprecate_after", .time(.seconds(30 * 86_400))),
-            ])
-        ),
         ("lineage", "reporting lineage", .emptyMap),
     ]
 

@@ -22,6 +22,7 @@ struct PipelineDecoder {
         let agent = self.agent(root)
         let alerts = self.alerts(root)
         let sweeps = self.sweeps(root)
+        let schemaChanges = self.schemaChanges(root)
         refuseLaterSteps(root)
 
         pipeline?.layers = layers
@@ -31,6 +32,7 @@ struct PipelineDecoder {
         pipeline?.agent = agent
         pipeline?.alerts = alerts
         pipeline?.sweeps = sweeps
+        pipeline?.schemaChanges = schemaChanges
         return pipeline
     }
 
@@ -73,6 +75,17 @@ struct PipelineDecoder {
                 late.duration("lookback", in: .seconds(60)...year, example: "24h") ?? sweeps.lateLookback
         }
         return sweeps
+    }
+
+    private func schemaChanges(_ root: Section) -> Pipeline.SchemaChanges {
+        var changes = Pipeline.SchemaChanges()
+        guard let section = root.section("schema_changes", keys: Keys.schemaChanges) else { return changes }
+        changes.additive = section.choice("additive") ?? changes.additive
+        changes.breaking = section.choice("breaking") ?? changes.breaking
+        changes.deprecateAfter =
+            section.duration("deprecate_after", in: .zero ... .seconds(36_500 * 86_400), example: "30d")
+            ?? changes.deprecateAfter
+        return changes
     }
 
     private func layers(_ root: Section) -> Pipeline.Layers {

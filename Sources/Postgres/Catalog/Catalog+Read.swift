@@ -60,6 +60,9 @@ extension Catalog {
     private static func columnsSQL(_ tables: String, _ serverVersion: Int) -> String {
         // Generated columns came with 12, and so did the function that finds the root.
         let generated = serverVersion >= 120000 ? "a.attgenerated <> ''" : "false"
+        // Kept since 11, as an array of one.
+        let missing =
+            serverVersion >= 110000 ? "CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END" : "NULL"
         let root = serverVersion >= 120000 ? "pg_catalog.pg_partition_root(c.oid)" : "NULL"
         func place(in index: String) -> String {
             """
@@ -77,7 +80,7 @@ extension Catalog {
                 a.attnotnull, a.atthasdef AND NOT \(generated) AS has_default, a.attidentity <> '' AS is_identity,
                 \(generated) AS is_generated,
                 \(place(in: "pk")) AS pk_place, \(place(in: "ri")) AS identity_place,
-                a.attndims
+                a.attndims, \(missing) AS missing
             FROM wanted
             JOIN pg_catalog.pg_class c ON c.oid = wanted.oid
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -219,7 +222,7 @@ extension Catalog {
             number: Int16(number), name: rows.string(row, 11) ?? "", type: type, typeOID: typeOID, typmod: typmod,
             baseType: base.type, baseTypeOID: base.oid, baseTypmod: base.typmod, kind: kind,
             elementType: elementOID.flatMap { types[$0]?.type }, elementTypeOID: elementOID,
-            isNotNull: rows.bool(row, 15), hasDefault: rows.bool(row, 16), isIdentity: rows.bool(row, 17),
+            isNotNull: rows.bool(row, 15), hasDefault: rows.bool(row, 16), missingValue: rows.string(row, 22), isIdentity: rows.bool(row, 17),
             isGenerated: rows.bool(row, 18), dimensions: Int(rows.integer(row, 21) ?? 0),
             replicatedType: ReplicatedTypes(types: types).name(
                 base.type, base.oid, dimensions: Int(rows.integer(row, 21) ?? 0))

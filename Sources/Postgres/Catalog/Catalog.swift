@@ -94,6 +94,8 @@ package struct CatalogColumn: Sendable, Equatable {
     package var elementTypeOID: UInt32?
     package var isNotNull: Bool
     package var hasDefault: Bool
+    /// What rows have that were there before the column was added with a default, as text (`attmissingval`).
+    package var missingValue: String?
     package var isIdentity: Bool
     /// `GENERATED ALWAYS AS (…)`: not published before Postgres 18, and never to be written.
     package var isGenerated: Bool

@@ -2,6 +2,14 @@ import Replication
 
 /// Types by the OIDs that are the same on every server, for relations that the catalog no longer knows.
 enum BuiltinTypes {
+    /// Of these a relation's message tells the type as it was then; the catalog, which is asked later, as it is now.
+    static func isTold(_ oid: UInt32) -> Bool {
+        switch oid {
+        case 16, 17, 20, 21, 23, 25, 114, 700, 701, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 3802: true
+        default: false
+        }
+    }
+
     static func type(oid: UInt32, typmod: Int32) -> ColumnType {
         switch oid {
         case 16: .boolean
@@ -22,7 +30,9 @@ enum BuiltinTypes {
         case 1266: .timetz
         case 1700:
             typmod >= 4
-                ? .numeric(precision: Int((typmod - 4) >> 16 & 0xFFFF), scale: Int((typmod - 4) & 0x7FF))
+                // Eleven bits with a sign.
+                ? .numeric(
+                    precision: Int((typmod - 4) >> 16 & 0xFFFF), scale: Int((((typmod - 4) & 0x7FF) ^ 1024) - 1024))
                 : .numeric(precision: nil, scale: 0)
         case 2950: .uuid
         case 3802: .jsonb

@@ -13,6 +13,8 @@ package struct PgOutputConfiguration: Sendable {
     package var hash: @Sendable (UnsafeRawBufferPointer, ByteArena) -> ByteRange
     /// Whether quarantine must not keep a message's bytes, since excluded or hashed columns may stand in them.
     package var withholdsBytes: @Sendable (TableID) -> Bool = { _ in false }
+    /// What is done with schema changes.
+    package var schemaPolicy = SchemaPolicy()
 
     package init(
         select: @escaping @Sendable (TableID) -> TableChoice?,
@@ -32,6 +34,8 @@ package enum SourceRecord {
     /// `RelationFacts` of a table whose rows are all copied anew: what is older than the snapshot at the record's offset,
     /// and isn't in it, is deleted.
     package static let resync = UInt8(ascii: "q")
+    /// A `GoneTable`.
+    package static let gone = UInt8(ascii: "g")
     /// A copied row, as COPY's text; the record's offset is the snapshot's position.
     package static let row = UInt8(ascii: "k")
 }

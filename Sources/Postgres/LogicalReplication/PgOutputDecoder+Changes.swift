@@ -6,6 +6,7 @@ extension PgOutputDecoder {
         guard let relation = try change(&cursor) else { return }
         guard try cursor.byte() == UInt8(ascii: "N") else { throw Misfit(relation.table, "an insert without a row") }
         let after = try tuple(&cursor, relation, whole: true)
+        for column in relation.gone { batch.fields[Int(after + column)] = .null }
         var event = event(.create, relation, record)
         event.after = after
         try finish(&event, relation, after: after, before: -1)

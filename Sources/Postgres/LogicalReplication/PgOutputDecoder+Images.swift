@@ -113,6 +113,7 @@ extension PgOutputDecoder {
                 }
             }
         }
+        if whole, !relation.initial.isEmpty { fill(image, of: relation) }
         return image
     }
 
@@ -172,6 +173,7 @@ extension PgOutputDecoder {
                 }
             }
         }
+        if !relation.initial.isEmpty { fill(image, of: relation) }
         return image
     }
 

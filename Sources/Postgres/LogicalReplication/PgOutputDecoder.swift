@@ -107,6 +107,8 @@ package final class PgOutputDecoder: RecordDecoder {
         for (index, table) in used.enumerated() {
             batch.tables[index] = table.definition
             if table.hasImmediateKey, table.deferrableBatch != batchNumber { batch.immediateKeys.insert(index) }
+            let before = table.definition
+            if table.endBatch() { moved(table, from: before) }
         }
         let done = batch
         fieldsPerRecord = records.records.isEmpty ? 8 : done.fields.count / records.records.count + 1
@@ -153,6 +155,11 @@ package final class PgOutputDecoder: RecordDecoder {
             }
             beginCopy(described, record)
             resync(record)
+        case SourceRecord.gone:
+            guard let gone = GoneTable(json: UnsafeRawBufferPointer(rebasing: bytes[1...])) else {
+                throw Misfit(nil, "the name of a table that is gone can't be read")
+            }
+            note(gone, at: record.offset)
         default: throw Misfit(nil, "a message of an unknown kind")
         }
     }
@@ -160,8 +167,9 @@ package final class PgOutputDecoder: RecordDecoder {
     /// What follows is of a chunk of this relation; the record's key names the chunk.
     func beginCopy(_ described: RelationFacts, _ record: RecordBatch.Record) {
         copying = relation(
-            described.table, columns: described.columns.map { ($0.name, ColumnType(sql: $0.type) ?? .unknown, true) },
-            facts: described, flagged: [], isFull: described.isFull)
+            described.table,
+            columns: described.columns.map { ($0.name, ColumnType(sql: $0.type) ?? .unknown, true, true) },
+            facts: described, flagged: [], isFull: described.isFull, at: record.offset, place: 0)
         // Also a table without rows is made.
         if let table = copying?.table, table.choice != nil { use(table) }
         copiedRow = 0
@@ -203,33 +211,37 @@ package final class PgOutputDecoder: RecordDecoder {
         let name = try cursor.string()
         let identity = try cursor.byte()
         let count = max(0, try cursor.int16())
-        var columns: [(name: String, type: ColumnType, isKey: Bool)] = []
+        var columns: [RelationColumn] = []
         let described = facts[oid]
         for _ in 0..<count {
             let flags = try cursor.byte()
             let column = try cursor.string()
             let typeOID = try cursor.uint32()
             let typmod = try cursor.int32()
-            let told = described?.columns.first { $0.name == column }?.type
-            let type = told.flatMap { ColumnType(sql: $0) } ?? BuiltinTypes.type(oid: typeOID, typmod: typmod)
-            columns.append((column, type, flags & 1 != 0))
+            let told = described?.columns.first { $0.name == column }.flatMap { ColumnType(sql: $0.type) }
+            let isBuiltin = BuiltinTypes.isTold(typeOID)
+            let builtin = BuiltinTypes.type(oid: typeOID, typmod: typmod)
+            columns.append(
+                (column, isBuiltin ? builtin : told ?? builtin, isBuiltin || told != nil, flags & 1 != 0))
         }
         // pg_catalog is named by nothing.
         let id = TableID(schema: schema.isEmpty ? "pg_catalog" : schema, table: name)
         let isFull = identity == UInt8(ascii: "f")
         let flagged = isFull ? [] : columns.filter(\.isKey).map(\.name)
-        let made = relation(id, columns: columns, facts: described, flagged: flagged, isFull: isFull)
+        let made = relation(id, columns: columns, facts: described, flagged: flagged, isFull: isFull, at: commit,
+            place: place)
         relations[oid] = made
         // An identity that isn't the whole row is a unique index that is checked at each change; if it is the key's own.
         let table = made.table
         table.hasImmediateKey =
-            !flagged.isEmpty && Set(flagged) == Set(table.definition.key.map { table.definition.columns[$0].name })
+            !flagged.isEmpty
+            && Set(flagged) == Set(table.definition.key.map { table.definition.columns[$0].nameAtSource })
         if !table.hasImmediateKey { table.deferrableBatch = batchNumber }
     }
 
     func relation(
-        _ id: TableID, columns: [(name: String, type: ColumnType, isKey: Bool)], facts: RelationFacts?,
-        flagged: [String], isFull: Bool
+        _ id: TableID, columns: [RelationColumn], facts: RelationFacts?, flagged: [String], isFull: Bool,
+        at position: Int64, place: Int64
     ) -> Relation {
         let table =
             tables[id]
@@ -241,6 +253,7 @@ package final class PgOutputDecoder: RecordDecoder {
             table: table, isIdentity: ContiguousArray(columns.map { isFull || $0.isKey }), isFull: isFull,
             copiedAt: facts?.copiedAt)
         guard let choice = table.choice else { return relation }
+        follow(table, columns, facts, flagged: flagged, isFull: isFull, at: position, place: place)
         for column in columns {
             guard let index = table.column(named: column.name, type: column.type, isNullable: true) else {
                 relation.columns.append(-1)
@@ -262,17 +275,23 @@ package final class PgOutputDecoder: RecordDecoder {
         // The catalog is asked when the relation comes, which may be later than the relation's own time.
         if let facts, Set(facts.effectiveKey).isSubset(of: columns.map(\.name)) { key = facts.effectiveKey }
         let missing = table.settleKey(key)
+        // A table that is new, or was made before schemas were followed.
+        if table.definition.followed == nil {
+            follow(table, columns, facts, flagged: flagged, isFull: isFull, at: position, place: place)
+        }
+        lacking(relation, at: position)
         let present = Set(relation.columns)
         let names = table.definition.key.map { table.definition.columns[$0].name }
+        let atSource = table.definition.key.map { table.definition.columns[$0].nameAtSource }
         let absent = table.definition.key.first { !present.contains(Int32($0)) }
         if let lacking = missing.first ?? absent.map({ table.definition.columns[$0].name }) {
             relation.problem = "the relation lacks the key column \"\(lacking)\""
-        } else if facts != nil, choice.key == nil, !key.isEmpty, Set(key) != Set(names) {
+        } else if facts != nil, choice.key == nil, !key.isEmpty, Set(key) != Set(atSource) {
             relation.problem =
                 "the source's key is (\(key.joined(separator: ", "))), the warehouse's (\(names.joined(separator: ", ")))"
         }
         let told = facts.map { $0.isFull ? Set(columns.map(\.name)) : Set($0.identity) } ?? Set(flagged)
-        if !isFull, !Set(names).isSubset(of: told) {
+        if !isFull, !Set(atSource).isSubset(of: told) {
             relation.identityProblem =
                 "the replica identity doesn't cover the key (\(names.joined(separator: ", "))): the row can't be told"
         }
@@ -281,7 +300,7 @@ package final class PgOutputDecoder: RecordDecoder {
 
     /// A composite column has more fields from here on: what the batch has of it, and what other relations of the table
     /// bring, are texts of the fields that it had until now.
-    private func settle(_ column: Int, of table: ReplicatedTable, as type: ColumnType) {
+    func settle(_ column: Int, of table: ReplicatedTable, as type: ColumnType) {
         for oid in relations.keys where relations[oid]?.table === table { relations[oid]?.name(type, of: column) }
         if copying?.table === table { copying?.name(type, of: column) }
         guard table.batch == batchNumber else { return }

@@ -16,8 +16,20 @@ package struct RelationFacts: Sendable, Equatable {
     /// What is published of it, in the order of copied rows, types as `ColumnType.stored` writes them. Domains are
     /// named by their base types.
     package var columns: [(name: String, type: String)]
+    /// What the catalog says of them besides, by name; where it was asked (`SchemaEvolution`).
+    package var traits: [String: Trait] = [:]
     /// Of a table without a key: the snapshot that its copy was read from. What committed before is in the copy.
     package var copiedAt: Int64?
+
+    package struct Trait: Sendable, Equatable {
+        /// `attnum`.
+        package var number: Int
+        package var isNotNull: Bool
+        /// What rows have that were there before the column, as text (`attmissingval`); nil: nothing is kept of that.
+        package var missing: String?
+        /// Rows that were there before could have any value: a default that isn't kept, an identity, a rewritten table.
+        package var isFilled: Bool
+    }
 
     package init(
         oid: UInt32, table: TableID, key: [String], identity: [String], isFull: Bool,
@@ -40,6 +52,21 @@ package struct RelationFacts: Sendable, Equatable {
             ("key", .array(key.map(JSONValue.string))), ("identity", .array(identity.map(JSONValue.string))),
             ("full", .bool(isFull)),
             ("columns", .array(columns.map { .array([.string($0.name), .string($0.type)]) })),
+            (
+                "traits",
+                .object(
+                    columns.compactMap { column in
+                        traits[column.name].map { trait in
+                            (
+                                column.name,
+                                .array([
+                                    .number(String(trait.number)), .bool(trait.isNotNull),
+                                    trait.missing.map(JSONValue.string) ?? .null, .bool(trait.isFilled),
+                                ])
+                            )
+                        }
+                    })
+            ),
             ("copiedAt", copiedAt.map { .number(String($0)) } ?? .null),
         ]).serialized
     }
@@ -60,6 +87,14 @@ package struct RelationFacts: Sendable, Equatable {
                 }
                 return (name, type)
             }, copiedAt: value["copiedAt"]?.int64)
+        for member in value["traits"]?.members ?? [] {
+            guard let parts = member.value.array, parts.count == 4, let number = parts[0].int64,
+                let isNotNull = parts[1].bool, let isFilled = parts[3].bool
+            else { continue }
+            traits[member.key] = Trait(
+                number: Int(truncatingIfNeeded: number), isNotNull: isNotNull, missing: parts[2].string,
+                isFilled: isFilled)
+        }
     }
 
     /// The key that rows are kept under: the primary key where the old values cover it, else what they do cover.

@@ -7,7 +7,14 @@ final class ReplicatedTable {
     let choice: TableChoice?
     /// The start of every event's id.
     let seed: Hash128
+    /// Of the batch in hand: columns that the source drops stay in it until its end.
     private(set) var definition: TableDefinition
+    /// Of what comes behind the batch.
+    private var following: TableDefinition
+    /// What the warehouse has, or gets with the batch; another than what follows where a change waits for a person.
+    private var applied: TableDefinition
+    /// Columns that the source dropped since, and that relations of before still bring.
+    private var revived: [Column] = []
     private(set) var isKeyKnown: Bool
     private(set) var keyTemplate: KeyTemplate?
     private(set) var imageTemplate: ImageTemplate?
@@ -46,19 +53,130 @@ final class ReplicatedTable {
             definition.existing = choice.existing
             definition.isFiltered = choice.filter != nil
         }
+        following = definition
+        applied = definition
         if isKeyKnown { makeTemplates() }
     }
 
-    /// The table's column for a column of a relation; nil: it is excluded. A new one is added.
+    /// Of another schema than what the batch began with.
+    var isChanging: Bool { definition != following }
+
+    /// Columns of the definition in hand that nobody writes any more.
+    var goneColumns: [Int32] {
+        let there = Set(following.columns.map(\.name))
+        return definition.columns.indices.filter { !there.contains(definition.columns[$0].name) }.map(Int32.init)
+    }
+
+    // MARK: Schemas
+
+    /// What a schema of the source makes of the table; nil: nothing new.
+    ///
+    /// - Parameter isInBatch: the batch has events of the table already.
+    func evolve(
+        to schema: SourceSchema, told: SchemaEvolution.Told, policy: SchemaPolicy, isInBatch: Bool
+    ) -> SchemaEvolution? {
+        guard let choice, isKeyKnown else { return nil }
+        var schema = schema
+        if choice.key != nil { schema.key = nil }
+        // One that isn't left out any more is a new one.
+        schema.columns.removeAll { choice.excluded.contains($0.name) }
+        guard let followed = following.followed else {
+            begin(schema, choice)
+            return nil
+        }
+        let later = schema.completed(from: followed)
+        guard !later.isSame(as: followed) else {
+            revived = []
+            return nil
+        }
+        guard !schema.isOlder(than: followed) else { return nil }
+        revived = []
+        let evolution = SchemaEvolution(
+            applied, wanted: following, to: later, told: told, choice: choice, policy: policy)
+        following = evolution.wanted
+        applied = evolution.applied
+        set(isInBatch ? layout(over: definition) : following)
+        return evolution
+    }
+
+    /// The first schema that is followed: of a new table, or of one that an earlier version made, whose types and key are
+    /// taken as they are.
+    private func begin(_ schema: SourceSchema, _ choice: TableChoice) {
+        func take(_ definition: inout TableDefinition) {
+            definition.followed = schema
+            definition.number(by: schema)
+        }
+        let names = Set(schema.columns.map(\.name))
+        for column in definition.columns where !names.contains(column.name) && !column.isKey {
+            following.retire(column.name)
+        }
+        take(&following)
+        take(&definition)
+        applied = following
+    }
+
+    /// The batch's columns in their places, as they are called from here on, and new ones behind them.
+    private func layout(over batch: TableDefinition) -> TableDefinition {
+        var all = following
+        var columns: [Column] = []
+        for column in batch.columns {
+            let now =
+                following.columns.first { $0.name == column.name && ($0.number == nil || $0.number == column.number) }
+                ?? following.retired.last { $0.name == column.name || $0.formerNames.last == column.name }
+            columns.append(now ?? column)
+        }
+        let names = Set(columns.map(\.name))
+        columns += following.columns.filter { !names.contains($0.name) }
+        all.columns = columns
+        all.key = following.keyNames.compactMap { name in columns.firstIndex { $0.name == name } }
+        return all
+    }
+
+    /// Ends the batch. True where its columns have other places from here on.
+    func endBatch() -> Bool {
+        var next = following
+        next.columns += revived.filter { column in !next.columns.contains { $0.name == column.name } }
+        guard next != definition else { return false }
+        set(next)
+        return true
+    }
+
+    /// The place of a column that the source dropped since; nil where there is none of the name.
+    private func revive(_ name: String) -> Int? {
+        guard let column = following.retired.last(where: { $0.name == name || $0.formerNames.contains(name) }) else {
+            return nil
+        }
+        if let index = definition.columns.firstIndex(where: { $0.name == column.name }) { return index }
+        revived.append(column)
+        var all = definition
+        all.columns.append(column)
+        set(all)
+        return all.columns.count - 1
+    }
+
+    private func set(_ next: TableDefinition) {
+        definition = next
+        filterWidth = -1
+        if isKeyKnown { makeTemplates() }
+    }
+
+    // MARK: Columns and key
+
+    /// The table's column for a column of a relation; nil: it is left out. One of a new table is added.
     func column(named name: String, type: ColumnType, isNullable: Bool) -> Int? {
         guard let choice, !choice.excluded.contains(name) else { return nil }
-        if let index = definition.columns.firstIndex(where: { $0.name == name }) {
+        if let index = definition.index(ofSource: name) {
             if definition.columns[index].type == .unknown {
                 definition.columns[index].type = wanted(name, type, choice)
+                following = definition
+                applied = definition
             }
             return index
         }
+        guard definition.followed == nil else { return revive(name) }
         definition.columns.append(Column(name: name, type: wanted(name, type, choice), nullable: isNullable))
+        following = definition
+        applied = definition
         if isKeyKnown { makeTemplates() }
         return definition.columns.count - 1
     }
@@ -69,7 +187,12 @@ final class ReplicatedTable {
         let before = definition.columns[index].type
         let after = before.widened(by: type)
         guard after != before else { return nil }
+        let name = definition.columns[index].name
         definition.columns[index].type = after
+        for at in following.columns.indices where following.columns[at].name == name {
+            following.columns[at].type = after
+        }
+        for at in applied.columns.indices where applied.columns[at].name == name { applied.columns[at].type = after }
         if isKeyKnown { makeTemplates() }
         return before
     }
@@ -98,6 +221,8 @@ final class ReplicatedTable {
             definition.columns[index].nullable = false
         }
         isKeyKnown = true
+        following = definition
+        applied = definition
         makeTemplates()
         return []
     }
@@ -114,63 +239,5 @@ final class ReplicatedTable {
             filterIndices = filter.indices(in: definition)
         }
         return filterIndices
-    }
-}
-
-/// A relation as its last message or facts described it: which column of the table each of its own is.
-final class Relation {
-    /// What becomes of a column's text.
-    enum Use: Equatable {
-        case skip
-        case keep
-        case hash
-        /// The warehouse's column has another type: the value is looked at before it is stored.
-        case check
-        /// The warehouse's composite has other fields than the source's: they are told apart by their names.
-        case byName
-    }
-
-    let table: ReplicatedTable
-    /// By place in the relation: index in the table's columns, -1 where it is left out.
-    var columns: ContiguousArray<Int32> = []
-    var uses: ContiguousArray<Use> = []
-    /// By place: the source's types, where their fields are told by name.
-    var namedTypes: [Int: ColumnType] = [:]
-    /// By place: whether old tuples that aren't whole hold it.
-    let isIdentity: ContiguousArray<Bool>
-    let isFull: Bool
-    /// Why none of its changes can be applied: the key isn't what it was, or isn't there.
-    var problem: String?
-    /// Why updates and deletes can't: their old rows don't tell the key.
-    var identityProblem: String?
-    var copiedAt: Int64?
-
-    init(table: ReplicatedTable, isIdentity: ContiguousArray<Bool>, isFull: Bool, copiedAt: Int64?) {
-        self.table = table
-        self.isIdentity = isIdentity
-        self.isFull = isFull
-        self.copiedAt = copiedAt
-    }
-
-    /// Rows need no more than being cut into their columns, and have all that the table has.
-    var isPlain: Bool {
-        let width = table.definition.columns.count
-        if let known = plain, known.width == width { return known.isPlain }
-        let isPlain =
-            table.choice != nil && table.choice?.filter == nil && problem == nil && !table.definition.isKeyless
-            && uses.allSatisfy { $0 == .keep || $0 == .skip } && Set(columns.filter { $0 >= 0 }).count == width
-        plain = (width, isPlain)
-        return isPlain
-    }
-    /// As it was found for a table of so many columns.
-    private var plain: (width: Int, isPlain: Bool)?
-
-    /// From here on the column's composites are told by the names that `type` gives to their fields.
-    func name(_ type: ColumnType, of column: Int) {
-        plain = nil
-        for place in columns.indices where Int(columns[place]) == column && uses[place] == .keep {
-            uses[place] = .byName
-            namedTypes[place] = type
-        }
     }
 }

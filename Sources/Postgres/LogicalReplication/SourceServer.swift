@@ -345,5 +345,10 @@ extension RelationFacts {
             oid: table.oid, table: TableID(schema: table.name.schema, table: table.name.name), key: table.primaryKey,
             identity: table.identityColumns, isFull: table.replicaIdentity == .full,
             columns: published.map { ($0.name, $0.replicatedType) })
+        for column in published {
+            traits[column.name] = Trait(
+                number: Int(column.number), isNotNull: column.isNotNull, missing: column.missingValue,
+                isFilled: column.missingValue == nil && (column.hasDefault || column.isIdentity || column.isNotNull))
+        }
     }
 }

@@ -159,7 +159,7 @@ struct AsOfSelect {
                 SELECT r.op, r.other_key, CASE WHEN r.op = 'd' THEN r.before ELSE r.after END AS image, \
                 r.\(TableSQL.epoch) AS e, r.\(TableSQL.commit) AS c, r.\(TableSQL.seq) AS s, r.event_id, \
                 \(try keyColumns("k"))
-                FROM \(sql.raw) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(try keyFields))
+                FROM \(try sql.rawImages) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(try keyFields))
                 WHERE \(Self.isRow) AND \(try isPast("r")) AND \(isAboveFloor)
             )
             """

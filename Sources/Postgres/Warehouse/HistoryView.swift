@@ -8,8 +8,36 @@ extension TableSQL {
     /// through key changes. Columns of a newer schema are NULL in older states. Rows that a `where` keeps out of current
     /// are here all the same. The interval stands first, so that columns that are added later go behind, and the view
     /// can be replaced under what depends on it.
-    func createHistory(_ types: [String]) throws -> String {
-        "CREATE OR REPLACE VIEW \(history) AS " + (definition.isKeyless ? keylessHistory : try keyedHistory(types))
+    func createHistory(_ types: TypeNames) throws -> String {
+        let sql = try TableSQL(definition.withHistory, layout)
+        return "CREATE OR REPLACE VIEW \(history) AS "
+            + (definition.isKeyless ? sql.keylessHistory : try sql.keyedHistory(types.types(sql.definition)))
+    }
+
+    /// Raw with images in which columns have the names that they have now.
+    var rawImages: String {
+        get throws {
+            let renames = try definition.columns.flatMap { column in
+                try column.formerNames.map {
+                    "WHEN \(try quoteLiteral($0)) THEN \(try quoteLiteral(column.name))"
+                }
+            }
+            guard !renames.isEmpty else { return raw }
+            func renamed(_ name: String) -> String { "CASE \(name) \(renames.joined(separator: " ")) ELSE \(name) END" }
+            let columns = WarehouseSchema.rawColumns.map { column in
+                switch column.name {
+                case "before", "after":
+                    """
+                    (SELECT json_object_agg(\(renamed("m.key")), m.value) \
+                    FROM json_each(\(Self.readable("x.\(column.name)"))) m) AS \(column.name)
+                    """
+                case "unchanged":
+                    "(SELECT json_agg(\(renamed("u"))) FROM json_array_elements_text(x.unchanged) u) AS unchanged"
+                default: "x.\"\(column.name)\""
+                }
+            }
+            return "(SELECT \(columns.joined(separator: ", ")) FROM \(raw) x)"
+        }
     }
 
     private func intervalName(_ name: String) -> String {
@@ -46,7 +74,7 @@ extension TableSQL {
                     r.\(Self.epoch) AS e, r.\(Self.commit) AS c, r.\(Self.seq) AS s,
                     lead(r.\(Self.epoch)) OVER w AS next_e, lead(r.\(Self.commit)) OVER w AS next_c,
                     lead(r.\(Self.seq)) OVER w AS next_s, lead(r.source_ts) OVER w AS next_ts
-                FROM \(raw) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(keyFields))
+                FROM \(try rawImages) r CROSS JOIN LATERAL json_to_record(r.key) AS k(\(keyFields))
                 WHERE r.op <> 't' AND left(r.key::text, 1) = '{'
                 WINDOW w AS (PARTITION BY \(partition) ORDER BY \(Self.versionColumns("r")), r.event_id)
             )
@@ -63,7 +91,7 @@ extension TableSQL {
                 ORDER BY \(Self.versionColumns("t")) LIMIT 1
             ) AS closed ON true
             CROSS JOIN LATERAL (
-                SELECT CASE WHEN event.unchanged IS NULL THEN event.after ELSE \(completed) END AS image
+                SELECT CASE WHEN event.unchanged IS NULL THEN event.after ELSE \(try completed) END AS image
             ) AS whole
             CROSS JOIN LATERAL json_to_record(whole.image) AS a(\(fields.joined(separator: ", ")))
             WHERE event.op <> 'd'
@@ -85,39 +113,41 @@ extension TableSQL {
 
     /// The after-image with its unchanged columns looked up below it: only events that lack some pay for that.
     private var completed: String {
-        """
-        (SELECT json_object_agg(member.name, member.value) FROM (
-            SELECT sent.key AS name, sent.value FROM json_each(event.after) AS sent
-            UNION ALL
-            SELECT lacking.name, (
-                WITH RECURSIVE step(key_text, e, c, s, is_found, value) AS (
-                    SELECT CASE WHEN event.s & 1 = 1 AND event.other_text IS NOT NULL THEN event.other_text
-                            ELSE event.key_text END,
-                        event.e, event.c,
-                        CASE WHEN event.other_text IS NOT NULL THEN event.s & ~1::bigint ELSE event.s END,
-                        false, NULL::json
-                    UNION ALL
-                    SELECT below.other_key::text, below.\(Self.epoch), below.\(Self.commit),
-                        below.\(Self.seq) & ~1::bigint, below.is_found,
-                        CASE WHEN below.is_found THEN \(Self.readable("below.after")) -> lacking.name END
-                    FROM step CROSS JOIN LATERAL (
-                        SELECT r.*, r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name) AS is_found
-                        FROM \(raw) r
-                        WHERE r.key::text = step.key_text AND (\(Self.versionColumns("r"))) < (step.e, step.c, step.s)
-                            AND NOT EXISTS (
-                                SELECT FROM \(raw) t WHERE t.op = 't'
-                                    AND (\(Self.versionColumns("t"))) > (\(Self.versionColumns("r")))
-                                    AND (\(Self.versionColumns("t"))) < (step.e, step.c, step.s))
-                            AND (r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name)
-                                OR r.\(Self.seq) & 1 = 1 AND r.other_key IS NOT NULL)
-                        ORDER BY r.\(Self.epoch) DESC, r.\(Self.commit) DESC, r.\(Self.seq) DESC LIMIT 1
-                    ) AS below
-                    WHERE NOT step.is_found
+        get throws {
+            """
+            (SELECT json_object_agg(member.name, member.value) FROM (
+                SELECT sent.key AS name, sent.value FROM json_each(event.after) AS sent
+                UNION ALL
+                SELECT lacking.name, (
+                    WITH RECURSIVE step(key_text, e, c, s, is_found, value) AS (
+                        SELECT CASE WHEN event.s & 1 = 1 AND event.other_text IS NOT NULL THEN event.other_text
+                                ELSE event.key_text END,
+                            event.e, event.c,
+                            CASE WHEN event.other_text IS NOT NULL THEN event.s & ~1::bigint ELSE event.s END,
+                            false, NULL::json
+                        UNION ALL
+                        SELECT below.other_key::text, below.\(Self.epoch), below.\(Self.commit),
+                            below.\(Self.seq) & ~1::bigint, below.is_found,
+                            CASE WHEN below.is_found THEN \(Self.readable("below.after")) -> lacking.name END
+                        FROM step CROSS JOIN LATERAL (
+                            SELECT r.*, r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name) AS is_found
+                            FROM \(try rawImages) r
+                            WHERE r.key::text = step.key_text AND (\(Self.versionColumns("r"))) < (step.e, step.c, step.s)
+                                AND NOT EXISTS (
+                                    SELECT FROM \(raw) t WHERE t.op = 't'
+                                        AND (\(Self.versionColumns("t"))) > (\(Self.versionColumns("r")))
+                                        AND (\(Self.versionColumns("t"))) < (step.e, step.c, step.s))
+                                AND (r.op = 'd' OR NOT (coalesce(r.unchanged::jsonb, '[]') ? lacking.name)
+                                    OR r.\(Self.seq) & 1 = 1 AND r.other_key IS NOT NULL)
+                            ORDER BY r.\(Self.epoch) DESC, r.\(Self.commit) DESC, r.\(Self.seq) DESC LIMIT 1
+                        ) AS below
+                        WHERE NOT step.is_found
+                    )
+                    SELECT step.value FROM step WHERE step.is_found LIMIT 1
                 )
-                SELECT step.value FROM step WHERE step.is_found LIMIT 1
-            )
-            FROM json_array_elements_text(event.unchanged) AS lacking(name)
-        ) AS member)
-        """
+                FROM json_array_elements_text(event.unchanged) AS lacking(name)
+            ) AS member)
+            """
+        }
     }
 }

@@ -52,6 +52,7 @@ enum MetaTables {
         if found < 3 { try session.execute(lateEvents, for: purpose) }
         if found < 4 { try session.execute(holds, for: purpose) }
         if found < 6 { try session.execute(erasures, for: purpose) }
+        if found < 7 { try session.execute(schemaChangesScript, for: purpose) }
         if found < WarehouseSchema.version {
             try session.execute(
                 "INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version))", for: purpose)
@@ -159,6 +160,7 @@ enum MetaTables {
         \(lateEvents)
         \(holds)
         \(erasures)
+        \(schemaChangesScript)
         COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
         INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
         """
@@ -167,6 +169,6 @@ enum MetaTables {
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs", "erasures", "sweeps",
+        "epochs", "erasures", "sweeps", "schema_changes",
     ]
 }

@@ -169,7 +169,7 @@ extension PostgresWarehouse {
                 let isThere = try session.scalar(
                     "SELECT to_regclass($1) IS NOT NULL", [sql.history], for: sql.purpose("erase a row of"))
                 guard isThere == "t" else { return }
-                try session.execute(try sql.createHistory(types.types(table)), for: sql.purpose("erase a row of"))
+                try session.execute(try sql.createHistory(types), for: sql.purpose("erase a row of"))
             }
         }
         return try withTransaction { transaction in

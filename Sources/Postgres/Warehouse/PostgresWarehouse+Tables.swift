@@ -58,15 +58,10 @@ extension PostgresWarehouse {
         return known.layout.hasCurrent && known.definition.hasShape && known.definition.target == definition.target
     }
 
-    package func ensure(_ tables: [TableDefinition]) async throws {
-        guard !tables.isEmpty else { return }
+    package func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) async throws {
+        guard !tables.isEmpty || !changes.isEmpty else { return }
         try write { session in
-            var types = TypeNames()
-            let known = try TableRegistry(session)
-            for table in tables {
-                try types.learn(table, session)
-                if let entry = known.entry(layout.pipeline, table.source) { try types.learn(entry.definition, session) }
-            }
+            let types = try typeNames(tables, session)
             try session.transaction(for: "make tables") {
                 try session.execute("SELECT pg_advisory_xact_lock(\(MetaTables.lockKey))", for: "make tables")
                 // Read again behind the lock: another agent may have made them a moment ago.
@@ -81,9 +76,25 @@ extension PostgresWarehouse {
                         throw failure
                     }
                 }
+                if !changes.isEmpty {
+                    let before = try MetaTables.schemaChanges(session, layout.pipeline)
+                    let made = SchemaChange.new(changes, beside: before, now_us: nextLoadedAt_us())
+                    try MetaTables.write(made, session, layout.pipeline)
+                }
                 CrashPoint.ddl.reach()
             }
         }
+    }
+
+    /// What the server must be asked before a transaction begins.
+    func typeNames(_ tables: [TableDefinition], _ session: Session) throws -> TypeNames {
+        var types = TypeNames()
+        let known = try TableRegistry(session)
+        for table in tables {
+            try types.learn(table, session)
+            if let entry = known.entry(layout.pipeline, table.source) { try types.learn(entry.definition, session) }
+        }
+        return types
     }
 
     package func drop(tables: Bool) async throws {

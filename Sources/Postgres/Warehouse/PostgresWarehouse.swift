@@ -177,7 +177,7 @@ package actor PostgresWarehouse: Warehouse {
     var connectedAs: WarehouseUser? { connection?.who }
 
     /// The clock's µs, and each time another.
-    private func nextLoadedAt_us() -> Int64 {
+    func nextLoadedAt_us() -> Int64 {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         lastLoadedAt_us = max(lastLoadedAt_us + 1, Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)

@@ -22,6 +22,7 @@ struct TableMaker {
         let entered = registry.entry(layout.pipeline, wanted.source)
         // Of a table without a shape raw alone was made.
         let known = entered?.definition.hasShape == true ? entered : nil
+        if let known, wanted.isOutdated(by: known.definition) { return }
         if let entered, known == nil, entered.definition.target != wanted.target || entered.layout.raw != layout.raw {
             throw ReplicationError(
                 .configuration, "\(wanted.source): its target or raw schema isn't the one that its table was made with",
@@ -46,20 +47,27 @@ struct TableMaker {
         var definition = wanted
         if let known {
             // A column that became known before stays, and stays where it was.
-            let names = Set(known.definition.columns.map(\.name))
-            let later = Dictionary(wanted.columns.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
-            definition.columns = known.definition.columns + wanted.columns.filter { !names.contains($0.name) }
-            for (index, column) in known.definition.columns.enumerated() {
-                definition.columns[index].type = column.type.widened(by: later[column.name] ?? column.type)
+            // unless the source has it no more.
+            let later = Dictionary(wanted.columns.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            let gone = Set(wanted.retired.flatMap { [$0.name] + $0.formerNames }).subtracting(later.keys)
+            definition.columns = known.definition.columns.compactMap { column in
+                if gone.contains(column.name) { return nil }
+                guard var now = later[column.name] else { return column }
+                if !column.type.isWidened(to: now.type) { now.type = column.type.widened(by: now.type) }
+                return now
             }
+            let names = Set(definition.columns.map(\.name))
+            definition.columns += wanted.columns.filter { !names.contains($0.name) }
             definition.key = wanted.key.compactMap { index in
                 definition.columns.firstIndex { $0.name == wanted.columns[index].name }
             }
         }
         let sql = try TableSQL(definition, layout)
         let declared = types.types(definition)
-        let grew = definition.columns.count != known?.definition.columns.count
-        let isChanged = grew || definition.columns.map(\.type) != known?.definition.columns.map(\.type)
+        let isChanged =
+            definition.columns.map(\.name) != known?.definition.columns.map(\.name)
+            || definition.columns.map(\.type) != known?.definition.columns.map(\.type)
+            || definition.liveColumns != known?.definition.liveColumns
         var entry = TableRegistry.Entry(
             pipeline: layout.pipeline, definition: definition, layout: layout, isAdopted: known?.isAdopted ?? false)
         entry.layout.hasCurrent = layout.hasCurrent || known?.layout.hasCurrent ?? false
@@ -68,13 +76,13 @@ struct TableMaker {
         if layout.hasCurrent {
             try makeSchema(layout.current)
             if known?.layout.hasCurrent == true, try relationKind(layout.current, definition.target) != nil {
-                if grew { try addColumns(sql, declared, beyond: known?.definition.columns ?? []) }
+                if isChanged, let known { try change(sql, from: known.definition) }
             } else {
                 entry.isAdopted = try makeCurrent(sql, declared)
             }
         }
         if layout.hasRaw { try makeRaw(sql, entered) }
-        try makeViews(sql, declared, known, isChanged: isChanged)
+        try makeViews(sql, known, isChanged: isChanged)
         if known == nil || known?.definition != definition || known?.layout != entry.layout {
             try registry.write(entry, session)
         }
@@ -219,26 +227,31 @@ struct TableMaker {
         try session.execute(sql.createRaw(session.serverVersion), for: sql.purpose("make the raw table of"))
     }
 
-    private func addColumns(_ sql: TableSQL, _ types: [String], beyond known: [Column]) throws {
-        let names = Set(known.map(\.name))
-        let parts = sql.definition.columns.indices.filter { !names.contains(sql.definition.columns[$0].name) }.map {
-            "ADD COLUMN IF NOT EXISTS \(sql.columns[$0]) \(types[$0])"
+    /// Brings current's columns to the definition.
+    private func change(_ sql: TableSQL, from known: TableDefinition) throws {
+        let surgeon = SchemaSurgeon(session: session, sql: sql, types: types)
+        for (from, to) in sql.definition.renames(from: known) { try surgeon.rename(from, to: to) }
+        for column in sql.definition.additions(to: known) { try surgeon.add(column, isMaybeThere: true) }
+        let before = types.byName(known)
+        let wider = sql.definition.columns.filter { column in
+            before[column.name].map { $0 != types.byName(sql.definition)[column.name] } ?? false
         }
-        guard !parts.isEmpty else { return }
-        try session.execute(
-            "ALTER TABLE \(sql.current) \(parts.joined(separator: ", "))", for: sql.purpose("add columns to"))
+        guard !wider.isEmpty else { return }
+        // They hold on to the types of what they show; they are made again below.
+        try surgeon.dropViews()
+        for column in wider { try surgeon.widen(column) }
     }
 
     // MARK: Views
 
     private mutating func makeViews(
-        _ sql: TableSQL, _ types: [String], _ known: TableRegistry.Entry?, isChanged: Bool
+        _ sql: TableSQL, _ known: TableRegistry.Entry?, isChanged: Bool
     ) throws {
         let table = sql.definition
         if layout.hasCurrent {
             try makeSchema(layout.live)
             let isKnown = known?.layout.hasCurrent == true
-            try makeView(layout.live, sql.live, sql.createLive, table, isKnown: isKnown, isChanged: isChanged)
+            try makeView(layout.live, sql.live, try sql.createLive, table, isKnown: isKnown, isChanged: isChanged)
         }
         guard layout.hasRaw, layout.hasCurrent || !table.isKeyless else { return }
         try makeSchema(layout.history)

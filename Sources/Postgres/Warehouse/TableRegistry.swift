@@ -14,10 +14,12 @@ struct TableRegistry {
     private(set) var entries: [Entry]
 
     init(_ session: Session) throws {
+        // An earlier version's database may be read without being brought to this one.
+        let evolution = try MetaTables.version(session) ?? 0 >= 7 ? "evolution" : "NULL"
         let rows = try session.query(
             """
             SELECT pipeline, source_schema, source_table, target, "current_schema", raw_schema, live_schema, \
-            history_schema, has_current, has_raw, is_adopted, columns, key, metadata, existing, is_filtered \
+            history_schema, has_current, has_raw, is_adopted, columns, key, metadata, existing, is_filtered, \(evolution) \
             FROM \(MetaTables.name("tables")) ORDER BY pipeline, source_schema, source_table
             """, for: "read _millrace.tables")
         entries = try (0..<rows.count).map { try Self.entry(rows, $0) }
@@ -26,13 +28,14 @@ struct TableRegistry {
     private static func entry(_ rows: Rows, _ row: Int) throws -> Entry {
         let columns = try MetaJSON.columns(rows.text(row, 11))
         let key = try MetaJSON.names(rows.text(row, 12), of: "tables.key")
+        var definition = TableDefinition(
+            source: TableID(schema: rows.text(row, 1), table: rows.text(row, 2)), target: rows.text(row, 3),
+            columns: columns, key: key.compactMap { name in columns.firstIndex { $0.name == name } },
+            metadata: try MetaJSON.metadata(rows.text(row, 13)),
+            existing: ExistingPolicy(rawValue: rows.text(row, 14)) ?? .error, isFiltered: rows.bool(row, 15))
+        definition.take(evolution: rows.string(row, 16))
         return Entry(
-            pipeline: rows.text(row, 0),
-            definition: TableDefinition(
-                source: TableID(schema: rows.text(row, 1), table: rows.text(row, 2)), target: rows.text(row, 3),
-                columns: columns, key: key.compactMap { name in columns.firstIndex { $0.name == name } },
-                metadata: try MetaJSON.metadata(rows.text(row, 13)),
-                existing: ExistingPolicy(rawValue: rows.text(row, 14)) ?? .error, isFiltered: rows.bool(row, 15)),
+            pipeline: rows.text(row, 0), definition: definition,
             layout: WarehouseLayout(
                 pipeline: rows.text(row, 0), current: rows.text(row, 4), raw: rows.text(row, 5),
                 live: rows.text(row, 6), history: rows.text(row, 7), hasRaw: rows.bool(row, 9),
@@ -54,15 +57,15 @@ struct TableRegistry {
             """
             INSERT INTO \(MetaTables.name("tables")) (pipeline, source_schema, source_table, target, "current_schema", \
             raw_schema, live_schema, history_schema, has_current, has_raw, is_adopted, columns, key, metadata, \
-            existing, is_filtered) \
+            existing, is_filtered, evolution) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::boolean, $10::boolean, $11::boolean, $12::json, $13::json, \
-            $14::json, $15, $16::boolean) \
+            $14::json, $15, $16::boolean, $17::json) \
             ON CONFLICT (pipeline, source_schema, source_table) DO UPDATE SET target = excluded.target, \
             "current_schema" = excluded."current_schema", raw_schema = excluded.raw_schema, \
             live_schema = excluded.live_schema, history_schema = excluded.history_schema, \
             has_current = excluded.has_current, has_raw = excluded.has_raw, is_adopted = excluded.is_adopted, \
             columns = excluded.columns, key = excluded.key, metadata = excluded.metadata, \
-            existing = excluded.existing, is_filtered = excluded.is_filtered
+            existing = excluded.existing, is_filtered = excluded.is_filtered, evolution = excluded.evolution
             """,
             [
                 entry.pipeline, definition.source.schema, definition.source.table, definition.target, layout.current,
@@ -70,7 +73,7 @@ struct TableRegistry {
                 "\(entry.isAdopted)", MetaJSON.text(columns: definition.columns),
                 MetaJSON.text(names: definition.key.map { definition.columns[$0].name }),
                 MetaJSON.text(metadata: definition.metadata), definition.existing.rawValue,
-                "\(definition.isFiltered)",
+                "\(definition.isFiltered)", definition.evolution,
             ], for: "write _millrace.tables")
     }
 }

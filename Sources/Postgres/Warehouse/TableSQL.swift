@@ -119,9 +119,15 @@ struct TableSQL {
     // MARK: Views
 
     var createLive: String {
-        """
-        CREATE OR REPLACE VIEW \(live) AS SELECT \(columns.joined(separator: ", ")) FROM \(current) \
-        WHERE \(isDeleted) IS NOT TRUE
-        """
+        get throws {
+            let shown = try definition.liveColumns.map { shown in
+                let column = try quoteIdentifier(shown.column)
+                return shown.name == shown.column ? column : "\(column) AS \(try quoteIdentifier(shown.name))"
+            }
+            return """
+                CREATE OR REPLACE VIEW \(live) AS SELECT \(shown.joined(separator: ", ")) FROM \(current) \
+                WHERE \(isDeleted) IS NOT TRUE
+                """
+        }
     }
 }

@@ -19,13 +19,22 @@ struct TypeNames {
         }
     }
 
+    /// The declared type of each column that current has of `definition`, by its name.
+    func byName(_ definition: TableDefinition) -> [String: String] {
+        let names = (definition.columns + definition.retired).map(\.name)
+        let all = types(definition) + definition.retired.map { declared($0.type) }
+        return Dictionary(zip(names, all), uniquingKeysWith: { first, _ in first })
+    }
+
     /// Looks up what `definition` needs. Outside a transaction.
     mutating func learn(_ definition: TableDefinition, _ session: Session) throws {
         hasFreeScales = session.serverVersion >= 150000
-        for (index, column) in definition.columns.enumerated() {
+        for column in definition.columns + definition.retired {
             if let name = Self.foreignName(column.type), known[name] == nil {
                 known[name] = .some(try Self.find(name, session))
             }
+        }
+        for (index, column) in definition.columns.enumerated() {
             guard definition.key.contains(index) else { continue }
             if Self.isCaseless(column.type), declared(column.type) == "text" {
                 throw ReplicationError(

@@ -137,7 +137,8 @@ struct RawBatch {
     ) {
         self.definition = definition
         self.filter = filter
-        columnNames = excluded.union(definition.columns.map(\.name))
+        columnNames = excluded.union(definition.columns.flatMap { [$0.name] + $0.formerNames })
+            .union(definition.retired.flatMap { [$0.name] + $0.formerNames })
         filterColumns = filter?.indices(in: definition) ?? []
         keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
         imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil
@@ -191,9 +192,9 @@ struct RawBatch {
         var event = bare(deferred, span)
         let width = Int32(definition.columns.count)
         event.width = width
-        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), batch, &unknown)
+        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), nil, batch, &unknown)
         event.after = try image(
-            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), batch, &unknown)
+            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), raw.version, batch, &unknown)
         if let key = raw.key { event.key = batch.arena.append(key) }
         if let other = raw.otherKey { event.otherKey = batch.arena.append(other) }
         if event.after >= 0, (0..<Int(width)).contains(where: { !batch.field(event.after, $0, width: width).isKnown }) {
@@ -219,9 +220,17 @@ struct RawBatch {
         batch.events.append(event)
     }
 
+    /// An event of before the column was there has what the column gave to rows then.
+    private func absent(_ column: Column, _ version: Version?, _ batch: ChangeBatch) -> Field {
+        guard let initial = column.initial, let version, version.commit <= initial.since else { return .absent }
+        return initial.text.map { .stretch(.text, batch.arena.append($0)) } ?? .null
+    }
+
     /// Index of the image's first field; -1 without an image.
+    ///
+    /// - Parameter version: of an image that shows the whole row.
     private func image(
-        _ text: String?, _ unchanged: Set<String>, _ jsonNulls: Set<String>, _ batch: ChangeBatch,
+        _ text: String?, _ unchanged: Set<String>, _ jsonNulls: Set<String>, _ version: Version?, _ batch: ChangeBatch,
         _ unknown: inout String?
     ) throws(Misfit) -> Int32 {
         guard let text else { return -1 }
@@ -234,11 +243,14 @@ struct RawBatch {
             for member in tape.children(tape.root) { if let name = tape.key(member) { members[name] = member } }
             other = members.keys.first { !columnNames.contains($0) }
             for column in definition.columns {
-                guard let at = members[column.name] else {
-                    fields.append(unchanged.contains(column.name) ? .unchanged : .absent)
+                let name = column.formerNames.first { members[$0] != nil || unchanged.contains($0) } ?? column.name
+                guard let at = members[column.name] ?? members[name] else {
+                    fields.append(
+                        unchanged.contains(column.name) || unchanged.contains(name)
+                            ? .unchanged : absent(column, version, batch))
                     continue
                 }
-                if jsonNulls.contains(column.name) {
+                if jsonNulls.contains(name) {
                     fields.append(.stretch(.json, batch.arena.append("null")))
                     continue
                 }

@@ -13,6 +13,10 @@ package final class ChangeBatch: @unchecked Sendable {
     /// Those of them (by index) whose key the source checks at each change: under one key there was never more than one
     /// row, and versions alone tell what lives there.
     package var immediateKeys: Set<Int> = []
+    /// Of tables whose source shows another schema since this batch: what the warehouse gets first.
+    package var evolutions: [TableID: SchemaEvolution] = [:]
+    /// Beside those: of tables that are gone.
+    package var schemaChanges: [SchemaChange] = []
     package var spans: [RecordBatch.PartitionSpan] = []
     /// Data records that could not be decoded, with the bytes they had.
     package var quarantined: [QuarantineEntry] = []

@@ -19,12 +19,37 @@ package struct Column: Hashable, Sendable {
     package var isKey: Bool
     /// False where the source said NOT NULL; kept as a fact, never enforced on current (deleted rows are key-only).
     package var nullable: Bool
+    /// The source's number for it, where that is told.
+    package var number: Int?
+    /// Its name at the source, where that is another: it was renamed there, and nobody has approved that yet.
+    package var sourceName: String?
+    /// Names that events have it under which came before it was renamed.
+    package var formerNames: [String] = []
+    /// What rows had in it that were there before it was.
+    package var initial: InitialValue?
+
+    /// The name that the source has for it.
+    package var nameAtSource: String { sourceName ?? name }
+    package func isCalled(_ name: String) -> Bool { nameAtSource == name || formerNames.contains(name) }
 
     package init(name: String, type: ColumnType, isKey: Bool = false, nullable: Bool = true) {
         self.name = name
         self.type = type
         self.isKey = isKey
         self.nullable = nullable
+    }
+}
+
+/// The value that a new column gives to rows which were there before.
+package struct InitialValue: Hashable, Sendable {
+    /// As Postgres writes it; nil: NULL.
+    package var text: String?
+    /// Commit position from which on rows have the column.
+    package var since: Int64
+
+    package init(text: String?, since: Int64) {
+        self.text = text
+        self.since = since
     }
 }
 
@@ -69,6 +94,12 @@ package struct TableDefinition: Hashable, Sendable {
     package var existing: ExistingPolicy
     /// Has a `where` clause.
     package var isFiltered: Bool
+    /// The newest schema of the source that it follows; nil: none was told.
+    package var followed: SourceSchema?
+    /// Columns that current keeps and nobody writes any more: the source dropped them, or they have another type there.
+    package var retired: [Column] = []
+    /// What the live view shows, where that isn't just the columns.
+    package var shown: [ShownColumn] = []
 
     package init(
         source: TableID, target: String, columns: [Column], key: [Int], metadata: MetadataNames = .init(),
@@ -84,9 +115,32 @@ package struct TableDefinition: Hashable, Sendable {
     }
 
     package var isKeyless: Bool { key.isEmpty }
+    package var keyNames: [String] { key.map { columns[$0].name } }
+    package func index(ofSource name: String) -> Int? {
+        columns.firstIndex { $0.nameAtSource == name } ?? columns.firstIndex { $0.formerNames.contains(name) }
+    }
+
+    /// The live view's columns, in order: what was shown before stays in its place.
+    package var liveColumns: [ShownColumn] {
+        guard !shown.isEmpty else { return columns.map { ShownColumn($0.name, of: $0.name) } }
+        let there = Set(shown.map(\.column))
+        return shown + columns.filter { !there.contains($0.name) }.map { ShownColumn($0.name, of: $0.name) }
+    }
     /// False for a table of which nothing but a truncate is known: it has no columns yet, and no key that could be told.
     /// Of such a table there is raw alone, whose columns are the same for all.
     package var hasShape: Bool { !columns.isEmpty }
+}
+
+/// A column of the live view: under its own name, or under another.
+package struct ShownColumn: Hashable, Sendable {
+    package var name: String
+    /// Of current.
+    package var column: String
+
+    package init(_ name: String, of column: String) {
+        self.name = name
+        self.column = column
+    }
 }
 
 /// The pipeline's names and layers in a warehouse.

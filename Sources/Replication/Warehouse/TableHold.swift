@@ -11,6 +11,8 @@ package struct TableHold: Sendable, Equatable {
         /// By the agent, since the table can't be written: its columns were changed by somebody, its rows are refused in
         /// masses, somebody holds a lock on it. Tried again by itself.
         case failing
+        /// Until a person decides on a change of its schema: its events want another table than there is.
+        case schema
 
         /// Nothing is wrong: somebody wants it so.
         package var isWanted: Bool { self == .paused }
@@ -39,6 +41,7 @@ package struct TableHold: Sendable, Equatable {
             millrace release --as new-epoch if the source was restored from a backup or replaced, else \
             millrace release --as redelivery
             """
+        case .schema: "millrace schema list; millrace schema approve ID, or rollback ID"
         case .failing:
             "mend what the reason names; it is tried again each minute, and at once by: millrace release \(table)"
         }

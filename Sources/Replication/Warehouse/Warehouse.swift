@@ -32,7 +32,17 @@ package protocol Warehouse: Sendable {
     /// Idempotent. Of a table of which nothing but its name is known (`hasShape`) raw alone is made. A table in our place that we didn't make is `.configuration` unless its policy says adopt (missing
     /// columns of ours are added, filled from what the tool that made it tells: `AdoptionPlan`; its rows have no version,
     /// and so are older than everything) or replace (it is renamed aside, never dropped).
-    func ensure(_ tables: [TableDefinition]) async throws
+    ///
+    /// A definition may follow a newer schema of its source (`SchemaEvolution`): what it has retired stays in current, types
+    /// are widened in place, new columns have their initial value in the rows that are there. One that follows an older
+    /// schema than the table does changes nothing.
+    /// - Parameter changes: recorded in the same transaction, unless they are known already.
+    func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) async throws
+
+    /// Schema changes and what became of them, in the order of their numbers.
+    func schemaChanges() async throws -> [SchemaChange]
+    /// Does what a plan says, in one transaction, under the table's lock.
+    func carryOut(_ step: SchemaStep) async throws
 
     /// Raises the token of each partition in the transaction that reads its position.
     func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint]
@@ -130,6 +140,8 @@ extension Warehouse {
     ) async throws -> ReleaseStep {
         try await release(table, kind, ReleaseOptions(limit: limit))
     }
+
+    package func ensure(_ tables: [TableDefinition]) async throws { try await ensure(tables, recording: []) }
 
     package func forgetCopied(job: String) async throws { try await forgetCopied(job: job, nil) }
 

@@ -1,0 +1,169 @@
+import Replication
+
+/// Schema changes: what the warehouse gets at once, what waits for a person, and what was decided.
+extension Replicator {
+    package struct SchemaSettings: Sendable {
+        package var policy = SchemaPolicy()
+        /// Under which the source's copies are marked; nil: it can't copy tables.
+        package var copyJob: String?
+        /// Raw keeps what current can't have yet.
+        package var mayHold = true
+
+        package init() {}
+    }
+
+    /// Has the warehouse follow what the batch shows of its tables' schemas. Before any of its rows is written.
+    ///
+    /// - Returns: whether something was changed.
+    func follow(_ evolutions: [TableID: SchemaEvolution], _ gone: [SchemaChange]) async throws -> Bool {
+        for (table, evolution) in evolutions.sorted(by: { $0.key < $1.key }) {
+            try refuse(evolution, of: table)
+            let isKnown = known[table]?.hasShape == true
+            if evolution.needsCopy, isKnown { try await forgetCopy(of: table) }
+            if evolution.isHeld {
+                let plans = evolution.changes.filter { $0.state == .waiting && $0.kind.holdsTable }
+                try await hold(table, plans.map(\.what).joined(separator: "; "))
+            }
+            let made = try await make([evolution.applied], recording: evolution.changes)
+            tell(evolution.changes)
+            waiting[table] = evolution.isHeld ? evolution.wanted : nil
+            if !made.isEmpty { note(evolution.applied) }
+            if evolution.needsCopy, isKnown { await source.copyAnew([table]) }
+        }
+        if let change = gone.first, settings.schema.policy.breaking == .stop {
+            throw ReplicationError(
+                .configuration, "\(change.what), and schema_changes says to stop there",
+                remedy: "set schema_changes: { breaking: plan } (or ignore) in the pipeline file, then millrace run",
+                table: change.table)
+        }
+        if !gone.isEmpty {
+            try await retrying("recording schema changes") { [warehouse] in
+                try await warehouse.ensure([], recording: gone)
+            }
+            tell(gone)
+        }
+        if !evolutions.isEmpty || !gone.isEmpty { try await readSchemaChanges() }
+        return !evolutions.isEmpty
+    }
+
+    /// Changes that a decoder doesn't tell of: members that events have and the table hasn't. Gives what is to be made.
+    func adding(_ wanted: TableDefinition) async throws -> (made: TableDefinition, changes: [SchemaChange]) {
+        guard let before = known[wanted.source], before.hasShape else {
+            return (wanted, [SchemaChange(table: wanted.source, kind: .newTable, state: .applied, position: 0)])
+        }
+        let names = Set(before.columns.map(\.name))
+        let added = wanted.columns.filter { !names.contains($0.name) }
+        let policy = settings.schema.policy
+        var changes: [SchemaChange] = added.map { column in
+            var change = SchemaChange(
+                table: wanted.source, kind: .addColumn, state: policy.additive == .plan ? .waiting : .applied,
+                column: column.name, after: column.type.sql, position: 0)
+            change.wanted = column
+            return change
+        }
+        guard let first = changes.first, policy.additive != .apply else { return (wanted, changes) }
+        var evolution = SchemaEvolution(
+            before, wanted: before, to: SourceSchema(position: 0, columns: []), told: .init(),
+            choice: TableChoice(target: before.target), policy: policy)
+        evolution.changes = changes
+        evolution.stops = policy.additive == .stop ? first : nil
+        try refuse(evolution, of: wanted.source)
+        try await hold(wanted.source, changes.map(\.what).joined(separator: "; "))
+        waiting[wanted.source] = wanted
+        changes = evolution.changes
+        return (before, changes)
+    }
+
+    private func refuse(_ evolution: SchemaEvolution, of table: TableID) throws {
+        if let change = evolution.stops {
+            throw ReplicationError(
+                .configuration, "\(table): \(change.what), and schema_changes says to stop there",
+                remedy: change.kind.isAdditive
+                    ? "set schema_changes: { additive: apply } (or plan) in the pipeline file, then millrace run"
+                    : "set schema_changes: { breaking: plan } (or ignore) in the pipeline file, then millrace run",
+                table: table)
+        }
+        guard evolution.isHeld, !settings.schema.mayHold else { return }
+        throw ReplicationError(
+            .configuration,
+            "\(table): \(evolution.changes.last?.what ?? ""), and without its raw layer nothing could keep its events until that is decided",
+            remedy: "set layers: { raw: true, current: true }, or schema_changes: { breaking: ignore }", table: table)
+    }
+
+    private func hold(_ table: TableID, _ reason: String) async throws {
+        let holds = try await retrying("holding a table") { [warehouse] in
+            try await warehouse.hold([table], .schema, reason: reason)
+            return try await warehouse.holds()
+        }
+        status.update { $0.holds = holds }
+    }
+
+    /// Before the warehouse follows: whatever happens then, the next start copies it.
+    private func forgetCopy(of table: TableID) async throws {
+        guard let job = settings.schema.copyJob else {
+            logger.warning("\(table): earlier rows have values that no event brings, and this source can't be asked")
+            return
+        }
+        try await retrying("forgetting a copy") { [warehouse] in try await warehouse.forgetCopied(job: job, [table]) }
+    }
+
+    func tell(_ changes: [SchemaChange]) {
+        for change in changes where change.kind != .newTable {
+            if change.state == .waiting {
+                logger.warning("\(change.table): \(change.what). Try: millrace schema list")
+            } else {
+                logger.notice("\(change.table): \(change.what)")
+            }
+        }
+    }
+
+    func note(_ definition: TableDefinition) {
+        known[definition.source] = definition
+        status.update {
+            $0.tables[
+                definition.source, default: .init(definition: definition, ledger: .init(table: definition.source))
+            ].definition = definition
+        }
+    }
+
+    // MARK: What was decided
+
+    func readSchemaChanges() async throws {
+        let changes = try await retrying("reading schema changes") { [warehouse] in
+            try await warehouse.schemaChanges()
+        }
+        schemaChanges = changes
+        status.update { $0.schemaChanges = changes }
+    }
+
+    /// Does what is due of approved plans; before anything is read, so that decoders begin with what is there then.
+    func settleSchema() async throws {
+        try await retrying("changing schemas") { [warehouse, logger] in
+            _ = try await SchemaDecisions.settle(warehouse, logger: logger)
+        }
+        try await readSchemaChanges()
+    }
+
+    /// Lets tables go on whose plans are decided. False: there is more to apply.
+    func endSchemaHolds() async throws -> Bool {
+        let held = status.current.holds.filter { $0.kind == .schema }.map(\.table).sorted()
+        for table in held {
+            let isOpen = schemaChanges.contains { $0.table == table && $0.state.isOpen && $0.kind.holdsTable }
+            guard !isOpen, let definition = known[table] else { continue }
+            try await drain()
+            guard try await release(definition, .schema, lockWait_ms: 4000) else { return false }
+            waiting[table] = nil
+            logger.notice("\(table) goes on: what was deferred is applied")
+            let holds = try await warehouse.holds()
+            status.update { $0.holds = holds }
+        }
+        return true
+    }
+
+    /// Something of a plan is to be done now; the runner begins anew, with what is there then.
+    func beginDueSchemaChanges() async throws {
+        guard source.kind != "file", schemaChanges.contains(where: { $0.isDue(at: now_us()) }) else { return }
+        try await drain()
+        throw ReplicationError(.restart, "a schema change that was approved is due")
+    }
+}

@@ -1,0 +1,53 @@
+extension InitialValue {
+    /// Whether every warehouse makes the value of a text as it stands; of other types it is read at the source.
+    package static func isPlain(_ text: String?, _ type: ColumnType) -> Bool {
+        guard let text else { return true }
+        switch type {
+        case .boolean, .smallint, .integer, .bigint, .text, .uuid, .json, .jsonb: return true
+        // Neither what isn't finite nor eras, which not every engine writes alike.
+        case .real, .double, .numeric, .date, .time, .timestamp, .timestamptz:
+            return text.utf8.allSatisfy { ($0 < 0x41 || $0 == UInt8(ascii: "e")) && $0 >= 0x20 }
+        case .other(let name): return !name.lowercased().hasSuffix("hstore")
+        case .bytea, .timetz, .interval, .array, .composite, .unknown: return false
+        }
+    }
+}
+
+extension TableDefinition {
+    /// Columns of current that get other names so that it becomes this table, in order: those that made room for new ones.
+    package func renames(from known: TableDefinition) -> [(from: String, to: String)] {
+        let there = Set(known.retired.map(\.name))
+        return retired.compactMap { column in
+            guard !there.contains(column.name), let former = column.formerNames.last else { return nil }
+            let isKnown =
+                known.retired.contains { $0.name == former }
+                || known.columns.contains { $0.name == former && $0.number == column.number }
+            return isKnown ? (former, column.name) : nil
+        }
+    }
+
+    /// Columns that current shall have beside those of `known`, which may be ones that nobody writes any more.
+    package func additions(to known: TableDefinition) -> [Column] {
+        var there = Set(known.columns.map(\.name)).union(known.retired.map(\.name))
+        for (from, to) in renames(from: known) {
+            there.remove(from)
+            there.insert(to)
+        }
+        return (columns + retired).filter { !there.contains($0.name) }
+    }
+
+    /// Whether it follows an older schema than the other, and so has nothing to say.
+    package func isOutdated(by other: TableDefinition) -> Bool {
+        guard let followed else { return other.followed != nil && hasShape }
+        return other.followed.map { followed.isOlder(than: $0) } ?? false
+    }
+
+    /// Whether a table that follows the same schema has all that events of this one need, as they do which came before a
+    /// column was dropped.
+    package func isCovered(by known: TableDefinition) -> Bool {
+        guard followed == known.followed, target == known.target, keyNames == known.keyNames else { return false }
+        let there = known.columns + known.retired
+        return columns.allSatisfy { column in there.contains { $0.name == column.name && $0.type == column.type } }
+            && known.columns.allSatisfy { column in columns.contains { $0.name == column.name } }
+    }
+}
