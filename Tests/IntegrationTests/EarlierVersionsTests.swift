@@ -6,7 +6,7 @@ import ThrowawayPostgres
 /// Warehouses as the programs of earlier versions of `_millrace` left them, in the middle of a file: this one goes on as if
 /// it had made them. `Fixtures/earlier/README.md` says how they were made.
 @Suite struct EarlierVersionsTests {
-    private static let versions = [1, 2, 3, 4, 5]
+    private static let versions = [1, 2, 3, 4, 5, 6]
     private static let folder = Corpus.folder.deletingLastPathComponent().appending(path: "earlier")
     /// Lines of the file that the earlier program had read, with the one that can't be read behind the 40th.
     private static let read = 71

@@ -201,6 +201,26 @@ struct PipelineRun: Sendable {
         try await opened(readOnly: false, body)
     }
 
+    func schemaChanges() async throws -> [SchemaChange] {
+        try await looking { warehouse, _ in try await warehouse.schemaChanges() }
+    }
+
+    /// Decides on every plan that waits.
+    @discardableResult
+    func decide(approving: Bool = true) async throws -> [SchemaChange] {
+        let setup = try setup
+        return try await writing { warehouse, _ in
+            let control = setup.control(warehouse, catalog: nil, running: nil)
+            var decided: [SchemaChange] = []
+            for change in try await warehouse.schemaChanges() where change.state == .waiting {
+                decided.append(
+                    try await approving
+                        ? control.approve(schemaChange: change.id) : control.rollBack(schemaChange: change.id))
+            }
+            return decided
+        }
+    }
+
     /// Holds current against what raw says.
     func folded(repairs: Bool = false) async throws -> SweepReport {
         try await sweeping { try $0.start($1, repairs: repairs) }

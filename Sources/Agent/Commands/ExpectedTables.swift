@@ -108,14 +108,14 @@ package struct ExpectedTables: Sendable {
         var compared: [(index: Int, column: Column)] = []
         var differences: [Difference] = []
         for name in columnNames(table) where !leavingOut.contains(name) {
-            if let index = definition.columns.firstIndex(where: { $0.name == name }) {
+            if let index = definition.columns.firstIndex(where: { $0.nameAtSource == name }) {
                 compared.append((index, definition.columns[index]))
             } else {
                 differences.append(Difference(table: table.name, kind: .noColumn, column: name))
             }
         }
         let expected = table.rows.map { row in
-            compared.map { Canonical.text(expected: row[$0.column.name] ?? .null, type: $0.column.type) }
+            compared.map { Canonical.text(expected: row[$0.column.nameAtSource] ?? .null, type: $0.column.type) }
         }
         let actual = rows.map { row in
             compared.map { compared in

@@ -52,8 +52,10 @@ struct TableMaker {
         if layout.hasCurrent {
             let isOurs = made?.layout.hasCurrent == true && known?.layout.current == layout.current
             // Composites that have more fields now.
+            let renamed = Set(made.map { definition.renames(from: $0.definition).map(\.from) } ?? [])
             let widened = Set(
                 definition.columns.filter { column in
+                    !renamed.contains(column.name) &&
                     made?.definition.columns.contains { $0.name == column.name && $0.type != column.type } ?? false
                 }.map { SQLName.folded($0.name) })
             if isOurs, let made { try rename(definition.renames(from: made.definition), sql) }
@@ -282,7 +284,8 @@ struct TableMaker {
                 """,
                 remedy: "keep the key, or drop the pipeline and copy it anew", table: definition.source)
         }
-        for column in definition.columns {
+        let renamed = Set(definition.renames(from: known).map(\.from))
+        for column in definition.columns where !renamed.contains(column.name) {
             guard let old = known.columns.first(where: { $0.name == column.name }) else { continue }
             let isWider = old.type.widened(by: column.type) == column.type || old.type.isWidened(to: column.type)
             guard isWider || ColumnForm(old).sqlType == ColumnForm(column).sqlType else {

@@ -49,7 +49,7 @@ struct TableMaker {
             // A column that became known before stays, and stays where it was.
             // unless the source has it no more.
             let later = Dictionary(wanted.columns.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-            let gone = Set(wanted.retired.flatMap { [$0.name] + $0.formerNames }).subtracting(later.keys)
+            let gone = Set(wanted.retired.map(\.name)).union(wanted.renames(from: known.definition).map(\.from))
             definition.columns = known.definition.columns.compactMap { column in
                 if gone.contains(column.name) { return nil }
                 guard var now = later[column.name] else { return column }
@@ -73,16 +73,22 @@ struct TableMaker {
         entry.layout.hasCurrent = layout.hasCurrent || known?.layout.hasCurrent ?? false
         entry.layout.hasRaw = layout.hasRaw || known?.layout.hasRaw ?? false
 
+        var grants: [String] = []
         if layout.hasCurrent {
             try makeSchema(layout.current)
             if known?.layout.hasCurrent == true, try relationKind(layout.current, definition.target) != nil {
-                if isChanged, let known { try change(sql, from: known.definition) }
+                if isChanged, let known {
+                    grants = try SchemaSurgeon(session: session, sql: sql, types: types).grants()
+                    try change(sql, from: known.definition)
+                }
             } else {
                 entry.isAdopted = try makeCurrent(sql, declared)
             }
         }
         if layout.hasRaw { try makeRaw(sql, entered) }
         try makeViews(sql, known, isChanged: isChanged)
+        // Views that were made anew have lost them.
+        for grant in grants { try session.execute(grant, for: sql.purpose("grant rights on")) }
         if known == nil || known?.definition != definition || known?.layout != entry.layout {
             try registry.write(entry, session)
         }
@@ -233,8 +239,9 @@ struct TableMaker {
         for (from, to) in sql.definition.renames(from: known) { try surgeon.rename(from, to: to) }
         for column in sql.definition.additions(to: known) { try surgeon.add(column, isMaybeThere: true) }
         let before = types.byName(known)
+        let renamed = Set(sql.definition.renames(from: known).map(\.from))
         let wider = sql.definition.columns.filter { column in
-            before[column.name].map { $0 != types.byName(sql.definition)[column.name] } ?? false
+            !renamed.contains(column.name) && before[column.name].map { $0 != types.byName(sql.definition)[column.name] } ?? false
         }
         guard !wider.isEmpty else { return }
         // They hold on to the types of what they show; they are made again below.
