@@ -3,9 +3,6 @@ import Testing
 
 @Suite struct LaterStepsTests {
     @Test(arguments: [
-        ("schema_changes: { additive: plan }", "6: schema_changes.additive"),
-        ("schema_changes: { breaking: apply }", "6: schema_changes.breaking"),
-        ("schema_changes: { deprecate_after: 31d }", "6: schema_changes.deprecate_after"),
         ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage"),
         ("tables: [{ source: a.b, quality: [{ expect: not_null }] }]", "6: tables[0].quality"),
         ("tables: [{ source: a.b, quality_suite: x.json }]", "6: tables[0].quality_suite"),
@@ -19,7 +16,6 @@ import Testing
     }
 
     @Test(arguments: [
-        "schema_changes: { additive: apply }", "schema_changes: { deprecate_after: 720h }", "schema_changes: {}",
         "sweeps: { late: { lookback: 1d } }", "sweeps:", "lineage: {}",
         "tables: [{ source: a.b, quality: [], freshness: }]", "layers: { raw_retention: forever }",
     ])
@@ -49,8 +45,6 @@ import Testing
 
     @Test func unknownKeysInsideLaterStepsAreStillUnknown() {
         #expect(
-            problems(minimal("schema_changes: { additiv: apply }")) == [
-                "6: schema_changes.additiv: there is no such key"
-            ])
+            problems(minimal("tables: [{ source: a.b, qualty: [] }]")).first?.contains("there is no such key") == true)
     }
 }

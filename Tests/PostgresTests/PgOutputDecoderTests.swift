@@ -30,8 +30,8 @@ import Testing
             append([isCopy ? SourceRecord.copying : SourceRecord.facts] + Array(facts.json.utf8))
             guard !isCopy else { return }
             var bytes = Array("R".utf8) + Self.big(oid) + Array("public\0t\0d".utf8) + Self.big(Int16(2))
-            for (name, flags) in [("id", UInt8(1)), ("p", 0)] {
-                bytes += [flags] + Array("\(name)\0".utf8) + Self.big(Int32(23)) + Self.big(Int32(-1))
+            for (name, flags, type) in [("id", UInt8(1), Int32(23)), ("p", 0, 90_000)] {
+                bytes += [flags] + Array("\(name)\0".utf8) + Self.big(type) + Self.big(Int32(-1))
             }
             append(bytes)
         }

@@ -107,6 +107,10 @@ package final class PgOutputDecoder: RecordDecoder {
         for (index, table) in used.enumerated() {
             batch.tables[index] = table.definition
             if table.hasImmediateKey, table.deferrableBatch != batchNumber { batch.immediateKeys.insert(index) }
+            if batch.evolutions[table.id] != nil {
+                batch.evolutions[table.id]?.applied = table.applied
+                batch.evolutions[table.id]?.wanted = table.following
+            }
             let before = table.definition
             if table.endBatch() { moved(table, from: before) }
         }
@@ -286,7 +290,10 @@ package final class PgOutputDecoder: RecordDecoder {
         let absent = table.definition.key.first { !present.contains(Int32($0)) }
         if let lacking = missing.first ?? absent.map({ table.definition.columns[$0].name }) {
             relation.problem = "the relation lacks the key column \"\(lacking)\""
-        } else if facts != nil, choice.key == nil, !key.isEmpty, Set(key) != Set(atSource) {
+        } else if facts != nil, choice.key == nil, !key.isEmpty, Set(key) != Set(atSource),
+            // Where somebody had the table keep its key, what its rows show of it is enough.
+            table.definition.followed?.key.map({ Set($0) != Set(key) }) ?? true
+        {
             relation.problem =
                 "the source's key is (\(key.joined(separator: ", "))), the warehouse's (\(names.joined(separator: ", ")))"
         }

@@ -10,9 +10,9 @@ final class ReplicatedTable {
     /// Of the batch in hand: columns that the source drops stay in it until its end.
     private(set) var definition: TableDefinition
     /// Of what comes behind the batch.
-    private var following: TableDefinition
+    private(set) var following: TableDefinition
     /// What the warehouse has, or gets with the batch; another than what follows where a change waits for a person.
-    private var applied: TableDefinition
+    private(set) var applied: TableDefinition
     /// Columns that the source dropped since, and that relations of before still bring.
     private var revived: [Column] = []
     private(set) var isKeyKnown: Bool
