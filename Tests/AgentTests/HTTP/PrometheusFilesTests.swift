@@ -16,6 +16,7 @@ import Testing
         let definition = TableDefinition(source: table, target: "orders", columns: [], key: [])
         snapshot.tables[table] = .init(definition: definition, ledger: .init(table: table), newestSourceTime_us: 1)
         snapshot.holds = [TableHold(table: table, kind: .restored, reason: "", since_us: 0)]
+        snapshot.schemaChanges = [SchemaChange(table: table, kind: .dropColumn, state: .waiting, position: 1)]
         snapshot.lag = [TopicPartition(topic: "t", partition: 0): 1]
         snapshot.positions = snapshot.lag
         snapshot.progress.logLeft = [TopicPartition(topic: "t", partition: 0): 0.5]
