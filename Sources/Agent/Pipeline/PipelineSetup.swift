@@ -251,6 +251,7 @@ package struct PipelineSetup: Sendable {
         settings.policy.additive = SchemaPolicy.Additive(rawValue: file.additive.rawValue) ?? .apply
         settings.policy.breaking = SchemaPolicy.Breaking(rawValue: file.breaking.rawValue) ?? .plan
         settings.policy.deprecateAfter_us = Int64(file.deprecateAfter / .microseconds(1))
+        settings.hasCurrent = layout.hasCurrent
         settings.mayHold = layout.hasRaw && layout.hasCurrent
         if case .postgres(let server) = pipeline.source.input, pipeline.source.snapshot == .initial {
             settings.copyJob = server.slot

@@ -8,6 +8,8 @@ extension Replicator {
         package var copyJob: String?
         /// Raw keeps what current can't have yet.
         package var mayHold = true
+        /// Without it there is nothing that a change could break.
+        package var hasCurrent = true
 
         package init() {}
     }
@@ -15,9 +17,19 @@ extension Replicator {
     /// Has the warehouse follow what the batch shows of its tables' schemas. Before any of its rows is written.
     ///
     /// - Returns: whether something was changed.
-    func follow(_ evolutions: [TableID: SchemaEvolution], _ gone: [SchemaChange]) async throws -> Bool {
+    func follow(_ all: [TableID: SchemaEvolution], _ gone: [SchemaChange]) async throws -> Bool {
+        var evolutions: [TableID: SchemaEvolution] = [:]
+        for (table, evolution) in all {
+            let evolution = settings.schema.hasCurrent ? evolution : evolution.withoutCurrent
+            waiting[table] = evolution.isHeld ? evolution.wanted : nil
+            if isNew(evolution, of: table) { evolutions[table] = evolution }
+        }
+        guard !evolutions.isEmpty || !gone.isEmpty else { return false }
+        // Tables are made in a transaction of their own; with them known the source transaction comes again.
+        if isUnfinished { await warehouse.abandon() }
         for (table, evolution) in evolutions.sorted(by: { $0.key < $1.key }) {
             try refuse(evolution, of: table)
+            try settings.validate(evolution.applied, known.values.filter { $0.source != table })
             let isKnown = known[table]?.hasShape == true
             if evolution.needsCopy, isKnown { try await forgetCopy(of: table) }
             if evolution.isHeld {
@@ -26,7 +38,6 @@ extension Replicator {
             }
             let made = try await make([evolution.applied], recording: evolution.changes)
             tell(evolution.changes)
-            waiting[table] = evolution.isHeld ? evolution.wanted : nil
             if !made.isEmpty { note(evolution.applied) }
             if evolution.needsCopy, isKnown { await source.copyAnew([table]) }
         }
@@ -42,8 +53,17 @@ extension Replicator {
             }
             tell(gone)
         }
-        if !evolutions.isEmpty || !gone.isEmpty { try await readSchemaChanges() }
-        return !evolutions.isEmpty
+        try await readSchemaChanges()
+        return true
+    }
+
+    /// False: a start has met again what waits already.
+    private func isNew(_ evolution: SchemaEvolution, of table: TableID) -> Bool {
+        if known[table] != evolution.applied || evolution.stops != nil { return true }
+        if evolution.isHeld, !status.current.holds.contains(where: { $0.table == table && $0.kind == .schema }) {
+            return true
+        }
+        return !SchemaChange.new(evolution.changes, beside: schemaChanges, now_us: 0).isEmpty
     }
 
     /// Changes that a decoder doesn't tell of: members that events have and the table hasn't. Gives what is to be made.
@@ -138,8 +158,8 @@ extension Replicator {
 
     /// Does what is due of approved plans; before anything is read, so that decoders begin with what is there then.
     func settleSchema() async throws {
-        try await retrying("changing schemas") { [warehouse, logger] in
-            _ = try await SchemaDecisions.settle(warehouse, logger: logger)
+        stuckChanges = try await retrying("changing schemas") { [warehouse, logger] in
+            try await SchemaDecisions.settle(warehouse, logger: logger)
         }
         try await readSchemaChanges()
     }
@@ -162,7 +182,8 @@ extension Replicator {
 
     /// Something of a plan is to be done now; the runner begins anew, with what is there then.
     func beginDueSchemaChanges() async throws {
-        guard source.kind != "file", schemaChanges.contains(where: { $0.isDue(at: now_us()) }) else { return }
+        let isDue = schemaChanges.contains { $0.isDue(at: now_us()) && !stuckChanges.contains($0.id) }
+        guard isDue, source.kind != "file" else { return }
         try await drain()
         throw ReplicationError(.restart, "a schema change that was approved is due")
     }

@@ -59,6 +59,8 @@ package actor Replicator {
     /// Tables that are held until somebody decides, as their events want them.
     var waiting: [TableID: TableDefinition] = [:]
     var schemaChanges: [SchemaChange] = []
+    /// Of these: approved, and in somebody's way; tried again by the next run.
+    var stuckChanges: Set<Int64> = []
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
@@ -279,8 +281,6 @@ package actor Replicator {
             }
         }
         let isInside = isUnfinished
-        // Tables are made in a transaction of their own; with them known the source transaction comes again.
-        if isInside, !batch.evolutions.isEmpty { await warehouse.abandon() }
         let hasFollowed = try await follow(batch.evolutions, batch.schemaChanges)
         let changed = used.sorted().map { batch.tables[$0] }.filter {
             // What failed already is tried by `mend`, and what waits for a person by nobody.
@@ -294,7 +294,8 @@ package actor Replicator {
                 + changed.filter { $0.source < definition.source }
             try settings.validate(definition, others)
         }
-        if isInside { await warehouse.abandon() }
+        // Tables are made in a transaction of their own; with them known the source transaction comes again.
+        if isInside, !changed.isEmpty { await warehouse.abandon() }
         var wanted: [TableDefinition] = []
         var changes: [SchemaChange] = []
         for definition in changed {

@@ -22,7 +22,7 @@ extension WarehouseControl {
         let step = SchemaStep(definition ?? Self.nothing(change.table), approved)
         return try await decide(id) { warehouse in
             try await warehouse.carryOut(step)
-            _ = try await SchemaDecisions.settle(warehouse, logger: nil)
+            try await SchemaDecisions.settle(warehouse, logger: nil)
         }
     }
 

@@ -22,7 +22,7 @@ struct PipelineDecoder {
         let agent = self.agent(root)
         let alerts = self.alerts(root)
         let sweeps = self.sweeps(root)
-        let schemaChanges = self.schemaChanges(root)
+        let schemaChanges = self.schemaChanges(root, source?.input)
         refuseLaterSteps(root)
 
         pipeline?.layers = layers
@@ -77,7 +77,7 @@ struct PipelineDecoder {
         return sweeps
     }
 
-    private func schemaChanges(_ root: Section) -> Pipeline.SchemaChanges {
+    private func schemaChanges(_ root: Section, _ input: Pipeline.Input?) -> Pipeline.SchemaChanges {
         var changes = Pipeline.SchemaChanges()
         guard let section = root.section("schema_changes", keys: Keys.schemaChanges) else { return changes }
         changes.additive = section.choice("additive") ?? changes.additive
@@ -85,6 +85,15 @@ struct PipelineDecoder {
         changes.deprecateAfter =
             section.duration("deprecate_after", in: .zero ... .seconds(36_500 * 86_400), example: "30d")
             ?? changes.deprecateAfter
+        if let input, case .postgres = input { return changes }
+        // Of events only columns that are new are told.
+        let standard = Pipeline.SchemaChanges()
+        if input != nil, changes.breaking != standard.breaking {
+            section.notYet("breaking", "another way with breaking changes of this source", try: "breaking: plan")
+        }
+        if input != nil, changes.deprecateAfter != standard.deprecateAfter {
+            section.notYet("deprecate_after", "plans for changes of this source", try: "deprecate_after: 30d")
+        }
         return changes
     }
 

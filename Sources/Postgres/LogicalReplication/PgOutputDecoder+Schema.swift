@@ -19,8 +19,7 @@ extension PgOutputDecoder {
                     isNullable: trait.map { !$0.isNotNull })
             })
         schema.place = place
-        // The catalog is asked when the relation comes, which may be later than the relation's own time.
-        if let facts, Set(facts.effectiveKey).isSubset(of: columns.map(\.name)) {
+        if let facts, accords(facts, columns, flagged: flagged, isFull: isFull) {
             schema.key = facts.effectiveKey
             schema.identity = facts.isFull ? .full : facts.identity.isEmpty ? .nothing : .key
         }
@@ -40,6 +39,14 @@ extension PgOutputDecoder {
             }
         }
         fillInitial(table, beyond: before.columns.count)
+    }
+
+    /// Whether the catalog's key is the relation's: it is asked when the relation comes, which may be later than the
+    /// relation's own time.
+    func accords(_ facts: RelationFacts, _ columns: [RelationColumn], flagged: [String], isFull: Bool) -> Bool {
+        guard Set(facts.effectiveKey).isSubset(of: columns.map(\.name)) else { return false }
+        // Copied rows come with what the catalog says of them.
+        return flagged.isEmpty || isFull || facts.isFull == isFull && Set(flagged) == Set(facts.identity)
     }
 
     /// What rows have in columns that are new, as far as the catalog tells.

@@ -276,8 +276,8 @@ package final class PgOutputDecoder: RecordDecoder {
             }
         }
         var key = flagged
-        // The catalog is asked when the relation comes, which may be later than the relation's own time.
-        if let facts, Set(facts.effectiveKey).isSubset(of: columns.map(\.name)) { key = facts.effectiveKey }
+        let accords = facts.map { self.accords($0, columns, flagged: flagged, isFull: isFull) } ?? false
+        if let facts, accords { key = facts.effectiveKey }
         let missing = table.settleKey(key)
         // A table that is new, or was made before schemas were followed.
         if table.definition.followed == nil {
@@ -290,14 +290,15 @@ package final class PgOutputDecoder: RecordDecoder {
         let absent = table.definition.key.first { !present.contains(Int32($0)) }
         if let lacking = missing.first ?? absent.map({ table.definition.columns[$0].name }) {
             relation.problem = "the relation lacks the key column \"\(lacking)\""
-        } else if facts != nil, choice.key == nil, !key.isEmpty, Set(key) != Set(atSource),
+        } else if accords, choice.key == nil, !key.isEmpty, Set(key) != Set(atSource),
             // Where somebody had the table keep its key, what its rows show of it is enough.
             table.definition.followed?.key.map({ Set($0) != Set(key) }) ?? true
         {
             relation.problem =
                 "the source's key is (\(key.joined(separator: ", "))), the warehouse's (\(names.joined(separator: ", ")))"
         }
-        let told = facts.map { $0.isFull ? Set(columns.map(\.name)) : Set($0.identity) } ?? Set(flagged)
+        let told =
+            accords ? facts.map { $0.isFull ? Set(columns.map(\.name)) : Set($0.identity) } ?? [] : Set(flagged)
         if !isFull, !Set(atSource).isSubset(of: told) {
             relation.identityProblem =
                 "the replica identity doesn't cover the key (\(names.joined(separator: ", "))): the row can't be told"

@@ -96,6 +96,8 @@ package struct TableDefinition: Hashable, Sendable {
     package var isFiltered: Bool
     /// The newest schema of the source that it follows; nil: none was told.
     package var followed: SourceSchema?
+    /// Rises with each decision on a plan: who knows the table as it was before has nothing to say any more.
+    package var revision: Int64 = 0
     /// Columns that current keeps and nobody writes any more: the source dropped them, or they have another type there.
     package var retired: [Column] = []
     /// What the live view shows, where that isn't just the columns.

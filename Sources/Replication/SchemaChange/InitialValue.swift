@@ -16,8 +16,8 @@ extension InitialValue {
 extension TableDefinition {
     /// Columns of current that get other names so that it becomes this table, in order: those that made room for new ones.
     package func renames(from known: TableDefinition) -> [(from: String, to: String)] {
-        let there = Set(known.retired.map(\.name))
-        return retired.compactMap { column in
+        let there = Set(known.retired.map(\.name)).union(known.columns.map(\.name))
+        return (retired + columns).compactMap { column in
             guard !there.contains(column.name), let former = column.formerNames.last else { return nil }
             let isKnown =
                 known.retired.contains { $0.name == former }
@@ -36,8 +36,9 @@ extension TableDefinition {
         return (columns + retired).filter { !there.contains($0.name) }
     }
 
-    /// Whether it follows an older schema than the other, and so has nothing to say.
+    /// Whether it follows an older schema than the other, or is of before a decision, and so has nothing to say.
     package func isOutdated(by other: TableDefinition) -> Bool {
+        if revision != other.revision { return revision < other.revision }
         guard let followed else { return other.followed != nil && hasShape }
         return other.followed.map { followed.isOlder(than: $0) } ?? false
     }

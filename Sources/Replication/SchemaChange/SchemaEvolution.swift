@@ -56,6 +56,16 @@ package struct SchemaEvolution: Sendable {
         return schema
     }
 
+    /// Where there is no current: nothing waits for anybody.
+    package var withoutCurrent: SchemaEvolution {
+        var evolution = self
+        evolution.applied = wanted
+        for index in changes.indices where changes[index].state == .waiting && changes[index].kind.holdsTable {
+            evolution.changes[index].state = .ignored
+        }
+        return evolution
+    }
+
     private mutating func take(
         _ difference: SchemaDiff.Difference, _ before: SourceSchema, _ later: SourceSchema, _ told: Told,
         _ choice: TableChoice, _ policy: SchemaPolicy
@@ -134,22 +144,10 @@ package struct SchemaEvolution: Sendable {
             table: applied.source, kind: .addColumn, state: .applied, column: column.name, after: type.sql,
             position: position)
         change.wanted = made
-        setAside(column.name, position)
+        applied.makeRoom(for: column.name)
+        wanted.makeRoom(for: column.name)
         wanted.columns.append(made)
         if record(change, policy) { applied.columns.append(made) } else { unfollow(column.name) }
-    }
-
-    /// A name that is wanted for a new column: the retired one that has it gets another.
-    private mutating func setAside(_ name: String, _ position: Int64) {
-        guard let index = applied.retired.firstIndex(where: { $0.name == name }) else { return }
-        let aside = Self.asideName(name, applied)
-        applied.retired[index].formerNames.append(name)
-        applied.retired[index].name = aside
-        for shown in applied.shown.indices where applied.shown[shown].column == name {
-            applied.shown[shown] = ShownColumn(aside, of: aside)
-        }
-        wanted.retired = applied.retired
-        wanted.shown = applied.shown
     }
 
     /// A name that is free: `age_retired_1`.
@@ -265,11 +263,37 @@ package struct SchemaEvolution: Sendable {
         }
         record(change, policy)
         wanted.rekey(change.key)
+        wanted.retireMissing(from: wanted.followed)
         applied.followed?.key = before.key
     }
 }
 
 extension TableDefinition {
+    /// A name that is wanted for a new column: the one that has it, which the source dropped or renamed, gets another.
+    mutating func makeRoom(for name: String) {
+        if let index = retired.firstIndex(where: { $0.name == name }) {
+            let aside = SchemaEvolution.asideName(name, self)
+            retired[index].formerNames.append(name)
+            retired[index].name = aside
+            for at in shown.indices where shown[at].column == name { shown[at] = ShownColumn(aside, of: aside) }
+        }
+        guard let index = columns.firstIndex(where: { $0.name == name }), let now = columns[index].sourceName else {
+            return
+        }
+        shown = liveColumns.filter { $0.name != name }
+        columns[index].formerNames.append(name)
+        columns[index].name = now
+        columns[index].sourceName = nil
+        for at in shown.indices where shown[at].column == name { shown[at].column = now }
+    }
+
+    /// Columns that the schema hasn't, as they left the key with its change.
+    mutating func retireMissing(from schema: SourceSchema?) {
+        guard let schema else { return }
+        let names = Set(schema.columns.map(\.name))
+        for column in columns where !column.isKey && !names.contains(column.nameAtSource) { retire(column.name) }
+    }
+
     /// Nobody writes the column any more; the live view goes on to show it.
     package mutating func retire(_ name: String) {
         guard let index = columns.firstIndex(where: { $0.name == name }) else { return }
@@ -288,7 +312,8 @@ extension TableDefinition {
 
     /// The live view shows the column under another name, too.
     mutating func show(_ column: String, as name: String) {
-        guard !liveColumns.contains(where: { $0.name == name }) else { return }
+        // Not every engine tells names apart by case.
+        guard !liveColumns.contains(where: { $0.name.lowercased() == name.lowercased() }) else { return }
         shown = liveColumns + [ShownColumn(name, of: column)]
     }
 

@@ -23,6 +23,7 @@ package struct SchemaStep: Sendable {
 
     package init(_ definition: TableDefinition, _ change: SchemaChange) {
         self.definition = definition
+        self.definition.revision += 1
         self.change = change
     }
 
@@ -183,6 +184,7 @@ extension SchemaStep {
         }
         operations.append(.rekey)
         definition.rekey(change.key)
+        definition.retireMissing(from: definition.followed)
         followKey()
         copiesAnew = true
         change.finish("made anew under the new key; the table as it was is kept", at_us: now_us)

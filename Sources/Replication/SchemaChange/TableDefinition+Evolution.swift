@@ -7,9 +7,9 @@ extension TableDefinition {
             let members = column.traits
             return members.isEmpty ? nil : (column.name, .object(members))
         }
-        guard followed != nil || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty else { return nil }
+        guard followed != nil || revision > 0 || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty else { return nil }
         return JSONValue.object([
-            ("followed", followed?.json ?? .null), ("retired", .array(retired.map(\.json))),
+            ("followed", followed?.json ?? .null), ("revision", .number(String(revision))), ("retired", .array(retired.map(\.json))),
             ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
             ("columns", .object(traits)),
         ]).serialized
@@ -19,6 +19,7 @@ extension TableDefinition {
     package mutating func take(evolution: String?) {
         guard let evolution, let value = try? JSONValue(parsing: evolution) else { return }
         followed = value["followed"].flatMap(SourceSchema.init(json:))
+        revision = value["revision"]?.int64 ?? 0
         retired = value["retired"]?.array?.compactMap(Column.init(json:)) ?? []
         shown =
             value["shown"]?.array?.compactMap { pair in
