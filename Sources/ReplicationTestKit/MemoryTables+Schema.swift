@@ -39,11 +39,13 @@ extension MemoryTables {
 
     private mutating func forEachRow(of table: TableID, _ change: (inout MemoryRow) -> Void) {
         guard var rows = current.removeValue(forKey: table) else { return }
-        for key in rows.keys { rows[key].map { row in
-            var row = row
-            change(&row)
-            rows[key] = row
-        } }
+        for key in rows.keys {
+            rows[key].map { row in
+                var row = row
+                change(&row)
+                rows[key] = row
+            }
+        }
         current[table] = rows
     }
 

@@ -42,7 +42,8 @@ import ThrowawayPostgres
                         "INSERT INTO \(name) (\(names.joined(separator: ", "))) VALUES (\(values.joined(separator: ", ")));\n"
                 case 2: sql += "DELETE FROM \(name) WHERE id = \(1 + random.below(max(rows, 1)));\n"
                 case 3:
-                    sql += "UPDATE \(name) SET \(key) = \(key) + 10000000 WHERE id = \(1 + random.below(max(rows, 1)));\n"
+                    sql +=
+                        "UPDATE \(name) SET \(key) = \(key) + 10000000 WHERE id = \(1 + random.below(max(rows, 1)));\n"
                 default:
                     guard !columns.isEmpty else { continue }
                     let column = columns[random.below(columns.count)]
@@ -87,12 +88,14 @@ import ThrowawayPostgres
                 ]
                 guard let type = wider[columns[index].type] else { return "" }
                 columns[index].type = type
-                return "\(alter) ALTER COLUMN \(columns[index].name) DROP DEFAULT, ALTER COLUMN \(columns[index].name) TYPE \(type);\n"
+                return
+                    "\(alter) ALTER COLUMN \(columns[index].name) DROP DEFAULT, ALTER COLUMN \(columns[index].name) TYPE \(type);\n"
             case 8:
                 let index = pick()
                 guard columns[index].type != "text" else { return "" }
                 columns[index].type = "text"
-                return "\(alter) ALTER COLUMN \(columns[index].name) DROP DEFAULT, ALTER COLUMN \(columns[index].name) TYPE text;\n"
+                return
+                    "\(alter) ALTER COLUMN \(columns[index].name) DROP DEFAULT, ALTER COLUMN \(columns[index].name) TYPE text;\n"
             default:
                 key = key == "id" ? "u" : "id"
                 return "\(alter) DROP CONSTRAINT t_pkey, ADD CONSTRAINT t_pkey PRIMARY KEY (\(key));\n"
@@ -171,21 +174,25 @@ import ThrowawayPostgres
                 tables.allSatisfy({ $0["state"]?.string == "streaming" })
             else { return false }
             let end = try await source.value(
-                "SELECT confirmed_flush_lsn >= (SELECT max(x) FROM (SELECT pg_current_wal_flush_lsn() - 20000 AS x) y) FROM pg_replication_slots WHERE slot_name = 'millrace_\(name)'")
+                "SELECT confirmed_flush_lsn >= (SELECT max(x) FROM (SELECT pg_current_wal_flush_lsn() - 20000 AS x) y) FROM pg_replication_slots WHERE slot_name = 'millrace_\(name)'"
+            )
             return end == "t"
         }
         let sweep = try await AgentProcess.run(["sweep", "--json"], in: folder)
         if sweep.status != 0 {
             let changes = try await AgentProcess.run(["schema", "list", "--all"], in: folder)
             Issue.record(
-                "\(engine) seed \(seed): \(sweep.output.prefix(1500)) \(sweep.errors)\n\(changes.output)\n\(log.joined())\n\(agent.said().suffix(3000))")
+                "\(engine) seed \(seed): \(sweep.output.prefix(1500)) \(sweep.errors)\n\(changes.output)\n\(log.joined())\n\(agent.said().suffix(3000))"
+            )
         }
         let report = try JSONValue(parsing: sweep.output)
         #expect(report["tables"]?.array?.first?["equal"]?.bool == true, "\(engine) seed \(seed): \(sweep.output)")
         agent.signal(SIGTERM)
         _ = await agent.wait()
         let quarantined = try await AgentProcess.run(["quarantine", "list", "--json"], in: folder)
-        print("\(engine) seed \(seed): \(try JSONValue(parsing: quarantined.output).array?.count ?? -1) records put aside")
+        print(
+            "\(engine) seed \(seed): \(try JSONValue(parsing: quarantined.output).array?.count ?? -1) records put aside"
+        )
         try await until("the slot is free") {
             try await source.number(
                 "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'millrace_\(name)' AND active") == 0

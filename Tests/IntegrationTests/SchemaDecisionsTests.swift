@@ -55,7 +55,10 @@ import ThrowawayPostgres
         let holds = try await run.looking { warehouse, _ in try await warehouse.holds() }
         #expect(holds.isEmpty)
         // It isn't asked again, and the table goes on.
-        try await source.sql(Self.touch + "INSERT INTO t (id, code\(plan.kind == "set_not_null" ? ", a" : "")) VALUES (6, 60\(plan.kind == "set_not_null" ? ", 'x'" : ""))")
+        try await source.sql(
+            Self.touch
+                + "INSERT INTO t (id, code\(plan.kind == "set_not_null" ? ", a" : "")) VALUES (6, 60\(plan.kind == "set_not_null" ? ", 'x'" : ""))"
+        )
         try await run.untilEnd()
         #expect(try await run.schemaChanges().filter { $0.state == .waiting }.isEmpty)
         #expect(try await shown(run, \.live).count == before.count + 1)
@@ -93,8 +96,11 @@ import ThrowawayPostgres
         var run = try await source.pipeline(engine)
         run.yaml += "schema_changes: { deprecate_after: 0s }\n"
         try await run.untilEnd()
-        let then = try await source.sql("SELECT pg_current_wal_insert_lsn()").trimmingCharacters(in: .whitespacesAndNewlines)
-        try await source.sql("UPDATE t SET a = 'later' WHERE id = 2; ALTER TABLE t DROP COLUMN c, ADD COLUMN d text DEFAULT 'd'; ALTER TABLE t RENAME COLUMN a TO z;" + Self.touch)
+        let then = try await source.sql("SELECT pg_current_wal_insert_lsn()").trimmingCharacters(
+            in: .whitespacesAndNewlines)
+        try await source.sql(
+            "UPDATE t SET a = 'later' WHERE id = 2; ALTER TABLE t DROP COLUMN c, ADD COLUMN d text DEFAULT 'd'; ALTER TABLE t RENAME COLUMN a TO z;"
+                + Self.touch)
         try await run.untilEnd()
         let waiting = try await shown(run, \.live)
         #expect(waiting[0] == ["id", "code", "a", "b", "c", "z", "d"])
@@ -144,7 +150,8 @@ import ThrowawayPostgres
         try await run.untilEnd()
         try await source.expectEqual(run, ["public.t"], "approved")
         try await source.sql(
-            "ALTER TABLE t DROP COLUMN c; ALTER TABLE t RENAME COLUMN a TO z; ALTER TABLE t ALTER b TYPE text; UPDATE t SET b = 'x', z = 'z' WHERE id = 3; UPDATE t SET b = '77' WHERE id = 4")
+            "ALTER TABLE t DROP COLUMN c; ALTER TABLE t RENAME COLUMN a TO z; ALTER TABLE t ALTER b TYPE text; UPDATE t SET b = 'x', z = 'z' WHERE id = 3; UPDATE t SET b = '77' WHERE id = 4"
+        )
         run.yaml = yaml + "schema_changes: { breaking: stop }\n"
         await #expect(throws: ReplicationError.self) { try await run.untilEnd() }
         run.yaml = yaml + "schema_changes: { breaking: ignore }\n"
@@ -179,7 +186,8 @@ import ThrowawayPostgres
             try await shown(run, \.live), try await shown(run, \.current), try await run.schemaChanges()
         )
         try await source.sql(
-            "SELECT pg_drop_replication_slot('\(slot)'); SELECT pg_copy_logical_replication_slot('kept_\(slot)', '\(slot)')")
+            "SELECT pg_drop_replication_slot('\(slot)'); SELECT pg_copy_logical_replication_slot('kept_\(slot)', '\(slot)')"
+        )
         let position = try await source.sql(
             "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots WHERE slot_name = 'kept_\(slot)'")
         try await run.writing { warehouse, _ in
@@ -203,10 +211,12 @@ import ThrowawayPostgres
         let warehouse = try await SharedServer.shared.theServer()
         let live = "\(run.name)_live"
         try await warehouse.psql(
-            "CREATE ROLE reader_of_grants; GRANT SELECT ON \(live).t TO reader_of_grants; GRANT SELECT ON \(live).t TO PUBLIC")
+            "CREATE ROLE reader_of_grants; GRANT SELECT ON \(live).t TO reader_of_grants; GRANT SELECT ON \(live).t TO PUBLIC"
+        )
         func rights() async throws -> String {
             try await warehouse.psql(
-                "SELECT has_table_privilege('reader_of_grants', '\(live).t', 'SELECT'), (SELECT relacl::text LIKE '%{=r/%' OR relacl::text LIKE '%,=r/%' FROM pg_class WHERE oid = '\(live).t'::regclass)")
+                "SELECT has_table_privilege('reader_of_grants', '\(live).t', 'SELECT'), (SELECT relacl::text LIKE '%{=r/%' OR relacl::text LIKE '%,=r/%' FROM pg_class WHERE oid = '\(live).t'::regclass)"
+            )
         }
         let before = try await rights()
         try await source.sql("ALTER TABLE t ALTER COLUMN b TYPE bigint;" + Self.touch)

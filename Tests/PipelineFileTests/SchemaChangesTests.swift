@@ -22,7 +22,10 @@ import Testing
 
     @Test(arguments: [
         ("additive: ignore", "6: schema_changes.additive: "), ("breaking: apply", "6: schema_changes.breaking: "),
-        ("breaking: stop", "6: schema_changes.breaking: another way with breaking changes of this source is not built yet"),
+        (
+            "breaking: stop",
+            "6: schema_changes.breaking: another way with breaking changes of this source is not built yet"
+        ),
         ("deprecate_after: 1d", "6: schema_changes.deprecate_after: plans for changes of this source is not built yet"),
         ("deprecate_after: soon", "6: schema_changes.deprecate_after: "),
         ("additiv: apply", "6: schema_changes.additiv: there is no such key"),

@@ -20,7 +20,8 @@ enum AlertConditions {
             alerts.append(
                 Alert(
                     key: .init(kind: .schema, subject: "\(change.table) #\(change.id)"),
-                    message: "\(change.what)\(change.kind.holdsTable ? "; the table is held until that is decided" : "")",
+                    message:
+                        "\(change.what)\(change.kind.holdsTable ? "; the table is held until that is decided" : "")",
                     remedy: "millrace schema show \(change.id)"))
         }
         for hold in snapshot.holds where !hold.kind.isWanted && hold.kind != .schema {

@@ -28,7 +28,8 @@ extension StatusReport {
         if let first = plans.first {
             let more = plans.count > 1 ? ", and \(plans.count - 1) more" : ""
             lines.append(
-                "schema: \(Console.printable("\(first.table): \(first.what)"))\(more) wait for you. Try: millrace schema list")
+                "schema: \(Console.printable("\(first.table): \(first.what)"))\(more) wait for you. Try: millrace schema list"
+            )
         }
         if cutTransactions > 0 {
             lines.append("source transactions applied in parts: \(cutTransactions)")

@@ -8,7 +8,8 @@ extension WarehouseControl {
         let change = try await find(id, warehouse)
         guard change.state == .waiting else {
             throw CommandFailure(
-                ExitStatus.usage, "change \(id) doesn't wait: it is \(change.state.rawValue)", try: "millrace schema list")
+                ExitStatus.usage, "change \(id) doesn't wait: it is \(change.state.rawValue)",
+                try: "millrace schema list")
         }
         var approved = change
         approved.state = .approved

@@ -85,7 +85,9 @@ struct SchemaSurgeon {
     static func add(_ column: Column, to table: String) -> [String] {
         let form = ColumnForm(column)
         let name = SQLName.quoted(column.name)
-        guard let text = column.initial?.text else { return ["ALTER TABLE \(table) ADD COLUMN \(name) \(form.sqlType)"] }
+        guard let text = column.initial?.text else {
+            return ["ALTER TABLE \(table) ADD COLUMN \(name) \(form.sqlType)"]
+        }
         return [
             """
             ALTER TABLE \(table) ADD COLUMN \(name) \(form.sqlType) \

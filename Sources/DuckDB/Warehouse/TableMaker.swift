@@ -55,8 +55,9 @@ struct TableMaker {
             let renamed = Set(made.map { definition.renames(from: $0.definition).map(\.from) } ?? [])
             let widened = Set(
                 definition.columns.filter { column in
-                    !renamed.contains(column.name) &&
-                    made?.definition.columns.contains { $0.name == column.name && $0.type != column.type } ?? false
+                    !renamed.contains(column.name)
+                        && made?.definition.columns.contains { $0.name == column.name && $0.type != column.type }
+                            ?? false
                 }.map { SQLName.folded($0.name) })
             if isOurs, let made { try rename(definition.renames(from: made.definition), sql) }
             let retired = definition.retired.map { ($0.name, ColumnForm($0).sqlType) }

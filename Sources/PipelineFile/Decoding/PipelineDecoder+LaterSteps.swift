@@ -8,7 +8,7 @@ extension PipelineDecoder {
     }
 
     private static let later: [(key: String, what: String, value: Default)] = [
-        ("lineage", "reporting lineage", .emptyMap),
+        ("lineage", "reporting lineage", .emptyMap)
     ]
 
     /// Keys of later steps are refused, never accepted and ignored.

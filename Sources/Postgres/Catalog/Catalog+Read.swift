@@ -222,7 +222,8 @@ extension Catalog {
             number: Int16(number), name: rows.string(row, 11) ?? "", type: type, typeOID: typeOID, typmod: typmod,
             baseType: base.type, baseTypeOID: base.oid, baseTypmod: base.typmod, kind: kind,
             elementType: elementOID.flatMap { types[$0]?.type }, elementTypeOID: elementOID,
-            isNotNull: rows.bool(row, 15), hasDefault: rows.bool(row, 16), missingValue: rows.string(row, 22), isIdentity: rows.bool(row, 17),
+            isNotNull: rows.bool(row, 15), hasDefault: rows.bool(row, 16), missingValue: rows.string(row, 22),
+            isIdentity: rows.bool(row, 17),
             isGenerated: rows.bool(row, 18), dimensions: Int(rows.integer(row, 21) ?? 0),
             replicatedType: ReplicatedTypes(types: types).name(
                 base.type, base.oid, dimensions: Int(rows.integer(row, 21) ?? 0))

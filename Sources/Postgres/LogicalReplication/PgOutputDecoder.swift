@@ -232,7 +232,8 @@ package final class PgOutputDecoder: RecordDecoder {
         let id = TableID(schema: schema.isEmpty ? "pg_catalog" : schema, table: name)
         let isFull = identity == UInt8(ascii: "f")
         let flagged = isFull ? [] : columns.filter(\.isKey).map(\.name)
-        let made = relation(id, columns: columns, facts: described, flagged: flagged, isFull: isFull, at: commit,
+        let made = relation(
+            id, columns: columns, facts: described, flagged: flagged, isFull: isFull, at: commit,
             place: place)
         relations[oid] = made
         // An identity that isn't the whole row is a unique index that is checked at each change; if it is the key's own.

@@ -69,7 +69,7 @@ extension PostgresTransaction {
     ) throws -> (name: String, first: Int64) {
         let source = sql.definition.source
         let key = "keyless \(source.schema.utf8.count) \(source.schema) \(source.table)"
-        let name = try temporary(key, shape: sql.columns, adding: inserts.count) {
+        let name = try temporary(key, shape: sql.shape, adding: inserts.count) {
             """
             CREATE TEMP TABLE \($0) AS SELECT 0::bigint AS _ord, NULL::uuid AS _id, \
             NULL::uuid AS _image, NULL::timestamptz AS _time, 0::bigint AS _e, 0::bigint AS _c, \

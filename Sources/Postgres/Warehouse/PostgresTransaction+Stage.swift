@@ -86,7 +86,7 @@ extension PostgresTransaction {
     func stageTable(_ sql: TableSQL, adding count: Int = 0) throws -> String {
         let source = sql.definition.source
         let key = "rows \(source.schema.utf8.count) \(source.schema) \(source.table)"
-        return try temporary(key, shape: sql.columns, adding: count) {
+        return try temporary(key, shape: sql.shape, adding: count) {
             """
             CREATE TEMP TABLE \($0) AS SELECT 0::bigint AS _ord, 0::smallint AS _mode, \
             false AS _is_deleted, NULL::timestamptz AS _time, 0::bigint AS _e, 0::bigint AS _c, 0::bigint AS _s, \

@@ -102,7 +102,8 @@ struct SchemaSurgeon {
         try execute(try sql.createCurrent(declared))
         for column in sql.definition.retired { try add(column, isMaybeThere: false) }
         let columns =
-            try (sql.definition.columns.map(\.name) + sql.definition.retired.map(\.name)
+            try
+            (sql.definition.columns.map(\.name) + sql.definition.retired.map(\.name)
             + sql.metadataColumns.map(\.name)).map { try quoteIdentifier($0) }.joined(separator: ", ")
         let key = sql.keyColumns
         try execute(

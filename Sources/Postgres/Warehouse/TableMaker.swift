@@ -241,7 +241,8 @@ struct TableMaker {
         let before = types.byName(known)
         let renamed = Set(sql.definition.renames(from: known).map(\.from))
         let wider = sql.definition.columns.filter { column in
-            !renamed.contains(column.name) && before[column.name].map { $0 != types.byName(sql.definition)[column.name] } ?? false
+            !renamed.contains(column.name)
+                && before[column.name].map { $0 != types.byName(sql.definition)[column.name] } ?? false
         }
         guard !wider.isEmpty else { return }
         // They hold on to the types of what they show; they are made again below.

@@ -63,6 +63,9 @@ struct TableSQL {
         return columns
     }
 
+    /// What must be the same for a staging table to be used again.
+    var shape: [String] { columns + definition.columns.map(\.type.sql) }
+
     var keyColumns: [String] { definition.key.map { columns[$0] } }
 
     func createCurrent(_ types: [String]) throws -> String {

@@ -47,10 +47,11 @@ extension SchemaChange {
         dueAt_us = values[13].flatMap { Int64($0) }
         decidedAt_us = values[14].flatMap { Int64($0) }
         finishedAt_us = values[15].flatMap { Int64($0) }
-        steps = (values[16].flatMap { try? JSONValue(parsing: $0) })?.array?.compactMap { step in
-            guard let what = step["what"]?.string, let at_us = step["at_us"]?.int64 else { return nil }
-            return Step(what: what, at_us: at_us)
-        } ?? []
+        steps =
+            (values[16].flatMap { try? JSONValue(parsing: $0) })?.array?.compactMap { step in
+                guard let what = step["what"]?.string, let at_us = step["at_us"]?.int64 else { return nil }
+                return Step(what: what, at_us: at_us)
+            } ?? []
     }
 
     /// Those of `changes` that aren't known yet, numbered and dated. One that is met again, after a restart or in a replay,

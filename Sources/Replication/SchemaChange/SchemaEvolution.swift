@@ -85,7 +85,8 @@ package struct SchemaEvolution: Sendable {
         case .identityLowered(let old, let identity):
             record(
                 SchemaChange(
-                    table: applied.source, kind: .lowerIdentity, state: .waiting, before: "\(old)", after: "\(identity)",
+                    table: applied.source, kind: .lowerIdentity, state: .waiting, before: "\(old)",
+                    after: "\(identity)",
                     position: later.position), policy)
         }
     }
@@ -134,7 +135,9 @@ package struct SchemaEvolution: Sendable {
         made.number = column.number
         if choice.hashed.contains(column.name) {
             // The hash of a default is made where values are; NULL stays NULL.
-            if let initial = told.initial[column.name], initial == nil { made.initial = .init(text: nil, since: position) }
+            if let initial = told.initial[column.name], initial == nil {
+                made.initial = .init(text: nil, since: position)
+            }
         } else if let initial = told.initial[column.name] {
             made.initial = InitialValue(text: initial, since: position)
         }
@@ -173,7 +176,8 @@ package struct SchemaEvolution: Sendable {
         guard isOurs(column.name, choice), let index = applied.index(ofSource: column.name) else { return }
         let name = applied.columns[index].name
         var change = SchemaChange(
-            table: applied.source, kind: .dropColumn, state: .waiting, column: name, before: applied.columns[index].type.sql,
+            table: applied.source, kind: .dropColumn, state: .waiting, column: name,
+            before: applied.columns[index].type.sql,
             position: position)
         change.dueAt_us = policy.deprecateAfter_us
         if wanted.isKeyless { needsCopy = true }

@@ -73,7 +73,8 @@ package enum SchemaPlan {
                 message: "change \(change.id) is \(change.state.rawValue), and can't be rolled back",
                 remedy: "millrace schema list")
         }
-        var step = SchemaStep(definition ?? TableDefinition(source: change.table, target: "", columns: [], key: []), change)
+        var step = SchemaStep(
+            definition ?? TableDefinition(source: change.table, target: "", columns: [], key: []), change)
         switch change.kind {
         case .renameColumn: step.rollBackRename()
         case .changeType where change.state == .done: try step.restore()
@@ -161,7 +162,8 @@ extension SchemaStep {
             })
         else {
             throw SchemaPlan.Refusal(
-                message: "the column that change \(change.id) kept isn't there any more", remedy: "millrace schema list")
+                message: "the column that change \(change.id) kept isn't there any more", remedy: "millrace schema list"
+            )
         }
         let aside = SchemaEvolution.asideName(name, definition)
         operations.append(.restore(name, from: definition.retired[kept].name, aside: aside))
@@ -180,7 +182,8 @@ extension SchemaStep {
                 message: """
                     \(change.table): a table that gets a key, or loses it, can't be brought from one to the other yet (not yet)
                     """,
-                remedy: "millrace schema rollback \(change.id), or leave the table out and take it in under another target")
+                remedy:
+                    "millrace schema rollback \(change.id), or leave the table out and take it in under another target")
         }
         operations.append(.rekey)
         definition.rekey(change.key)

@@ -7,9 +7,12 @@ extension TableDefinition {
             let members = column.traits
             return members.isEmpty ? nil : (column.name, .object(members))
         }
-        guard followed != nil || revision > 0 || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty else { return nil }
+        guard followed != nil || revision > 0 || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty else {
+            return nil
+        }
         return JSONValue.object([
-            ("followed", followed?.json ?? .null), ("revision", .number(String(revision))), ("retired", .array(retired.map(\.json))),
+            ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
+            ("retired", .array(retired.map(\.json))),
             ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
             ("columns", .object(traits)),
         ]).serialized

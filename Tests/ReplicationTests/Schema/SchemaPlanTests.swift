@@ -64,7 +64,8 @@ import Testing
         #expect(evolution.applied.columns[1].type == .text && evolution.wanted.columns[1].type == .jsonb)
         // As a start meets it, that knows what is applied.
         let again = SchemaEvolution(
-            evolution.applied, wanted: evolution.applied, to: SchemaTableTests.schema("id bigint, v jsonb", position: 30),
+            evolution.applied, wanted: evolution.applied,
+            to: SchemaTableTests.schema("id bigint, v jsonb", position: 30),
             told: .init(), choice: choice, policy: SchemaPolicy())
         #expect(again.changes.count == 1 && again.changes[0].isSame(as: evolution.changes[0]))
         #expect(SchemaChange.new(again.changes, beside: evolution.changes, now_us: 1).isEmpty)

@@ -15,7 +15,8 @@ import Testing
     }
 
     static let rows: [Row] = {
-        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../docs/schema-changes.md")
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(
+            path: "../../../docs/schema-changes.md")
         guard let text = try? String(contentsOf: file, encoding: .utf8) else { return [] }
         return text.split(separator: "\n").compactMap { line in
             let cells = line.split(separator: "|", omittingEmptySubsequences: true).map {
