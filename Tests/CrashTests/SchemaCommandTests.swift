@@ -48,7 +48,7 @@ import ThrowawayPostgres
         func value(of id: Int) async throws -> String? {
             let rows = try await AgentProcess.run(
                 ["query", "--format", "csv", "select b from shop_live.t where id = \(id)"], in: folder)
-            return rows.output.split(separator: "\n").dropFirst().first.map(String.init)
+            return rows.output.split(whereSeparator: \.isNewline).dropFirst().first.map(String.init)
         }
 
         func isStreaming() async throws -> Bool {

@@ -58,7 +58,11 @@ struct TableSQL: Sendable {
 
     /// No primary key: the engine checks one against the rows that the same transaction deletes, and MERGE and ON
     /// CONFLICT with a key are several times slower than a join. One writer keeps keys single.
-    var createCurrent: String { Self.create(current, currentColumns) }
+    ///
+    /// A table may lose columns at the source before its first row comes here: it has them all the same.
+    var createCurrent: String {
+        Self.create(current, currentColumns + definition.retired.map { ($0.name, ColumnForm($0).sqlType) })
+    }
 
     // MARK: Raw
 

@@ -222,6 +222,9 @@ struct TableMaker {
             return true
         }
         try session.execute(try sql.createCurrent(types), for: sql.purpose("make table"))
+        // A table may lose columns at the source before its first row comes here: it has them all the same.
+        let surgeon = SchemaSurgeon(session: session, sql: sql, types: self.types)
+        for column in sql.definition.retired { try surgeon.add(column, isMaybeThere: true) }
         return false
     }
 

@@ -1,0 +1,140 @@
+import Replication
+import ReplicationTestKit
+import Testing
+
+/// What a warehouse does with a table whose source shows another schema, and with what people decide on it.
+@Suite struct SchemaChangeTests {
+    private let suite = ConformanceTests()
+
+    private func schema(_ position: Int64, _ columns: [(String, Int, ColumnType)]) -> SourceSchema {
+        SourceSchema(
+            oid: 1, position: position,
+            columns: columns.map { .init($0.0, number: $0.1, type: $0.2, isNullable: $0.0 != "id") }, key: ["id"],
+            identity: .key)
+    }
+
+    private func evolve(_ table: TableDefinition, _ later: SourceSchema, _ initial: [String: String?] = [:])
+        -> SchemaEvolution
+    {
+        var told = SchemaEvolution.Told()
+        told.initial = initial
+        return SchemaEvolution(
+            table, wanted: table, to: later, told: told, choice: TableChoice(target: table.target),
+            policy: SchemaPolicy())
+    }
+
+    private func row(_ table: TableDefinition, _ commit: Int64, _ id: Int64, _ rest: [Cell]) -> EventSpec {
+        EventSpec(
+            .create, table.source, .change(epoch: 0, commit: commit, place: 1), after: [.int(id)] + rest)
+    }
+
+    @Test(arguments: Engine.allCases) func aTableFollows(engine: Engine) async throws {
+        let subject = try await engine.warehouse("follows")
+        let warehouse = subject.warehouse
+        try await warehouse.open(readOnly: false)
+        var table = ModelHistory.definition
+        table.followed = schema(1, [("id", 1, .bigint), ("n", 2, .bigint), ("note", 3, .text)])
+        try await warehouse.ensure([table])
+        _ = try await suite.replicate(
+            [[row(table, 1, 1, [.int(1), .text("one")]), row(table, 2, 2, [.int(2), .null])]], table, into: subject)
+
+        // A column with a default, another one renamed, a third one dropped: at once as far as nothing is lost.
+        let first = evolve(
+            table, schema(3, [("id", 1, .bigint), ("m", 2, .bigint), ("d", 4, .integer)]), ["d": "5"])
+        #expect(first.changes.map(\.kind) == [.dropColumn, .renameColumn, .addColumn])
+        try await warehouse.ensure([first.applied], recording: first.changes)
+        try await warehouse.ensure([first.applied], recording: first.changes)
+        var changes = try await warehouse.schemaChanges()
+        #expect(changes.map(\.id) == [1, 2, 3], "\(engine): told twice, it is one")
+        #expect(changes.map(\.state) == [.waiting, .waiting, .applied])
+        table = try #require(try await warehouse.knownTables().first)
+        #expect(table == first.applied, "\(engine)")
+        _ = try await suite.replicate([[row(table, 4, 3, [.int(3), .int(6)])]], table, into: subject)
+        #expect(
+            try await subject.live(table, order: "id") == [
+                ["id": "1", "n": "1", "d": "5"], ["id": "2", "n": "2", "d": "5"], ["id": "3", "n": "3", "d": "6"],
+            ], "\(engine)")
+        // Nobody who knows the table as it was changes it back.
+        try await warehouse.ensure([ModelHistory.definition])
+        #expect(try await warehouse.knownTables() == [table], "\(engine)")
+
+        // Decided: the name, and the column that is gone.
+        for index in [1, 1, 0] {
+            var change = try await warehouse.schemaChanges()[index]
+            change.state = .approved
+            table = try #require(try await warehouse.knownTables().first)
+            let step = try #require(try SchemaPlan.step(change, table, now_us: .max))
+            try await warehouse.carryOut(step)
+        }
+        changes = try await warehouse.schemaChanges()
+        #expect(changes.map(\.state) == [.done, .done, .applied], "\(engine)")
+        table = try #require(try await warehouse.knownTables().first)
+        #expect(table.columns.map(\.name) == ["id", "m", "d"] && table.retired.isEmpty && table.revision == 3)
+        try await warehouse.ensure([first.applied])
+        #expect(try await warehouse.knownTables() == [table], "\(engine): a decision outdates it")
+        _ = try await suite.replicate([[row(table, 5, 4, [.int(4), .null])]], table, into: subject)
+        #expect(
+            try await subject.live(table, order: "id").map { $0["m"] } == ["1", "2", "3", "4"], "\(engine)")
+
+        // Another type: what was there is kept beside it.
+        let second = evolve(table, schema(6, [("id", 1, .bigint), ("m", 2, .text), ("d", 4, .bigint)]))
+        #expect(second.isHeld)
+        try await warehouse.ensure([second.applied], recording: second.changes)
+        var change = try #require(try await warehouse.schemaChanges().first { $0.kind == .changeType })
+        change.state = .approved
+        table = try #require(try await warehouse.knownTables().first)
+        let step = try #require(try SchemaPlan.step(change, table, now_us: 1))
+        try await warehouse.carryOut(step)
+        table = try #require(try await warehouse.knownTables().first)
+        _ = try await suite.replicate(
+            [[row(table, 7, 5, [.text("five"), .int(1 << 40)])]], table, into: subject)
+        let live = try await subject.live(table, order: "id")
+        #expect(live.last == ["id": "5", "m": "\"five\"", "d": "1099511627776"], "\(engine)")
+        #expect(table.retired.map(\.name) == ["m_retired_1"])
+        if engine != .memory {
+            #expect(live.first?["m"] == "\"1\"", "\(engine)")
+            let kept = try await warehouse.query(
+                "select m_retired_1 from \"\(subject.layout.current)\".\"model\" order by id", rows_max: 10)
+            #expect(kept.rows.map { $0[0] } == ["1", "2", "3", "4", nil])
+        }
+        // And back.
+        let done = try #require(try await warehouse.schemaChanges().first { $0.kind == .changeType })
+        try await warehouse.carryOut(try SchemaPlan.rollback(done, table, now_us: 2))
+        table = try #require(try await warehouse.knownTables().first)
+        #expect(table.columns[1].type == .bigint)
+        #expect(try await subject.live(table, order: "id").prefix(4).map { $0["m"] } == ["1", "2", "3", "4"], "\(engine)")
+        await subject.close()
+    }
+
+    @Test(arguments: Engine.stored) func aTableGetsAnotherKey(engine: Engine) async throws {
+        let subject = try await engine.warehouse("rekeyed")
+        let warehouse = subject.warehouse
+        try await warehouse.open(readOnly: false)
+        var table = ModelHistory.definition
+        table.followed = schema(1, [("id", 1, .bigint), ("n", 2, .bigint), ("note", 3, .text)])
+        try await warehouse.ensure([table])
+        _ = try await suite.replicate(
+            [
+                [
+                    row(table, 1, 1, [.int(10), .text("old")]), row(table, 2, 2, [.int(10), .text("new")]),
+                    row(table, 3, 3, [.null, .text("without")]), row(table, 4, 4, [.int(40), .null]),
+                ]
+            ], table, into: subject)
+        var later = schema(5, [("id", 1, .bigint), ("n", 2, .bigint), ("note", 3, .text)])
+        later.key = ["n"]
+        let evolution = evolve(table, later)
+        try await warehouse.ensure([evolution.applied], recording: evolution.changes)
+        var change = try #require(try await warehouse.schemaChanges().last)
+        change.state = .approved
+        let step = try #require(try SchemaPlan.step(change, evolution.applied, now_us: 1))
+        try await warehouse.carryOut(step)
+        table = try #require(try await warehouse.knownTables().first)
+        #expect(table.keyNames == ["n"])
+        // Of two rows under one key the newer; what isn't known under it waits for the copy.
+        #expect(try await subject.live(table, order: "n").map { $0["note"] } == ["\"new\"", "null"], "\(engine)")
+        let kept = try await warehouse.query(
+            "select count(*) from \"\(subject.layout.current)\".\"model_retired_1\"", rows_max: 1)
+        #expect(kept.rows == [["4"]])
+        await subject.close()
+    }
+}
