@@ -63,7 +63,7 @@ import Testing
             var change = try await warehouse.schemaChanges()[index]
             change.state = .approved
             table = try #require(try await warehouse.knownTables().first)
-            let step = try #require(try SchemaPlan.step(change, table, now_us: .max))
+            let step = try #require(try SchemaPlan.step(change, table, now_us: 4_000_000_000_000_000))
             try await warehouse.carryOut(step)
         }
         changes = try await warehouse.schemaChanges()

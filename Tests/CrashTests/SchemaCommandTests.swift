@@ -53,7 +53,8 @@ import ThrowawayPostgres
 
         func isStreaming() async throws -> Bool {
             let status = try? JSONValue(parsing: try await AgentProcess.run(["status", "--json"], in: folder).output)
-            return status?["tables"]?.array?.first?["state"]?.string == "streaming"
+            return status?["agent"]?.string == "running"
+                && status?["tables"]?.array?.first?["state"]?.string == "streaming"
                 && status?["consistent_since"]?.string != nil
         }
     }
@@ -141,6 +142,8 @@ import ThrowawayPostgres
         let all = try await pipeline.json("schema", "list", "--all").array ?? []
         #expect(all.allSatisfy { ["applied", "done"].contains($0["state"]?.string) }, "\(all.map(\.serialized))")
         let agent = try AgentProcess(["run"], in: pipeline.folder)
+        // Who looks before that has the file.
+        try await until("it has the file", [agent]) { agent.said().contains("listening") }
         try await until("it streams", [agent]) { try await pipeline.isStreaming() }
         let sweep = try await pipeline.json("sweep")
         #expect(sweep["tables"]?.array?.first?["equal"]?.bool == true, "\(sweep.serialized)")

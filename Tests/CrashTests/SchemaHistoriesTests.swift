@@ -161,6 +161,8 @@ import ThrowawayPostgres
             _ = await agent.wait()
         }
         let agent = try AgentProcess(["run"], in: folder)
+        // Who looks before that has the file.
+        try await until("it has the file", [agent]) { agent.said().contains("listening") }
         try await until("\(engine) \(seed): all is decided and applied", within: .seconds(240), [agent]) {
             // It may not have opened the file yet.
             let answer = try await AgentProcess.run(["status", "--json"], in: folder).output
@@ -170,7 +172,8 @@ import ThrowawayPostgres
                 await approve(folder)
                 return false
             }
-            guard let tables = status["tables"]?.array, !tables.isEmpty, status["consistent_since"]?.string != nil,
+            guard let tables = status["tables"]?.array, !tables.isEmpty, status["agent"]?.string == "running",
+                status["consistent_since"]?.string != nil,
                 tables.allSatisfy({ $0["state"]?.string == "streaming" })
             else { return false }
             let end = try await source.value(

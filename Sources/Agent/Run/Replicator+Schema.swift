@@ -66,6 +66,15 @@ extension Replicator {
         return !SchemaChange.new(evolution.changes, beside: schemaChanges, now_us: 0).isEmpty
     }
 
+    /// Has tables copied anew of which events couldn't be read, once a run.
+    func copyUnreadable(_ tables: Set<TableID>) async throws {
+        for table in tables.sorted() where copiedAnew.insert(table).inserted {
+            logger.warning("\(table): events of before a change of its key are put aside; it is copied anew")
+            try await forgetCopy(of: table)
+            await source.copyAnew([table])
+        }
+    }
+
     /// Changes that a decoder doesn't tell of: members that events have and the table hasn't. Gives what is to be made.
     func adding(_ wanted: TableDefinition) async throws -> (made: TableDefinition, changes: [SchemaChange]) {
         guard let before = known[wanted.source], before.hasShape else {

@@ -58,6 +58,8 @@ package actor Replicator {
     var failing: [TableID: FailingTable] = [:]
     /// Tables that are held until somebody decides, as their events want them.
     var waiting: [TableID: TableDefinition] = [:]
+    /// Tables that this run has copied anew since their events couldn't be read.
+    var copiedAnew: Set<TableID> = []
     var schemaChanges: [SchemaChange] = []
     /// Of these: approved, and in somebody's way; tried again by the next run.
     var stuckChanges: Set<Int64> = []
@@ -282,6 +284,7 @@ package actor Replicator {
         }
         let isInside = isUnfinished
         let hasFollowed = try await follow(batch.evolutions, batch.schemaChanges)
+        if !batch.unreadable.isEmpty { try await copyUnreadable(batch.unreadable) }
         let changed = used.sorted().map { batch.tables[$0] }.filter {
             // What failed already is tried by `mend`, and what waits for a person by nobody.
             known[$0.source] != $0 && failing[$0.source]?.wanted != $0 && waiting[$0.source] != $0

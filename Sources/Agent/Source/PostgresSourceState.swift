@@ -83,6 +83,8 @@ struct WarehouseCopyLedger: CopyLedger {
     func hasRows(_ table: TableDefinition) async throws -> Bool {
         if table.existing == .adopt, try await warehouse.hasForeignRows(at: table) { return true }
         guard table.hasShape else { return false }
+        // What is deferred of it becomes rows.
+        if try await warehouse.holds().contains(where: { $0.table == table.source }) { return true }
         let counts = try await warehouse.counts(table)
         return counts.live + counts.deleted > 0
     }

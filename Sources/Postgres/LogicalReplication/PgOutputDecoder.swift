@@ -304,6 +304,9 @@ package final class PgOutputDecoder: RecordDecoder {
             relation.identityProblem =
                 "the replica identity doesn't cover the key (\(names.joined(separator: ", "))): the row can't be told"
         }
+        if relation.problem != nil || relation.identityProblem != nil, table.isBehind(position) {
+            batch.unreadable.insert(id)
+        }
         return relation
     }
 

@@ -67,6 +67,9 @@ final class ReplicatedTable {
         return definition.columns.indices.filter { !there.contains(definition.columns[$0].name) }.map(Int32.init)
     }
 
+    /// Whether what stands there is of before the schema that is followed.
+    func isBehind(_ position: Int64) -> Bool { following.followed.map { position < $0.position } ?? false }
+
     // MARK: Schemas
 
     /// What a schema of the source makes of the table; nil: nothing new.

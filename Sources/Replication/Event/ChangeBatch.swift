@@ -15,6 +15,9 @@ package final class ChangeBatch: @unchecked Sendable {
     package var immediateKeys: Set<Int> = []
     /// Of tables whose source shows another schema since this batch: what the warehouse gets first.
     package var evolutions: [TableID: SchemaEvolution] = [:]
+    /// Tables of which events came that their rows can't be told by, as they are of before a change of the key: what they did
+    /// is read at the source.
+    package var unreadable: Set<TableID> = []
     /// Beside those: of tables that are gone.
     package var schemaChanges: [SchemaChange] = []
     package var spans: [RecordBatch.PartitionSpan] = []
