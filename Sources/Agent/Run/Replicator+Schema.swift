@@ -20,7 +20,9 @@ extension Replicator {
     func follow(_ all: [TableID: SchemaEvolution], _ gone: [SchemaChange]) async throws -> Bool {
         var evolutions: [TableID: SchemaEvolution] = [:]
         for (table, evolution) in all {
-            let evolution = settings.schema.hasCurrent ? evolution : evolution.withoutCurrent
+            // A table that isn't there yet has nothing that could break, either.
+            let hasCurrent = settings.schema.hasCurrent && known[table]?.hasShape == true
+            let evolution = hasCurrent ? evolution : evolution.withoutCurrent
             waiting[table] = evolution.isHeld ? evolution.wanted : nil
             if isNew(evolution, of: table) { evolutions[table] = evolution }
         }

@@ -9,7 +9,9 @@ extension PostgresSource {
         copy.resynced.removeFirst()
         let table = ended.facts.table
         let before = copy.resyncing.removeValue(forKey: table) ?? 0
-        let putAside = try await ledger.quarantined(table) - before
+        let all = try await ledger.quarantined(table) - before
+        // Events that were put aside meanwhile say nothing of the snapshot.
+        let putAside = all > 0 ? try await ledger.quarantinedReads(table, amongLast: all) : 0
         guard putAside <= 0 else {
             // The rows that are there for them are older than the snapshot, and would be deleted.
             refuse(

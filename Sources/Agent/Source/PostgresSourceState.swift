@@ -70,6 +70,8 @@ protocol CopyLedger: Sendable {
     func hasRows(_ table: TableDefinition) async throws -> Bool
     /// Records of the table that were ever put aside.
     func quarantined(_ table: TableID) async throws -> Int
+    /// Those of the last of them that were read from a snapshot.
+    func quarantinedReads(_ table: TableID, amongLast count: Int) async throws -> Int
 }
 
 struct WarehouseCopyLedger: CopyLedger {
@@ -90,5 +92,10 @@ struct WarehouseCopyLedger: CopyLedger {
     }
     func quarantined(_ table: TableID) async throws -> Int {
         try await warehouse.ledger().tables.first { $0.table == table }?.quarantined ?? 0
+    }
+
+    func quarantinedReads(_ table: TableID, amongLast count: Int) async throws -> Int {
+        let records = try await warehouse.quarantine().filter { $0.entry.table == table }
+        return records.suffix(count).count { $0.entry.operation == .read }
     }
 }

@@ -69,6 +69,8 @@ package final class PgOutputDecoder: RecordDecoder {
                 batch.arena.truncate(to: bytes)
                 var misfit = error as? Misfit ?? Misfit(nil, "the message ends too early")
                 misfit.table = inHand
+                let isCopied = record.value.length > 0 && records.arena.bytes(record.value)[0] == SourceRecord.row
+                if isCopied { misfit.operation = .read }
                 quarantine(record, misfit)
             }
             index += 1
@@ -278,7 +280,9 @@ package final class PgOutputDecoder: RecordDecoder {
         }
         var key = flagged
         let accords = facts.map { self.accords($0, columns, flagged: flagged, isFull: isFull) } ?? false
-        if let facts, accords { key = facts.effectiveKey }
+        // A new table has the key that the catalog has now: whatever came before that is copied.
+        let isThere = facts.map { Set($0.effectiveKey).isSubset(of: columns.map(\.name)) } ?? false
+        if let facts, accords || isThere && !table.isKeyKnown { key = facts.effectiveKey }
         let missing = table.settleKey(key)
         // A table that is new, or was made before schemas were followed.
         if table.definition.followed == nil {
@@ -304,7 +308,9 @@ package final class PgOutputDecoder: RecordDecoder {
             relation.identityProblem =
                 "the replica identity doesn't cover the key (\(names.joined(separator: ", "))): the row can't be told"
         }
-        if relation.problem != nil || relation.identityProblem != nil, table.isBehind(position) {
+        if relation.problem != nil || relation.identityProblem != nil,
+            facts != nil && !accords || table.isBehind(position)
+        {
             batch.unreadable.insert(id)
         }
         return relation

@@ -115,6 +115,11 @@ final class ReplicatedTable {
         }
         take(&following)
         take(&definition)
+        if following.followed?.key == nil {
+            let key = definition.keyNames
+            following.followed?.key = key
+            definition.followed?.key = key
+        }
         applied = following
     }
 
