@@ -102,7 +102,8 @@ import Testing
         try await warehouse.carryOut(try SchemaPlan.rollback(done, table, now_us: 2))
         table = try #require(try await warehouse.knownTables().first)
         #expect(table.columns[1].type == .bigint)
-        #expect(try await subject.live(table, order: "id").prefix(4).map { $0["m"] } == ["1", "2", "3", "4"], "\(engine)")
+        #expect(
+            try await subject.live(table, order: "id").prefix(4).map { $0["m"] } == ["1", "2", "3", "4"], "\(engine)")
         await subject.close()
     }
 

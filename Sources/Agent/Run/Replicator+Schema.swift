@@ -70,7 +70,8 @@ extension Replicator {
 
     /// Has tables copied anew of which events couldn't be read, once a run.
     func copyUnreadable(_ tables: Set<TableID>) async throws {
-        for table in tables.sorted() where copiedAnew.insert(table).inserted {
+        for table in tables.sorted() where !unreadable.contains(table) {
+            unreadable.insert(table)
             logger.warning("\(table): events of before a change of its key are put aside; it is copied anew")
             try await forgetCopy(of: table)
             await source.copyAnew([table])
@@ -135,6 +136,7 @@ extension Replicator {
             logger.warning("\(table): earlier rows have values that no event brings, and this source can't be asked")
             return
         }
+        copiedAnew.insert(table)
         try await retrying("forgetting a copy") { [warehouse] in try await warehouse.forgetCopied(job: job, [table]) }
     }
 

@@ -58,8 +58,10 @@ package actor Replicator {
     var failing: [TableID: FailingTable] = [:]
     /// Tables that are held until somebody decides, as their events want them.
     var waiting: [TableID: TableDefinition] = [:]
-    /// Tables that this run has copied anew since their events couldn't be read.
+    /// Tables that this run has copied anew, as the source alone knows what their rows are.
     var copiedAnew: Set<TableID> = []
+    /// Those of them of which events couldn't be read.
+    var unreadable: Set<TableID> = []
     var schemaChanges: [SchemaChange] = []
     /// Of these: approved, and in somebody's way; tried again by the next run.
     var stuckChanges: Set<Int64> = []
@@ -252,6 +254,8 @@ package actor Replicator {
         try await drain()
         guard !advances.isEmpty else { return }
         try await ensure(batch)
+        // What an earlier copy still does of a table that is to be copied anew must not pass for that, after a crash.
+        batch.copied.removeAll { copiedAnew.contains($0.table) && !($0.startsOver && $0.state != .copying) }
         let part: BatchPart =
             switch (isUnfinished, records.isUnfinished) {
             case (false, false): .whole
