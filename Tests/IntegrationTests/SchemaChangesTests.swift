@@ -5,7 +5,7 @@ import Testing
 import ThrowawayPostgres
 
 /// Changes of the source's tables, live on a Postgres source, into both warehouses.
-@Suite struct SchemaChangesTests {
+@Suite(.serialized) struct SchemaChangesTests {
     /// The tables that are there now, as the oracle names them.
     private static func tables(_ source: SourceDatabase) async throws -> [String] {
         try await source.sql(

@@ -5,7 +5,7 @@ import Testing
 import ThrowawayPostgres
 
 /// What people decide on plans, and what the pipeline file says of them.
-@Suite struct SchemaDecisionsTests {
+@Suite(.serialized) struct SchemaDecisionsTests {
     private static let setup = """
         CREATE TABLE t (id bigint PRIMARY KEY, code int NOT NULL UNIQUE, a text, b int, c text);
         INSERT INTO t SELECT i, i * 10, 'a' || i, i, CASE WHEN i % 2 = 0 THEN 'c' || i END FROM generate_series(1, 5) i;
@@ -65,7 +65,7 @@ import ThrowawayPostgres
     }
 
     @Test(arguments: Engine.allCases) func backFromTheEnd(engine: Engine) async throws {
-        let source = try await SourceDatabase("back_\(engine.rawValue)", Self.setup)
+        let source = try await SourceDatabase("taken_back_\(engine.rawValue)", Self.setup)
         let run = try await source.pipeline(engine)
         try await run.untilEnd()
         let before = try await shown(run, \.live)
