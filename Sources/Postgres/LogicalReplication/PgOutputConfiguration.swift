@@ -34,4 +34,6 @@ package enum SourceRecord {
     package static let resync = UInt8(ascii: "q")
     /// A copied row, as COPY's text; the record's offset is the snapshot's position.
     package static let row = UInt8(ascii: "k")
+    /// As `row`, of one that a snapshot hasn't got: only its key counts.
+    package static let gone = UInt8(ascii: "g")
 }

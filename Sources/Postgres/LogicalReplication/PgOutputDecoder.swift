@@ -126,6 +126,7 @@ package final class PgOutputDecoder: RecordDecoder {
         case UInt8(ascii: "U"): try update(record, &cursor)
         case UInt8(ascii: "D"): try delete(record, &cursor)
         case SourceRecord.row: try copied(record, UnsafeRawBufferPointer(rebasing: bytes[1...]))
+        case SourceRecord.gone: try gone(record, UnsafeRawBufferPointer(rebasing: bytes[1...]))
         case UInt8(ascii: "B"):
             commit = try cursor.int64()
             commitTime_us = try cursor.int64() &+ Self.epoch2000_us
