@@ -30,6 +30,7 @@ struct FoldSweeper {
     let warehouse: any Warehouse
     let status: AgentStatus
     let findings: Findings
+    let request: SweepRequest
     let progress: @Sendable (String) -> Void
 
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -110,6 +111,17 @@ struct FoldSweeper {
         let second = SecondWarehouse(setup)
         let layout = RawReplay.layout(of: setup.layout)
         do {
+            if let recent_s = request.recent_s {
+                try await second.open()
+                let since_us = Moment.now_us() - Int64(recent_s) * 1_000_000
+                var some = try await sweep(table, here, second.warehouse, layout, repaired, &entry, since_us: since_us)
+                // Events of other rows may belong to these: what differs is told once all of raw says so.
+                if some?.record.differences == 0 {
+                    await second.remove()
+                    some?.limit(to_s: recent_s)
+                    return some
+                }
+            }
             try await second.open()
             let sweep = try await sweep(table, here, second.warehouse, layout, repaired, &entry)
             await second.remove()
@@ -122,14 +134,14 @@ struct FoldSweeper {
 
     private func sweep(
         _ table: TableDefinition, _ here: any WarehouseSnapshot, _ second: any Warehouse, _ layout: WarehouseLayout,
-        _ repaired: Int, _ entry: inout SweepReport.Table
+        _ repaired: Int, _ entry: inout SweepReport.Table, since_us: Int64? = nil
     ) async throws -> TableSweep? {
         let startedAt_us = Moment.now_us()
         let replay = RawReplay(table, setup.releaseOptions(of: table.source), engine: warehouse.engine)
         try await second.ensure([replay.definition])
         var events = 0
         var page = 0
-        while let part = try await here.rawEvents(table, page: page) {
+        while let part = try await here.rawEvents(table, page: page, since_us: since_us) {
             try Task.checkCancellation()
             page += 1
             events += part.count
@@ -160,9 +172,15 @@ struct FoldSweeper {
         let there = try await second.snapshot()
         do {
             // Nothing changes in either.
-            try await sweep.begin(before: .max, there, here)
+            if since_us == nil {
+                try await sweep.begin(touched: "FALSE", there, here)
+            } else {
+                try await sweep.begin(allOf: there)
+            }
             if sweep.isCut { entry.reason = "so many rows differ that they weren't all listed, and none is mended" }
-            try await sweep.look(before: .max, there, here, isLast: true)
+            // What differs is open as such where all rows were summed, else it is looked at twice.
+            try await sweep.look(touched: "FALSE", there, here, isLast: since_us == nil)
+            if since_us != nil { try await sweep.look(touched: "FALSE", there, here, isLast: true) }
             try await sweep.nameColumns(there, here)
             findings[table.source].keys = try await sweep.keysOfDifferences(there, here)
             await there.close()

@@ -26,6 +26,8 @@ struct SweepSchedule: Service {
         /// What is under way: its number, and whether it is of late events.
         var running: (number: Int, isLate: Bool)?
         var notBefore = ContinuousClock.now
+        /// What was under way at the agent's end was looked for.
+        var hasGoneOn = false
         /// When the last full sweep was before the one that runs.
         var before_s: Int64?
     }
@@ -64,13 +66,16 @@ struct SweepSchedule: Service {
             if turn.lastFull_s == nil {
                 let chosen = Set(try await tables().map(\.source))
                 let last = try await warehouse.lastSweeps().filter { chosen.contains($0.key) }.values
-                    .map { $0.last.startedAt_us / 1_000_000 }.max()
+                    .compactMap { ($0.last.isRecent ? $0.proof : $0.last).map { $0.startedAt_us / 1_000_000 } }.max()
                 turn.lastFull_s = last ?? turn.startedAt_s
                 try await SecondWarehouse.removeLeftover(live.setup, of: warehouse)
             }
+            if try await goOn(&turn) { return }
             if let due = sweeps.full?.next(after: turn.lastFull_s ?? now_s), due <= now_s {
                 let tables = try await tables()
-                turn.running = (try jobs.start(tables, repairs: sweeps.repairs, isScheduled: true), false)
+                turn.running = (
+                    try jobs.start(tables, SweepRequest(sweeps.repairs ? .repair : .compare), isScheduled: true), false
+                )
                 turn.before_s = turn.lastFull_s
                 turn.lastFull_s = now_s
             } else if live.setup.layout.hasRaw, live.setup.layout.hasCurrent, ContinuousClock.now >= turn.nextLate {
@@ -85,6 +90,22 @@ struct SweepSchedule: Service {
             turn.notBefore = .now + Self.pause
             logger.warning("a sweep couldn't begin: \(ExitStatus.failure(of: error).message)")
         }
+    }
+
+    /// With what was under way when the agent ended. True: it is begun.
+    private func goOn(_ turn: inout Turn) async throws -> Bool {
+        guard !turn.hasGoneOn else { return false }
+        turn.hasGoneOn = true
+        guard let entry = jobs.unfinished else { return false }
+        let left = entry.left(of: try await tables(), try await warehouse.lastSweeps())
+        guard !left.isEmpty else {
+            jobs.forget()
+            return false
+        }
+        logger.notice("going on with a sweep that was under way", metadata: ["tables": "\(left.count)"])
+        turn.running = (try jobs.start(left, entry.request, isScheduled: true), false)
+        turn.before_s = turn.lastFull_s
+        return true
     }
 
     private static func lateInterval(_ sweeps: Pipeline.Sweeps) -> Duration {

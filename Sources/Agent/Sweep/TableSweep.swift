@@ -40,6 +40,7 @@ struct TableSweep {
     private let filter: String?
     private let current: String
     private let isLive: String
+    private let loadedAt: String
     private(set) var record: SweepRecord
     private(set) var differences: [SweepDifference] = []
     /// Of all of them.
@@ -72,6 +73,7 @@ struct TableSweep {
             (source.isPlain ? "ONLY " : "") + "\(quoted(definition.source.schema)).\(quoted(definition.source.table))"
         current = "\(quoted(layout.current)).\(quoted(definition.target))"
         isLive = "t.\(quoted(definition.metadata.isDeleted)) IS NOT TRUE"
+        loadedAt = quoted(definition.metadata.loadedAt)
         let extra = types.keys.filter { name in
             !excluded.contains(name) && !definition.columns.contains { $0.name == name }
         }.sorted()
@@ -97,6 +99,7 @@ struct TableSweep {
         let deleted = "t.\(quoted(definition.metadata.isDeleted))"
         filter = "\(deleted) IS NOT TRUE"
         current = "\(quoted(layout.current)).\(quoted(definition.target))"
+        loadedAt = quoted(definition.metadata.loadedAt)
         // What stood there before its table was replicated is in nobody's raw.
         isLive = "\(deleted) IS NOT TRUE AND t.\(quoted(MetadataNames.commit)) IS NOT NULL"
         record = SweepRecord(
@@ -106,32 +109,32 @@ struct TableSweep {
             different: 0, moved: 0)
     }
 
+    /// The key's values are the source's own.
+    var hasReadableKey: Bool { !digest.columns.contains { $0.isKey && $0.isHashed } }
+
+    /// Only rows of the last so many seconds are compared.
+    mutating func limit(to_s recent_s: Int) { record.snapshot = SweepRecord.recent(recent_s, record.snapshot) }
+
     /// All of the key can be told on both sides.
     var hasKey: Bool { digest.columns.count(where: \.isKey) == definition.key.count && !definition.isKeyless }
-
-    /// A commit's record begins where the log ended, or behind that. What a copy read stands where its snapshot was taken,
-    /// which may be there, too: nothing was written since.
-    private static func touched(_ before: Int64) -> String {
-        let (commit, seq) = ("t.\"\(MetadataNames.commit)\"", "t.\"\(MetadataNames.seq)\"")
-        return "(\(commit) > \(before) OR (\(commit) = \(before) AND \(seq) > 0))"
-    }
-    private static func untouched(_ before: Int64) -> String { "(\(touched(before))) IS NOT TRUE" }
 
     // MARK: The whole table
 
     /// Sums of both sides without the rows that were changed meanwhile; where they differ, the rows are listed.
     ///
-    /// - Parameter before: rows of commits from there on were changed meanwhile.
+    /// - Parameters:
+    ///   - touched: SQL, true of rows of current (`t`) that were changed meanwhile.
+    ///   - scan: reads the source by several connections.
     mutating func begin(
-        before: Int64, _ source: any SweepReader, _ here: any WarehouseSnapshot
+        touched isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot, scan: SourceScan? = nil
     ) async throws {
-        let quiet = "\(isLive) AND \(Self.untouched(before))"
+        let quiet = "\(isLive) AND (\(isTouched)) IS NOT TRUE"
         // Beside each other: neither waits for the other's processor.
-        async let theirRows = source.rows(digest.buckets(of: relation, on: side, where: filter))
-        var mine = try buckets(try await here.rows(digest.buckets(of: current, on: .warehouse, where: quiet)))
+        async let theirSums = sums(of: source, scan)
+        var mine = try SetDigest.buckets(
+            try await here.rows(digest.buckets(of: current, on: .warehouse, where: quiet)))
         let touchedRows = try await here.rows(
-            digest.rows(of: current, on: .warehouse, where: Self.touched(before))
-                + " LIMIT \(Self.touched_max + 1)")
+            digest.rows(of: current, on: .warehouse, where: isTouched) + " LIMIT \(Self.touched_max + 1)")
         guard touchedRows.count <= Self.touched_max else {
             throw ReplicationError(
                 .passing,
@@ -139,7 +142,7 @@ struct TableSweep {
                 remedy: "sweep again when fewer change", table: definition.source)
         }
         let touched = Set(try touchedRows.map(key))
-        var theirs = try buckets(try await theirRows)
+        var theirs = try await theirSums
         record.rows = theirs.values.reduce(0) { $0 + $1.rows }
         for (_, hash) in try await lookUp(Array(touched), of: relation, on: side, filter, { try await source.rows($0) })
         {
@@ -179,6 +182,46 @@ struct TableSweep {
         }
     }
 
+    /// Of the rows that the other side has, deleted ones too, and of no others.
+    mutating func begin(allOf source: any SweepReader) async throws {
+        let found = try await source.rows(digest.rows(of: relation, on: side) + " LIMIT \(Self.touched_max + 1)")
+        guard found.count <= Self.touched_max else { throw tooMany }
+        for row in found { open[try key(row)] = false }
+        record.rows = Int64(open.count)
+    }
+
+    private var tooMany: ReplicationError {
+        ReplicationError(
+            .environment, "\(definition.source): more than \(Self.touched_max) rows changed in that time",
+            remedy: "millrace sweep, of whole tables, or a shorter time", table: definition.source)
+    }
+
+    private func sums(of source: any SweepReader, _ scan: SourceScan?) async throws -> [String: SetDigest] {
+        if let scan { return try await scan.buckets(digest, where: filter) }
+        return try SetDigest.buckets(try await source.rows(digest.buckets(of: relation, on: side, where: filter)))
+    }
+
+    /// Of rows about which something came since then alone: those of current, and where raw is at hand those that it has
+    /// events of.
+    ///
+    /// - Parameters:
+    ///   - since_us: the agent's time.
+    ///   - raw: the table's raw.
+    mutating func begin(recent since_us: Int64, raw: String?, _ here: any WarehouseSnapshot) async throws {
+        var found = Set(
+            try await here.rows(
+                digest.rows(of: current, on: .warehouse, where: "t.\(loadedAt) >= \(RowDigest.moment(since_us))")
+                    + " LIMIT \(Self.touched_max + 1)"
+            ).map(key))
+        if let raw, let sql = digest.keys(inRaw: raw, since_us: since_us) {
+            found.formUnion(
+                try await here.rows(sql + " LIMIT \(Self.touched_max + 1)").map { try key($0 + [nil]) })
+        }
+        guard found.count <= Self.touched_max else { throw tooMany }
+        for key in found { open[key] = false }
+        record.rows = Int64(found.count)
+    }
+
     /// Rows of the buckets, on both sides; those whose hashes aren't the same stay open.
     private mutating func list(
         _ buckets: [String], _ quiet: String, _ touched: Set<[String]>, _ source: any SweepReader,
@@ -209,7 +252,7 @@ struct TableSweep {
     ///
     /// - Parameter isLast: what differed and wasn't seen in quiet since is told as moved.
     mutating func look(
-        before: Int64, _ source: any SweepReader, _ here: any WarehouseSnapshot, isLast: Bool
+        touched isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot, isLast: Bool
     ) async throws {
         let keys = open.keys.sorted { $0.lexicographicallyPrecedes($1) }
         for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
@@ -218,7 +261,7 @@ struct TableSweep {
             let touched = Set(
                 try await here.rows(
                     digest.rows(
-                        of: current, on: .warehouse, where: "(\(chosen)) AND \(Self.touched(before))")
+                        of: current, on: .warehouse, where: "(\(chosen)) AND (\(isTouched))")
                 ).map(key))
             let mine = Dictionary(
                 grouping: try await lookUp(part, of: current, on: .warehouse, isLive, { try await here.rows($0) }),
@@ -288,25 +331,37 @@ struct TableSweep {
 
     /// The keys of all rows that differ, as JSON objects of their columns' texts.
     func keysOfDifferences(_ source: any SweepReader, _ here: any SweepReader) async throws -> [String] {
+        let found = try await objects(of: differing, source, here)
+        return differing.compactMap { found[$0]?.object }
+    }
+
+    /// Of each key its columns as a JSON object of texts, and whether the source has its row.
+    func objects(
+        of keys: [[String]], _ source: any SweepReader, _ here: any SweepReader
+    ) async throws -> [[String]: (object: String, isAtSource: Bool)] {
         let columns = definition.key.map { index in digest.columns.first { $0.name == definition.columns[index].name } }
-        guard !columns.contains(nil) else { return [] }
-        var found: [[String]: String] = [:]
-        for start in stride(from: 0, to: differing.count, by: Self.keys_max) {
-            let part = Array(differing[start..<min(start + Self.keys_max, differing.count)])
-            for (reader, relation, side) in [(source, relation, side), (here, current, SweepSide.warehouse)] {
-                let sql = digest.values(
-                    of: relation, on: side, columns.compactMap { $0 }, where: digest.filter(keys: part, on: side))
+        guard !columns.contains(nil) else { return [:] }
+        var found: [[String]: (object: String, isAtSource: Bool)] = [:]
+        for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
+            let part = Array(keys[start..<min(start + Self.keys_max, keys.count)])
+            // The source's own words last: they count.
+            for (reader, relation, side, isSource) in [
+                (here, current, SweepSide.warehouse, false), (source, relation, side, true),
+            ] {
+                let chosen = digest.filter(keys: part, on: side)
+                let all = isSource ? filter.map { "(\(chosen)) AND (\($0))" } ?? chosen : chosen
+                let sql = digest.values(of: relation, on: side, columns.compactMap { $0 }, where: all)
                 for row in try await reader.rows(sql) {
                     let texts = row.compactMap { $0 }
                     guard texts.count == 2 * columns.count else { continue }
                     let members = zip(columns, texts.dropFirst(columns.count)).map { column, text in
                         (column?.name ?? "", JSONValue.string(text))
                     }
-                    found[Array(texts.prefix(columns.count))] = JSONValue.object(members).serialized
+                    found[Array(texts.prefix(columns.count))] = (JSONValue.object(members).serialized, isSource)
                 }
             }
         }
-        return differing.compactMap { found[$0] }
+        return found
     }
 
     /// - Parameter repaired: differences that were mended before; those that are left aren't.
@@ -328,17 +383,6 @@ struct TableSweep {
                 .permanent, "\(definition.source): a row has no key, so it can't be compared", table: definition.source)
         }
         return texts
-    }
-
-    private func buckets(_ rows: [[String?]]) throws -> [String: SetDigest] {
-        var buckets: [String: SetDigest] = [:]
-        for row in rows {
-            guard let name = row.first ?? nil, let digest = SetDigest(row: Array(row.dropFirst())) else {
-                throw Self.noHash
-            }
-            buckets[name] = digest
-        }
-        return buckets
     }
 
     /// The rows of these keys and no others, some thousands at a time.

@@ -75,7 +75,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
     /// Rows of raw.
     private static let page = 5000
 
-    func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
+    func rawEvents(_ table: TableDefinition, page: Int, since_us: Int64?) throws -> [RawEvent]? {
         let raw = "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"
         return try session.with { session in
             let first = page * Self.page
@@ -85,7 +85,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
             try session.forEachChunk(
                 """
                 SELECT \(DuckDBTransaction.rawColumns("r.")) FROM \(raw) r \
-                WHERE r.rowid >= \(first) AND r.rowid < \(first + Self.page)
+                WHERE r.rowid >= \(first) AND r.rowid < \(first + Self.page)\(RawReplay.touched(raw, since_us))
                 """, purpose: "reading raw", streaming: true
             ) { chunk in
                 for row in 0..<chunk.rowCount { events.append(try DuckDBTransaction.rawEvent(chunk, row)) }
@@ -143,7 +143,7 @@ extension DuckDBWarehouse {
                 uncovered, digest_source, digest_warehouse, CAST(missing AS VARCHAR), CAST(extra AS VARCHAR), \
                 CAST(different AS VARCHAR), CAST(moved AS VARCHAR), CAST(repaired AS VARCHAR) \
                 FROM \(MetaTables.name("sweeps")) WHERE pipeline = ? QUALIFY row_number() OVER \
-                (PARTITION BY source_schema, source_table, is_equal ORDER BY finished_at DESC) = 1
+                (PARTITION BY source_schema, source_table, is_equal, starts_with(snapshot, '\(SweepRecord.recentStart)') ORDER BY finished_at DESC) = 1
                 """, [.text(layout.pipeline)], purpose: "reading the sweeps"
             ) { chunk in
                 for row in 0..<chunk.rowCount {

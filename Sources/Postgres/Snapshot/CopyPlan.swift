@@ -28,7 +28,7 @@ package struct CopyChunk: Sendable, Equatable {
     }
 
     /// What is read. Column order is that of the facts.
-    func sql() throws -> String {
+    package func sql() throws -> String {
         let columns = try facts.columns.map { "t.\(try quoteIdentifier($0.name))" }.joined(separator: ", ")
         if let keys {
             let root = try quoteIdentifier(schema: facts.table.schema, facts.table.table)

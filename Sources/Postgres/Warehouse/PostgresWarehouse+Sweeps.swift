@@ -38,7 +38,7 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     /// Blocks of raw.
     private static let page = 64
 
-    func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
+    func rawEvents(_ table: TableDefinition, page: Int, since_us: Int64?) throws -> [RawEvent]? {
         guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
         return try ReplicationError.translating {
             let sql = try TableSQL(table, layout)
@@ -49,7 +49,8 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
             let rows = try session.query(
                 """
                 SELECT \(PostgresTransaction.rawColumns) FROM \(sql.raw) r \
-                WHERE r.ctid >= '(\(page * Self.page),0)' AND r.ctid < '(\((page + 1) * Self.page),0)'
+                WHERE r.ctid >= '(\(page * Self.page),0)' AND r.ctid < '(\((page + 1) * Self.page),0)'\
+                \(RawReplay.touched(sql.raw, since_us))
                 """, for: "read raw")
             return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
         }
@@ -63,7 +64,7 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
 
     func close() {
         // The server ends a connection in its own time, and its locks with it.
-        try? session?.execute("ROLLBACK", for: "end a sweep")
+        _ = try? session?.execute("ROLLBACK", for: "end a sweep")
         session?.close()
         session = nil
     }
@@ -103,11 +104,11 @@ extension PostgresWarehouse {
             guard try MetaTables.version(session) ?? 0 >= 6 else { return [:] }
             let rows = try session.query(
                 """
-                SELECT DISTINCT ON (source_schema, source_table, is_equal) source_schema, source_table, \
+                SELECT DISTINCT ON (source_schema, source_table, is_equal, snapshot LIKE '\(SweepRecord.recentStart)%') source_schema, source_table, \
                 \(SQLText.microseconds("started_at")), \(SQLText.microseconds("finished_at")), snapshot, position, rows, \
                 columns, uncovered, digest_source, digest_warehouse, missing, extra, different, moved, repaired \
                 FROM \(MetaTables.name("sweeps")) WHERE pipeline = $1 \
-                ORDER BY source_schema, source_table, is_equal, finished_at DESC
+                ORDER BY source_schema, source_table, is_equal, snapshot LIKE '\(SweepRecord.recentStart)%', finished_at DESC
                 """, [layout.pipeline], for: "read the sweeps")
             return try SweepRecord.latest(
                 (0..<rows.count).map { row in

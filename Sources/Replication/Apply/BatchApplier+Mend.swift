@@ -9,7 +9,8 @@ extension BatchApplier {
         let definition = batch.tables[table]
         guard state.holds.isEmpty else {
             throw ReplicationError(
-                .environment, "\(definition.source) stands still, and its rows aren't mended", remedy: "millrace status",
+                .environment, "\(definition.source) stands still, and its rows aren't mended",
+                remedy: "millrace status",
                 table: definition.source)
         }
         let keys = events.map { batch.arena.string(batch.events[Int($0)].key) }
@@ -44,7 +45,9 @@ extension BatchApplier {
         var staged = StagedTable(table: table, definition: definition)
         for key in keys { try CarriedColumns.appendKeyRow(key, version: .all, to: &staged, batch: batch) }
         try transaction.stage(staged, batch)
-        return Dictionary(try transaction.storedRows(staged, sparse: false).map { ($0.row, $0.version) }) { max($0, $1) }
+        return Dictionary(try transaction.storedRows(staged, sparse: false).map { ($0.row, $0.version) }) {
+            max($0, $1)
+        }
     }
 }
 
@@ -52,8 +55,8 @@ extension RowMend {
     fileprivate func shows(_ event: RawEvent) -> Bool {
         switch unseen {
         case .since: shows(event.version)
-        // What a copy read is older than the snapshot: none is under way.
-        case .outside(let extent): event.operation == .read || extent.shows(event.transaction)
+        // What a copy or a mend read is older than the snapshot: none is under way.
+        case .outside(let extent): event.transaction < 0 || event.operation == .read || extent.shows(event.transaction)
         }
     }
 

@@ -22,6 +22,16 @@ package struct RawReplay {
         return "SELECT CASE WHEN pg_try_advisory_xact_lock(hashtextextended(\(name), 0)) THEN 't' ELSE 'f' END"
     }
 
+    /// SQL behind other conditions on raw's rows (`r`): events of keys about which one came since then, and truncates.
+    package static func touched(_ raw: String, _ since_us: Int64?) -> String {
+        guard let since_us else { return "" }
+        let recent = "FROM \(raw) AS q WHERE q.loaded_at >= \(RowDigest.moment(since_us))"
+        return """
+             AND (r.op = 't' OR CAST(r.key AS text) IN (SELECT CAST(q.key AS text) \(recent) AND q.key IS NOT NULL \
+            UNION SELECT CAST(q.other_key AS text) \(recent) AND q.other_key IS NOT NULL))
+            """
+    }
+
     /// What the second warehouse is called, of which all names are its own. It has raw, too: which row an event is about
     /// may be told by others of its commit, which come with another page.
     package static func layout(of layout: WarehouseLayout) -> WarehouseLayout {

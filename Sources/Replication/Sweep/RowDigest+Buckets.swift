@@ -39,6 +39,32 @@ extension RowDigest {
             """
     }
 
+    /// A row for each key of which raw has events that came since then (µs since 1970): the canonical texts of its columns.
+    /// Nil where what raw writes of a key isn't a literal of all its columns' types.
+    package func keys(inRaw raw: String, since_us: Int64) -> String? {
+        var members: [String] = []
+        for column in columns where column.isKey {
+            guard !column.isHashed, let type = Self.cast(column.type), !column.name.contains("\"") else { return nil }
+            let path = warehouse == .duckdb ? "$.\"\(column.name)\"" : column.name
+            let text = "(r.key ->> \(SweepSQL.literal(path)))"
+            members.append(
+                "\(type.isEmpty ? text : "CAST(\(text) AS \(type))") AS \(SweepSQL.quoted(column.name))")
+        }
+        return """
+            SELECT DISTINCT \(keys(on: .warehouse).joined(separator: ", ")) FROM (SELECT \(members.joined(separator: ", ")) \
+            FROM \(raw) AS r WHERE r.op <> 't' AND r.loaded_at >= \(Self.moment(since_us)) \
+            AND r.key IS NOT NULL AND left(CAST(r.key AS text), 1) = '{') AS t
+            """
+    }
+
+    /// A time (µs since 1970) as both dialects read it.
+    package static func moment(_ time_us: Int64) -> String {
+        let (seconds, rest_us) = (time_us / 1_000_000, time_us % 1_000_000)
+        return """
+            (TIMESTAMPTZ '1970-01-01 00:00:00+00' + INTERVAL '\(seconds) seconds' + INTERVAL '\(rest_us) microseconds')
+            """
+    }
+
     /// SQL that chooses the rows of keys, given by their canonical texts; through the key's index where all of its
     /// columns' texts are literals of their types. It may choose more, where the side's equality is wider.
     ///

@@ -39,37 +39,39 @@ struct SweepJobsTests {
     func repairsGoOnAsLongAsTheyMend(found: [Int], looks: Int) async throws {
         let looked = Mutex(0)
         let repaired = Mutex(0)
-        let jobs = SweepJobs { _, _, _ in
+        let jobs = SweepJobs { _, _, _, _ in
             let look = looked.withLock { looked in
                 defer { looked += 1 }
                 return looked
             }
             return report(found[look])
-        } repair: { tables in
+        } repair: { tables, _, _ in
             #expect(tables == [table.source])
             repaired.withLock { $0 += 1 }
+            return [:]
         } reconcile: { _, _, _ in
             SweepReport()
         }
-        let last = try await end(jobs, try jobs.start([table], repairs: true))
+        let last = try await end(jobs, try jobs.start([table], SweepRequest(.repair)))
         #expect(looked.withLock { $0 } == looks && repaired.withLock { $0 } == looks - 1)
         #expect(last?.differences == found[looks - 1])
     }
 
     @Test func whatNobodyWaitsForGivesWay() async throws {
-        let jobs = SweepJobs { _, _, _ in
+        let jobs = SweepJobs { _, _, _, _ in
             try await Task.sleep(for: .seconds(3600))
             return SweepReport()
-        } repair: { _ in
+        } repair: { _, _, _ in
+            [:]
         } reconcile: { _, _, _ in
             SweepReport()
         }
-        let scheduled = try jobs.start([table], repairs: false, isScheduled: true)
-        #expect(throws: CommandFailure.self) { try jobs.start([table], repairs: false) }
+        let scheduled = try jobs.start([table], SweepRequest(), isScheduled: true)
+        #expect(throws: CommandFailure.self) { try jobs.start([table], SweepRequest()) }
         await jobs.stop(scheduled: true)
         #expect(!jobs.isRunning && jobs.wasStopped(scheduled))
 
-        let wanted = try jobs.start([table], repairs: false)
+        let wanted = try jobs.start([table], SweepRequest())
         await jobs.stop(scheduled: true)
         #expect(jobs.isRunning && !jobs.wasStopped(wanted), "somebody waits for it")
         await jobs.stop()

@@ -1,0 +1,159 @@
+import CrashPoint
+import JSON
+import PipelineFile
+import Postgres
+import Replication
+import Synchronization
+
+/// Makes rows that a sweep found to differ what the source has, one by one: each is read in a snapshot up to which the
+/// warehouse has come, and written at its place in the log, unless the warehouse knows more of it by then. Then it is
+/// tried again in a newer snapshot.
+struct RowMender {
+    /// Rows that a sweep mends so; with more, the table is to be copied anew.
+    static let rows_max = 20_000
+    /// Of one transaction, for which the table's other writers wait.
+    private static let batch_max = 500
+
+    let setup: PipelineSetup
+    let warehouse: any Warehouse
+    let route: any SweepRoute
+
+    /// Rows of one table as they are to be mended, in one snapshot.
+    ///
+    /// - Returns: keys that more was known of, as they were given.
+    func mend(
+        _ keys: [[String]], of sweep: TableSweep, at moment: SourceSnapshot.Moment, _ source: SourceSnapshot,
+        _ here: any WarehouseSnapshot
+    ) async throws -> [[String]] {
+        let table = sweep.definition
+        guard let (facts, filter) = try await source.facts(of: table.source, in: route.publication) else {
+            throw ReplicationError(
+                .environment, "\(table.source) can't be read at the source any more", remedy: "millrace check",
+                table: table.source)
+        }
+        let (commit, isAboveStored) = try await route.version(of: table.source, at: moment)
+        var left: [[String]] = []
+        for start in stride(from: 0, to: keys.count, by: Self.batch_max) {
+            try Task.checkCancellation()
+            let part = Array(keys[start..<min(start + Self.batch_max, keys.count)])
+            let objects = try await sweep.objects(of: part, source, here)
+            let records = Records(facts, commit: commit, moment, "\(start)")
+            let wanted = part.compactMap { objects[$0] }
+            let read = wanted.filter(\.isAtSource).map(\.object)
+            if !read.isEmpty {
+                var chunk = CopyChunk(
+                    facts: facts, filter: filter,
+                    part: SourceServer.Part(
+                        schema: table.source.schema, name: table.source.table, identity: "\(facts.oid)/0", blocks: 0,
+                        rows: 0), keys: read)
+                chunk.keyColumns = table.key.map { table.columns[$0].name }
+                try await source.copy(chunk) { records.append($0) }
+                guard records.count == read.count else {
+                    throw ReplicationError(
+                        .permanent, "rows of \(table.source) can't be read by their keys", table: table.source)
+                }
+            }
+            for object in wanted where !object.isAtSource { try records.append(gone: object.object) }
+            guard records.count > 0 else { continue }
+            left += try await write(records, part, objects, table, isAboveStored, moment)
+        }
+        return left
+    }
+
+    private func write(
+        _ records: Records, _ keys: [[String]], _ objects: [[String]: (object: String, isAtSource: Bool)],
+        _ table: TableDefinition, _ isAboveStored: Bool, _ moment: SourceSnapshot.Moment
+    ) async throws -> [[String]] {
+        let decoder = try setup.makeCopyDecoder(known: [table], of: setup.pipeline.source.tables)
+        decoder.take(try await warehouse.epochs())
+        let batch = decoder.decode(records.batch)
+        guard batch.quarantined.isEmpty else {
+            throw ReplicationError(
+                .permanent, "\(batch.quarantined.count) rows can't be mended: \(batch.quarantined[0].reason)",
+                table: table.source)
+        }
+        // One row a key, read in one snapshot.
+        batch.immediateKeys = Set(batch.tables.indices)
+        let names = KeyNames(table, setup.keyEquality)
+        let outcome = try await mended(
+            RowMend(batch, unseen: try route.unseen(since: moment), isAboveStored: isAboveStored))
+        CrashPoint.mend.reach()
+        let unmended = Set(try outcome.unmended.map { try names.name(ofKey: $0) })
+        guard !unmended.isEmpty else { return [] }
+        return try keys.filter { key in
+            guard let object = objects[key]?.object else { return false }
+            return unmended.contains(try names.name(ofKey: names.key(object)))
+        }
+    }
+
+    /// How long a source transaction that comes in parts is waited for.
+    private static let patience = Duration.seconds(60)
+
+    private func mended(_ mend: RowMend) async throws -> BatchApplier.Outcome {
+        let deadline = ContinuousClock.now + Self.patience
+        while true {
+            do {
+                return try await warehouse.mend(mend)
+            } catch let error as ReplicationError where error.kind == .passing && ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+}
+
+extension RowMender {
+    /// What a copy's worker would have read.
+    private final class Records: Sendable {
+        let batch = RecordBatch(capacity: 1 << 16)
+        private let facts: RelationFacts
+        private let commit: Int64
+        private let time_ms: Int64
+        private let rows = Mutex(0)
+
+        var count: Int { rows.withLock { $0 } }
+
+        init(_ facts: RelationFacts, commit: Int64, _ moment: SourceSnapshot.Moment, _ number: String) {
+            self.facts = facts
+            self.commit = commit
+            time_ms = moment.takenAt_us / 1000
+            _ = batch.span(of: TopicPartition(topic: "sweep:\(facts.table)", partition: 0), startingAt: commit)
+            let json = [SourceRecord.copying] + Array(facts.json.utf8)
+            // Unlike any chunk's: a row that is mended twice was read twice.
+            let name = Array("mend/\(moment.snapshot)/\(moment.takenAt_us)/\(number)/0".utf8)
+            json.withUnsafeBytes { value in
+                name.withUnsafeBytes { batch.append(span: 0, offset: commit, key: $0, value: value) }
+            }
+        }
+
+        func append(_ row: UnsafeRawBufferPointer) {
+            batch.append(span: 0, offset: commit, tag: SourceRecord.row, value: row)
+            rows.withLock { $0 += 1 }
+        }
+
+        /// - Parameter object: the key's columns as texts.
+        func append(gone object: String) throws {
+            let key = try JSONValue(parsing: object)
+            let line = facts.columns.map { column in key[column.name]?.string.map(Self.escaped) ?? "\\N" }
+                .joined(separator: "\t")
+            Array((line + "\n").utf8).withUnsafeBytes {
+                batch.append(span: 0, offset: commit, timestamp_ms: time_ms, tag: SourceRecord.gone, value: $0)
+            }
+            rows.withLock { $0 += 1 }
+        }
+
+        /// As COPY writes a text.
+        private static func escaped(_ text: String) -> String {
+            var escaped = ""
+            for scalar in text.unicodeScalars {
+                switch scalar {
+                case "\\": escaped += "\\\\"
+                case "\t": escaped += "\\t"
+                case "\n": escaped += "\\n"
+                case "\r": escaped += "\\r"
+                default: escaped.unicodeScalars.append(scalar)
+                }
+            }
+            return escaped
+        }
+    }
+}
