@@ -76,6 +76,12 @@ import ThrowawayPostgres
             INSERT INTO people VALUES ('new\(turn)@example.org', 'x', '2000-01-01', '\\x00');
             """
         }
+        // The long form's load: a thousand changes a second and more.
+        let second = source.writing(until: stop) { turn in
+            sweeps > 6
+                ? "UPDATE lines SET sku = 'sku \(turn)' WHERE order_id % 60 = \(turn % 60); SELECT pg_sleep(0.05)"
+                : "SELECT pg_sleep(0.2)"
+        }
         defer { stop.set() }
         // A transaction that stays open, with a row of its own.
         let open = Task {
@@ -87,6 +93,7 @@ import ThrowawayPostgres
                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active'") > 0
         }
         var moved = 0
+        let begun = Date()
         for round in 1...sweeps {
             let result = try await AgentProcess.run(["sweep", "--json"], in: folder)
             let report = try JSONValue(parsing: result.output)
@@ -100,6 +107,7 @@ import ThrowawayPostgres
             #expect(report["tables"]?.array?.count == 3, "\(result.errors)")
             #expect(result.status == 0 || result.status == 4)
         }
+        try await tellPauses(of: pipeline, since: begun, "\(sweeps) sweeps in \(engine.rawValue)")
         // One row is changed all the time, and that one alone may never stand still.
         #expect(moved <= sweeps, "\(moved) rows never stood still")
         _ = try await source.psql(
@@ -108,6 +116,7 @@ import ThrowawayPostgres
         await open.value
         stop.set()
         _ = await writer.value
+        _ = await second.value
         let quiet = try await pipeline.sweep()
         #expect(quiet.count == 3 && quiet.values.allSatisfy { $0["equal"]?.bool == true })
         for table in quiet.values {
@@ -121,6 +130,27 @@ import ThrowawayPostgres
         agent.signal(SIGTERM)
         let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")
+    }
+
+    /// Prints how many changes were applied meanwhile, and the longest time between two commits of the agent.
+    private func tellPauses(of pipeline: Pipeline, since begun: Date, _ what: String) async throws {
+        let seconds = -begun.timeIntervalSinceNow
+        let from_us = Int64(begun.timeIntervalSince1970 * 1e6)
+        let result = try await pipeline.run(
+            "query", "--format", "json",
+            """
+            select max(batch - previous) as gap_us, (select sum(read) from _millrace.ledger where batch >= \(from_us)) as changes \
+            from (select batch, lag(batch) over (order by batch) as previous \
+            from (select distinct batch from _millrace.ledger where batch >= \(from_us)) as b) as g
+            """)
+        let row = try JSONValue(parsing: result.output).array?.first
+        func number(_ name: String) -> Double {
+            (row?[name]?.double ?? row?[name]?.string.flatMap { Double($0) }) ?? -1
+        }
+        #expect(number("changes") > 0 && number("gap_us") > 0, "\(result.output) \(result.errors)")
+        print(
+            "\(what): \(Int(number("changes") / seconds)) changes/s for \(Int(seconds)) s, longest pause of apply \(Int(number("gap_us") / 1000)) ms"
+        )
     }
 
     @Test(arguments: Engine.allCases) func eachDifferenceIsFound(engine: Engine) async throws {

@@ -198,8 +198,8 @@ struct PipelineRun: Sendable {
     }
 
     /// Holds current against what raw says.
-    func folded(repairs: Bool = false) async throws -> SweepReport {
-        try await sweeping { try $0.start($1, SweepRequest(repairs ? .repair : .compare)) }
+    func folded(repairs: Bool = false, recent_s: Int? = nil) async throws -> SweepReport {
+        try await sweeping { try $0.start($1, SweepRequest(repairs ? .repair : .compare, recent_s: recent_s)) }
     }
 
     /// Folds rows with late events from raw again.

@@ -84,6 +84,7 @@ package struct SweepCommand: Sendable {
             report.isFold
             ? ["against raw, as no source is asked: what never came into raw isn't missed"]
             : ["as of \(LSN.text(report.position)) (snapshot \(report.snapshot)):"]
+        if request.recent_s != nil { lines.append("only rows of which something came in that time; of others nothing is said") }
         for table in report.tables {
             let name = Console.printable(table.source)
             guard let record = table.record else {
