@@ -86,16 +86,16 @@ class Sweep:
 
     def theirs(self, count):
         def url(cluster, database):
-            return f"postgresql://bench@{urllib.parse.quote(cluster.socket, safe='')}:{cluster.port}/{database}"
+            return f"postgresql://bench:none@{urllib.parse.quote(cluster.socket, safe='')}:{cluster.port}/{database}"
 
         columns = [part for name, _, _ in COLUMNS for part in ("-c", name)]
 
         def work():
             command = [
                 self.data_diff, url(self.bench.source, self.database), "orders",
-                url(self.bench.target, "sweep_postgres"), "sweep_postgres_live.orders", "-k", "id", *columns, "--json"]
+                url(self.bench.target, "sweep_postgres"), "sweep_postgres_live.orders", "-k", "id", *columns]
             text, cost = measured(command, self.bench.clusters)
-            lines = [line for line in text.splitlines() if line.strip()]
+            lines = [line for line in text.splitlines() if line[:1] in ("-", "+")]
             # Of each row that differs it shows both sides.
             self.bench.expect(len(lines), 2 * count, "data-diff")
             return cost

@@ -126,7 +126,8 @@ extension RowMender {
         }
 
         func append(_ row: UnsafeRawBufferPointer) {
-            batch.append(span: 0, offset: commit, tag: SourceRecord.row, value: row)
+            // The history of the row goes on from there: when it became so at the source nobody knows.
+            batch.append(span: 0, offset: commit, timestamp_ms: time_ms, tag: SourceRecord.row, value: row)
             rows.withLock { $0 += 1 }
         }
 
