@@ -65,10 +65,12 @@ import Testing
         ]
         let subject = try await subject(engine, "mendabove", events)
         let extent = try #require(SnapshotExtent("150:200:150"))
-        let reads = (1...3).map { event(.read, $0, 100 * $0, 5, 0) } + [
-            event(.read, 4, 400, 5, 0), event(.read, 6, 600, 5, 0),
-        ]
-        let outcome = try await subject.warehouse.mend(mend(reads, .outside(extent), isAboveStored: true))
+        let reads =
+            (1...3).map { event(.read, $0, 100 * $0, 5, 0) } + [
+                event(.read, 4, 400, 5, 0), event(.read, 6, 600, 5, 0),
+            ]
+        let outcome = try await subject.warehouse.mend(
+            mend(reads, .outside(extent, from_us: 0, taken_us: .max), isAboveStored: true))
         #expect(Set(outcome.unmended) == [#"{"id":2}"#, #"{"id":3}"#], "\(engine)")
         #expect(try await rows(subject) == ["1 100", "2 2", "3 3", "4 400", "6 600"], "\(engine)")
         let versions = try await subject.versions(model, key: "id")

@@ -255,6 +255,15 @@ import ThrowawayPostgres
             "query", "--format", "csv", "select count(*) as n from shop.orders where id in (18, 900001) and is_deleted")
         #expect(kept.output.contains("2"), "\(kept.output)")
 
+        // Nothing is written any more, and a row is spoiled twice: each time it is mended.
+        if let target {
+            for turn in 1...2 {
+                try await target.psql("UPDATE shop.orders SET note = 'spoiled \(turn)' WHERE id = 20")
+                let again = try await pipeline.sweep("--repair", "--table", "orders")
+                #expect(again["public.orders"]?["repaired"]?.int64 == 1, "turn \(turn)")
+            }
+        }
+
         // What stands still isn't compared.
         #expect(try await pipeline.run("pause", "orders").status == 0)
         let paused = try await pipeline.sweep("--table", "orders", exit: 3)

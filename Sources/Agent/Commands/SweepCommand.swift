@@ -84,7 +84,9 @@ package struct SweepCommand: Sendable {
             report.isFold
             ? ["against raw, as no source is asked: what never came into raw isn't missed"]
             : ["as of \(LSN.text(report.position)) (snapshot \(report.snapshot)):"]
-        if request.recent_s != nil { lines.append("only rows of which something came in that time; of others nothing is said") }
+        if request.recent_s != nil {
+            lines.append("only rows of which something came in that time; of others nothing is said")
+        }
         for table in report.tables {
             let name = Console.printable(table.source)
             guard let record = table.record else {
@@ -248,12 +250,12 @@ extension PipelineSetup {
             status.update { $0.sweeps = sweeps }
             return report ?? SweepReport()
         } repair: { tables, request, progress in
-            if var left = try await withSweeper(request, progress, { try await $0.mend(tables) }) {
-                guard !left.isEmpty, let copyAnew else { return left }
-                progress("copying \(left.keys.sorted().map(\.description).joined(separator: ", ")) anew")
-                try await copyAnew(left.keys.sorted())
-                left = [:]
-                return left
+            if let left = try await withSweeper(request, progress, { try await $0.mend(tables) }) {
+                let wanted = left.filter(\.value.wantsCopy).keys.sorted()
+                guard !wanted.isEmpty, let copyAnew else { return left }
+                progress("copying \(wanted.map(\.description).joined(separator: ", ")) anew")
+                try await copyAnew(wanted)
+                return left.filter { !$0.value.wantsCopy }
             }
             let known = try await warehouse.knownTables()
             try await folder(request, progress).mend(known.filter { tables.contains($0.source) })

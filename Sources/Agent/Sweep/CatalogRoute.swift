@@ -17,7 +17,6 @@ actor CatalogRoute: SweepRoute {
     private let kafka: Pipeline.Kafka
     private let control: SourceControl
     private let consumer: Consumer
-    private var lowest: [TableID: Int64] = [:]
 
     /// - Parameter url: of the catalog database.
     init(_ setup: PipelineSetup, _ kafka: Pipeline.Kafka, url: String, warehouse: any Warehouse) throws {
@@ -129,16 +128,21 @@ actor CatalogRoute: SweepRoute {
         let wasRunning =
             running.isEmpty ? "" : " OR (r.source_tx % \(cycle)) IN (\(running.joined(separator: ", ")))"
         let (commit, seq) = ("\"\(MetadataNames.commit)\"", "\"\(MetadataNames.seq)\"")
-        let raw = "\(RowDigest.quoted(layout.raw)).\(RowDigest.quoted(table.target))"
         return """
-            (t.\(commit), t.\(seq)) IN (SELECT r.\(commit), r.\(seq) FROM \(raw) AS r WHERE CASE \
+            (t.\(commit), t.\(seq)) IN (SELECT r.\(commit), r.\(seq) FROM \(raw(table)) AS r \
+            WHERE r.loaded_at >= \(RowDigest.moment(moment.takenAt_us - Self.clocks_us)) AND CASE \
             WHEN r.op = 'r' OR r.source_tx IS NULL THEN r.loaded_at >= \(RowDigest.moment(moment.takenAt_us)) \
-            ELSE r.loaded_at >= \(RowDigest.moment(moment.takenAt_us - Self.clocks_us)) AND (\(isLater)\(wasRunning)) END)
+            ELSE \(isLater)\(wasRunning) END)
             """
     }
 
+    private nonisolated func raw(_ table: TableDefinition) -> String {
+        "\(RowDigest.quoted(layout.raw)).\(RowDigest.quoted(table.target))"
+    }
+
     nonisolated func unseen(since moment: SourceSnapshot.Moment) throws -> RowMend.Unseen {
-        .outside(try Self.extent(moment))
+        .outside(
+            try Self.extent(moment), from_us: moment.takenAt_us - Self.clocks_us, taken_us: moment.takenAt_us)
     }
 
     private static func extent(_ moment: SourceSnapshot.Moment) throws -> SnapshotExtent {
@@ -148,15 +152,28 @@ actor CatalogRoute: SweepRoute {
         return extent
     }
 
-    /// As a backfill's. Of rows of which something is known it is above that, and below all that may still come.
-    func version(of table: TableID, at moment: SourceSnapshot.Moment) async throws
-        -> (commit: Int64, isAboveStored: Bool)
-    {
-        // What was applied before the first snapshot of this sweep was before each later one, too.
-        if let known = lowest[table] { return (known, true) }
-        let versions = CatalogBackfill.versions(
-            try await warehouse.checkpoints(), [table], try await warehouse.epochs())
-        lowest[table] = versions[table] ?? 0
-        return (versions[table] ?? 0, true)
+    /// Of a row of which nothing is known whatever may come is newer.
+    nonisolated func version(at moment: SourceSnapshot.Moment) -> (commit: Int64, isAboveStored: Bool) { (0, true) }
+
+    /// Rows that were meant to differ, and those whose next event can't be told from what is written now.
+    nonisolated func refusal(_ sweep: TableSweep, _ here: any WarehouseSnapshot) async throws -> String? {
+        let differing = sweep.record.different
+        if differing >= Self.masked_min, Int64(differing) * 2 > sweep.record.rows {
+            return """
+                more than half of its rows differ, as where the connector masks or changes a column: leave such columns out \
+                (tables: columns: exclude), or fill the table by millrace backfill
+                """
+        }
+        let unnamed = """
+            SELECT 1 FROM \(raw(sweep.definition)) AS r WHERE r.source_tx IS NULL \
+            AND (r.op IN ('c', 'u') OR (r.op = 'd' AND r.before IS NULL)) LIMIT 1
+            """
+        guard try await here.rows(unnamed).isEmpty else {
+            return
+                "its events don't tell their transactions (source.txId), so the next one could be taken for an older one"
+        }
+        return nil
     }
+
+    private static let masked_min = 20
 }

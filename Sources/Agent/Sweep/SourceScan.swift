@@ -13,6 +13,8 @@ struct SourceScan {
     /// As the server exported it, for as long as the transaction that did stays open.
     let snapshot: String
     let parts: [SourceServer.Part]
+    /// The server reads no more of a table than a range of blocks (14 and later).
+    let hasRanges: Bool
     let pace: SweepPace
     let throttle: SweepThrottle
     /// Is told which share of the blocks was read.
@@ -81,10 +83,10 @@ struct SourceScan {
     }
 
     private func ranges(_ filter: String?) -> [Range] {
-        let step = pace.rows_per_s == nil ? Self.blocks_max : Self.slowBlocks_max
+        let step = hasRanges ? pace.rows_per_s == nil ? Self.blocks_max : Self.slowBlocks_max : .max / 2
         return parts.flatMap { part -> [Range] in
             let relation = "ONLY \(RowDigest.quoted(part.schema)).\(RowDigest.quoted(part.name))"
-            return stride(from: 0, through: max(0, part.blocks - 1), by: Int(step)).map { from in
+            return stride(from: Int64(0), through: max(0, part.blocks - 1), by: Int(step)).map { from in
                 let isLast = from + step >= part.blocks
                 var conditions = filter.map { ["(\($0))"] } ?? []
                 if from > 0 { conditions.append("t.ctid >= '(\(from),0)'::tid") }

@@ -85,6 +85,13 @@ actor SourceSnapshot: SweepReader {
         }
     }
 
+    /// Lets the log go on: what is written at its end then stands above all that was there.
+    func moveLog() throws {
+        _ = try translating { server in
+            try server.session.execute("ROLLBACK; BEGIN; SELECT txid_current(); COMMIT", for: "let the log go on")
+        }
+    }
+
     /// Opens a snapshot that another has taken and still has open.
     func join(_ exported: String) throws {
         try translating { server in
@@ -155,11 +162,12 @@ actor SourceSnapshot: SweepReader {
         // Beside the snapshot's transaction: how long the table is at most.
         let control = SourceControl(url: url)
         do {
-            let parts = try await control.with { try $0.parts(of: table) }
+            let (parts, version) = try await control.with { (try $0.parts(of: table), $0.facts.serverVersion) }
             await control.close()
             guard !parts.isEmpty else { return nil }
             return SourceScan(
-                url: url, snapshot: moment.exported, parts: parts, pace: pace, throttle: throttle, tell: tell)
+                url: url, snapshot: moment.exported, parts: parts, hasRanges: version >= 140_000, pace: pace,
+                throttle: throttle, tell: tell)
         } catch {
             await control.close()
             throw error

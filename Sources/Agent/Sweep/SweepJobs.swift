@@ -19,6 +19,9 @@ package final class SweepJobs: Sendable {
         var isScheduled = false
         /// It was ended before its time.
         var isStopped = false
+        /// As it was asked for, for an agent that goes on with it.
+        var entry: SweepMemo.Entry?
+        var unfinished: SweepMemo.Entry?
     }
     private let held = Mutex(Held())
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -31,7 +34,7 @@ package final class SweepJobs: Sendable {
     package typealias Repair =
         @Sendable (
             _ tables: [TableID], _ request: SweepRequest, _ progress: @escaping @Sendable (String) -> Void
-        ) async throws -> [TableID: String]
+        ) async throws -> [TableID: Unmended]
     package typealias Reconcile =
         @Sendable (
             _ tables: [TableDefinition], _ arrived_us: Range<Int64>, _ progress: @escaping @Sendable (String) -> Void
@@ -52,7 +55,7 @@ package final class SweepJobs: Sendable {
     ) {
         self.memo = memo
         // Before another is asked for.
-        unfinished = memo?.read()
+        if let first = memo?.read().first { held.withLock { $0.unfinished = first } }
         self.work = work
         self.repair = repair
         self.reconcile = reconcile
@@ -68,10 +71,28 @@ package final class SweepJobs: Sendable {
     }
 
     /// What was asked for and not finished when the agent ended; nil: nothing.
-    let unfinished: SweepMemo.Entry?
+    var unfinished: SweepMemo.Entry? { held.withLock { $0.unfinished } }
 
     /// What was unfinished isn't wanted any more.
-    func forget() { memo?.remove() }
+    func forget() { note { $0.unfinished = nil } }
+
+    /// Goes on with what was unfinished.
+    ///
+    /// - Parameter tables: those of it that aren't through.
+    func goOn(_ tables: [TableDefinition]) throws -> Int? {
+        guard let entry = unfinished?.again else { return nil }
+        let number = try start(true, memo: entry) { tell in try await self.run(tables, entry.request, tell) }
+        note { $0.unfinished = nil }
+        return number
+    }
+
+    /// Keeps the file as what is under way and what is still to be gone on with.
+    private func note(_ change: (inout Held) -> Void) {
+        held.withLock { held in
+            change(&held)
+            memo?.write([held.entry, held.unfinished].compactMap { $0 })
+        }
+    }
 
     /// Begins to fold rows from raw again, of events that came late then (µs since 1970).
     package func reconcileLate(
@@ -86,9 +107,11 @@ package final class SweepJobs: Sendable {
     ) throws -> Int {
         let number: Int? = held.withLock { held in
             if case .running = held.state { return nil }
-            held = Held(number: held.number + 1, state: .running(progress: ""), isScheduled: isScheduled)
+            held = Held(
+                number: held.number + 1, state: .running(progress: ""), isScheduled: isScheduled, entry: entry,
+                unfinished: held.unfinished)
             let number = held.number
-            if let entry { memo?.write(entry) }
+            if entry != nil { memo?.write([entry, held.unfinished].compactMap { $0 }) }
             held.task = Task {
                 let state: State
                 do {
@@ -99,8 +122,15 @@ package final class SweepJobs: Sendable {
                 } catch {
                     state = .failed(ExitStatus.failure(of: error))
                 }
-                // One that was ended with the agent is gone on with by the next.
-                if entry != nil, !self.wasStopped(number) { self.memo?.remove() }
+                // One that gave way, or ended with the agent, is gone on with.
+                if let entry {
+                    self.note { held in
+                        held.entry = nil
+                        guard held.number == number, held.isStopped else { return }
+                        held.unfinished = entry
+                        held.unfinished?.attempts = 0
+                    }
+                }
                 self.held.withLock { $0.state = state }
             }
             return held.number
@@ -118,25 +148,36 @@ package final class SweepJobs: Sendable {
         var report = try await work(tables, [:], request, tell)
         guard request.kind == .repair else { return report }
         var repaired: [TableID: Int] = [:]
+        var refusals: [TableID: Unmended] = [:]
         for _ in 0..<Self.repairs_max {
             let before = report.differences
-            let differing = report.tables.compactMap(\.record).filter { $0.differences > 0 }
+            let differing = report.tables.compactMap(\.record).filter {
+                $0.differences > 0 && refusals[$0.table] == nil
+            }
             guard !differing.isEmpty else { break }
             tell("mending \(differing.map(\.table.description).joined(separator: ", "))")
             for record in differing { repaired[record.table] = max(repaired[record.table] ?? 0, record.differences) }
-            let refused = try await repair(differing.map(\.table), request, tell)
-            let mended = differing.map(\.table).filter { refused[$0] == nil }
-            let again =
-                mended.isEmpty
-                ? SweepReport()
-                : try await work(tables.filter { mended.contains($0.source) }, repaired, request, tell)
+            let refused: [TableID: Unmended]
+            do {
+                refused = try await repair(differing.map(\.table), request, tell)
+            } catch let error where !(error is CancellationError) {
+                // What was found is told all the same.
+                let reason = ExitStatus.failure(of: error).message
+                refused = Dictionary(uniqueKeysWithValues: differing.map { ($0.table, Unmended(reason)) })
+            }
+            // Of a table that was mended in part, too, it is known only then what is left.
+            let mended = differing.map(\.table)
+            let again = try await work(tables.filter { mended.contains($0.source) }, repaired, request, tell)
             // Of each table the last look counts.
             for table in again.tables {
                 if let at = report.tables.firstIndex(where: { $0.source == table.source }) { report.tables[at] = table }
             }
-            for (table, reason) in refused {
-                guard let at = report.tables.firstIndex(where: { $0.source == table.description }) else { continue }
-                report.tables[at].reason = "it isn't mended: \(reason)"
+            refusals.merge(refused) { $1 }
+            for (table, unmended) in refusals {
+                guard let at = report.tables.firstIndex(where: { $0.source == table.description }),
+                    report.tables[at].record.map({ $0.differences > 0 }) ?? false
+                else { continue }
+                report.tables[at].reason = "it isn't mended: \(unmended.reason)"
             }
             // What one more repair didn't mend, another won't.
             guard report.differences < before else { break }

@@ -10,6 +10,8 @@ package struct SweepMemo: Sendable {
         package var request: SweepRequest
         /// µs since 1970.
         package var startedAt_us: Int64
+        /// How often it was gone on with.
+        package var attempts = 0
 
         init(_ tables: [TableID], _ request: SweepRequest, startedAt_us: Int64 = Moment.now_us()) {
             self.tables = tables
@@ -24,29 +26,58 @@ package struct SweepMemo: Sendable {
         file = URL(fileURLWithPath: dir).appending(path: "sweep-\(pipeline).json")
     }
 
-    func write(_ entry: Entry) {
-        let tables = entry.tables.map { JSONValue.array([.string($0.schema), .string($0.table)]) }
-        let json = JSONValue.object(
-            entry.request.json + [("tables", .array(tables)), ("started_at_us", .integer(entry.startedAt_us))])
+    /// Of none: takes the file away.
+    func write(_ entries: [Entry]) {
+        guard !entries.isEmpty else {
+            try? FileManager.default.removeItem(at: file)
+            return
+        }
         let folder = file.deletingLastPathComponent()
         try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         // Without it a sweep isn't gone on with, and nothing else.
-        try? Data(json.serialized.utf8).write(to: file, options: .atomic)
+        try? Data(JSONValue.array(entries.map(\.json)).serialized.utf8).write(to: file, options: .atomic)
     }
 
-    func remove() { try? FileManager.default.removeItem(at: file) }
-
-    /// Nil, too, where the file isn't one of ours.
-    func read() -> Entry? {
+    /// None where the file isn't one of ours.
+    func read() -> [Entry] {
         guard let data = try? Data(contentsOf: file),
-            let json = try? JSONValue(parsing: String(decoding: data, as: UTF8.self)),
-            let request = try? SweepRequest(json: json), let startedAt_us = json["started_at_us"]?.int64
-        else { return nil }
+            let json = try? JSONValue(parsing: String(decoding: data, as: UTF8.self))
+        else { return [] }
+        return (json.array ?? []).compactMap(Entry.init(json:))
+    }
+}
+
+extension SweepMemo.Entry {
+    /// It has been begun so often without coming to its end: it may be what ends the agent.
+    var isGivenUp: Bool { attempts >= 3 }
+
+    /// Gone on with once more.
+    var again: SweepMemo.Entry {
+        var entry = self
+        entry.attempts += 1
+        return entry
+    }
+
+    fileprivate var json: JSONValue {
+        let tables = tables.map { JSONValue.array([.string($0.schema), .string($0.table)]) }
+        return .object(
+            request.json + [
+                ("tables", .array(tables)), ("started_at_us", .integer(startedAt_us)),
+                ("attempts", .integer(Int64(attempts))),
+            ])
+    }
+
+    fileprivate init?(json: JSONValue) {
+        guard let request = try? SweepRequest(json: json), let startedAt_us = json["started_at_us"]?.int64 else {
+            return nil
+        }
         let tables = (json["tables"]?.array ?? []).compactMap { entry -> TableID? in
             guard let parts = entry.array?.compactMap(\.string), parts.count == 2 else { return nil }
             return TableID(schema: parts[0], table: parts[1])
         }
-        return tables.isEmpty ? nil : Entry(tables, request, startedAt_us: startedAt_us)
+        guard !tables.isEmpty else { return nil }
+        self.init(tables, request, startedAt_us: startedAt_us)
+        attempts = Int(json["attempts"]?.int64 ?? 0)
     }
 }
 

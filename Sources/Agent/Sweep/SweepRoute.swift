@@ -20,14 +20,16 @@ protocol SweepRoute: Sendable {
     func unseen(since moment: SourceSnapshot.Moment) throws -> RowMend.Unseen
 
     /// The version's commit at which a row of the snapshot is written, and whether it is written above what is known of it.
-    func version(of table: TableID, at moment: SourceSnapshot.Moment) async throws -> (
-        commit: Int64, isAboveStored: Bool
-    )
+    func version(at moment: SourceSnapshot.Moment) -> (commit: Int64, isAboveStored: Bool)
+
+    /// Why rows that differ so aren't mended from the source.
+    func refusal(_ sweep: TableSweep, _ here: any WarehouseSnapshot) async throws -> String?
 
     func close() async
 }
 
 extension SweepRoute {
+    func refusal(_ sweep: TableSweep, _ here: any WarehouseSnapshot) async throws -> String? { nil }
     func close() async {}
 }
 
@@ -67,7 +69,7 @@ struct DirectRoute: SweepRoute {
 
     func unseen(since moment: SourceSnapshot.Moment) -> RowMend.Unseen { .since(moment.before) }
 
-    func version(of table: TableID, at moment: SourceSnapshot.Moment) -> (commit: Int64, isAboveStored: Bool) {
+    func version(at moment: SourceSnapshot.Moment) -> (commit: Int64, isAboveStored: Bool) {
         (moment.position, false)
     }
 }

@@ -26,8 +26,6 @@ struct SweepSchedule: Service {
         /// What is under way: its number, and whether it is of late events.
         var running: (number: Int, isLate: Bool)?
         var notBefore = ContinuousClock.now
-        /// What was under way at the agent's end was looked for.
-        var hasGoneOn = false
         /// When the last full sweep was before the one that runs.
         var before_s: Int64?
     }
@@ -49,7 +47,7 @@ struct SweepSchedule: Service {
             if case .running? = jobs.state(of: running.number) { return }
             if jobs.wasStopped(running.number) {
                 // It gave way to somebody: it is due again.
-                if !running.isLate { turn.lastFull_s = turn.before_s }
+                if !running.isLate, jobs.unfinished == nil { turn.lastFull_s = turn.before_s }
             } else {
                 tell(running.number, isLate: running.isLate)
             }
@@ -92,18 +90,18 @@ struct SweepSchedule: Service {
         }
     }
 
-    /// With what was under way when the agent ended. True: it is begun.
+    /// With what was under way when the agent ended, or gave way. True: it is begun.
     private func goOn(_ turn: inout Turn) async throws -> Bool {
-        guard !turn.hasGoneOn else { return false }
-        turn.hasGoneOn = true
         guard let entry = jobs.unfinished else { return false }
         let left = entry.left(of: try await tables(), try await warehouse.lastSweeps())
-        guard !left.isEmpty else {
+        guard !left.isEmpty, !entry.isGivenUp else {
+            if !left.isEmpty { logger.warning("a sweep is given up: the agent ended three times in the middle of it") }
             jobs.forget()
             return false
         }
+        guard let number = try jobs.goOn(left) else { return false }
         logger.notice("going on with a sweep that was under way", metadata: ["tables": "\(left.count)"])
-        turn.running = (try jobs.start(left, entry.request, isScheduled: true), false)
+        turn.running = (number, false)
         turn.before_s = turn.lastFull_s
         return true
     }
@@ -132,10 +130,11 @@ struct SweepSchedule: Service {
                     logger.error("\(table.source): late events: \(reason)")
                 } else if let late = table.late, late.mended > 0 {
                     logger.notice("\(table.source): \(late.mended) rows with late events were mended from raw")
+                } else if let record = table.record, record.differences > 0 {
+                    logger.error(
+                        "\(table.source): \(record.differences) rows differ\(table.reason.map { "; \($0)" } ?? "")")
                 } else if let reason = table.reason, !isLate {
                     logger.warning("\(table.source) wasn't swept: \(reason)")
-                } else if let record = table.record, record.differences > 0 {
-                    logger.error("\(table.source): \(record.differences) rows differ")
                 }
             }
             if !isLate { logger.info("a scheduled sweep is through", metadata: ["tables": "\(report.tables.count)"]) }

@@ -75,8 +75,27 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
     /// Rows of raw.
     private static let page = 5000
 
-    func rawEvents(_ table: TableDefinition, page: Int, since_us: Int64?) throws -> [RawEvent]? {
-        let raw = "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"
+    private func raw(_ table: TableDefinition) -> String {
+        "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"
+    }
+
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+        try session.with { session in
+            var events: [RawEvent] = []
+            try session.forEachChunk(
+                """
+                SELECT \(DuckDBTransaction.rawColumns("r.")) FROM \(raw(table)) r \
+                WHERE \(RawReplay.chosen(keys, truncates: truncates))
+                """, purpose: "reading raw", streaming: true
+            ) { chunk in
+                for row in 0..<chunk.rowCount { events.append(try DuckDBTransaction.rawEvent(chunk, row)) }
+            }
+            return events
+        }
+    }
+
+    func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
+        let raw = raw(table)
         return try session.with { session in
             let first = page * Self.page
             let last = try session.int64("SELECT coalesce(max(rowid), -1) FROM \(raw)", purpose: "reading raw")
@@ -85,7 +104,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
             try session.forEachChunk(
                 """
                 SELECT \(DuckDBTransaction.rawColumns("r.")) FROM \(raw) r \
-                WHERE r.rowid >= \(first) AND r.rowid < \(first + Self.page)\(RawReplay.touched(raw, since_us))
+                WHERE r.rowid >= \(first) AND r.rowid < \(first + Self.page)
                 """, purpose: "reading raw", streaming: true
             ) { chunk in
                 for row in 0..<chunk.rowCount { events.append(try DuckDBTransaction.rawEvent(chunk, row)) }

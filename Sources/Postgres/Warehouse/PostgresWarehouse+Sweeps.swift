@@ -38,7 +38,19 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     /// Blocks of raw.
     private static let page = 64
 
-    func rawEvents(_ table: TableDefinition, page: Int, since_us: Int64?) throws -> [RawEvent]? {
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        return try ReplicationError.translating {
+            let rows = try session.query(
+                """
+                SELECT \(PostgresTransaction.rawColumns) FROM \(try TableSQL(table, layout).raw) r \
+                WHERE \(RawReplay.chosen(keys, truncates: truncates))
+                """, for: "read raw")
+            return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
+        }
+    }
+
+    func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
         guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
         return try ReplicationError.translating {
             let sql = try TableSQL(table, layout)
@@ -49,8 +61,7 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
             let rows = try session.query(
                 """
                 SELECT \(PostgresTransaction.rawColumns) FROM \(sql.raw) r \
-                WHERE r.ctid >= '(\(page * Self.page),0)' AND r.ctid < '(\((page + 1) * Self.page),0)'\
-                \(RawReplay.touched(sql.raw, since_us))
+                WHERE r.ctid >= '(\(page * Self.page),0)' AND r.ctid < '(\((page + 1) * Self.page),0)'
                 """, for: "read raw")
             return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
         }

@@ -20,12 +20,16 @@ extension BatchApplier {
         for event in try transaction.rawEvents(definition, keys: keys, truncates: true) {
             if let key = event.key { known[key, default: []].append(event) } else { truncates.append(event) }
         }
+        // A row may stand there by another spelling of its key, and so its events in raw.
+        let mayDiffer = KeyNames(definition, transaction.keyEquality).mayDiffer
         var admitted: [Int32] = []
         for (at, index) in events.enumerated() {
             let its = (known[keys[at]] ?? []) + truncates
-            let newest = its.map(\.version).max()
-            if its.allSatisfy({ mend.shows($0) }), mend.shows(stored[at]),
-                let version = mend.version(batch.events[Int(index)].version, newest, stored[at], state.floor)
+            let row = stored[at]
+            let isKnown = !mayDiffer || row.map { version in its.contains { $0.version == version } } ?? true
+            if its.allSatisfy({ mend.shows($0) }), mend.shows(row, isKnown: isKnown),
+                let version = mend.version(
+                    batch.events[Int(index)].version, its.map(\.version).max(), row, state.floor)
             {
                 batch.events[Int(index)].version = version
                 admitted.append(index)
@@ -54,22 +58,30 @@ extension BatchApplier {
 extension RowMend {
     fileprivate func shows(_ event: RawEvent) -> Bool {
         switch unseen {
-        case .since: shows(event.version)
-        // What a copy or a mend read is older than the snapshot: none is under way.
-        case .outside(let extent): event.transaction < 0 || event.operation == .read || extent.shows(event.transaction)
+        case .since(let before): Self.shows(event.version, before)
+        case .outside(let extent, let from_us, let taken_us):
+            event.operation == .read || event.transaction < 0
+                ? (event.loadedAt_us ?? .min) < taken_us
+                : event.loadedAt_us.map { $0 < from_us } ?? false || extent.shows(event.transaction)
         }
     }
 
-    fileprivate func shows(_ version: Version?) -> Bool {
-        guard case .since(let before) = unseen, let version else { return true }
-        return version.commit < before || (version.commit == before && version.seq <= 0)
+    /// - Parameter isKnown: one of the row's events that were looked at made it.
+    fileprivate func shows(_ version: Version?, isKnown: Bool) -> Bool {
+        guard let version else { return true }
+        return if case .since(let before) = unseen { Self.shows(version, before) } else { isKnown }
     }
 
+    private static func shows(_ version: Version, _ before: Int64) -> Bool {
+        version.commit < before || (version.commit == before && version.seq <= 0)
+    }
+
+    /// Nil: there is no place for it.
     fileprivate func version(_ own: Version, _ raw: Version?, _ stored: Version?, _ floor: Version) -> Version? {
-        guard isAboveStored, let newest = [raw, stored, floor.isNone ? nil : floor].compactMap({ $0 }).max(),
-            newest >= own
-        else { return own }
-        return newest.mended
+        guard let newest = [raw, stored, floor.isNone ? nil : floor].compactMap({ $0 }).max() else { return own }
+        // Below every position stands what shows none, and the next of it may stand anywhere.
+        if isAboveStored { return newest.commit < 0 ? nil : newest.mended.map { max($0, own) } }
+        return newest < own ? own : nil
     }
 }
 

@@ -6,15 +6,17 @@ package struct RowMend: Sendable {
     package enum Unseen: Sendable, Equatable {
         /// Changes whose commits stand there or behind.
         case since(Int64)
-        /// Changes of transactions that the snapshot doesn't show.
-        case outside(SnapshotExtent)
+        /// Changes of transactions that the snapshot doesn't show; only what came since `from_us` may be such, and what
+        /// tells no transaction, or is a read, may be where it came since `taken_us` (µs since 1970).
+        case outside(SnapshotExtent, from_us: Int64, taken_us: Int64)
     }
 
     /// Of one table, which has a key; its events have the version at which rows are written.
     package var batch: ChangeBatch
     package var unseen: Unseen
     /// A row of which something is known is written just above that, and below whatever may still come of it; for
-    /// sources whose versions lie behind the commits that made them.
+    /// sources whose versions lie behind the commits that made them. Else rows are written at their events' version,
+    /// which must be above what is known.
     package var isAboveStored: Bool
 
     package init(_ batch: ChangeBatch, unseen: Unseen, isAboveStored: Bool) {

@@ -7,9 +7,9 @@ package protocol SweepReader: Sendable {
 /// What the warehouse held at one moment, read beside its writer on a connection and a thread of its own.
 package protocol WarehouseSnapshot: SweepReader {
     /// A table's raw a page at a time, from 0, in no order; nil behind the last page. A page may be empty.
-    ///
-    /// - Parameter since_us: only events of keys about which one came since then (µs since 1970), and truncates.
-    func rawEvents(_ table: TableDefinition, page: Int, since_us: Int64?) async throws -> [RawEvent]?
+    func rawEvents(_ table: TableDefinition, page: Int) async throws -> [RawEvent]?
+    /// All of raw's events of these keys, as raw has them; and all truncates if `truncates`.
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) async throws -> [RawEvent]
     /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
     func letGo() async throws
     func close() async
