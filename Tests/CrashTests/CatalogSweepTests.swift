@@ -151,6 +151,8 @@ import ThrowawayPostgres
         #expect(notes == "3 after,5 after,6 after")
         writes.set()
         _ = await writing.value
+        // All of it has come.
+        _ = try await sweep()
         // A column that the connector masks isn't for the warehouse to have.
         try await target.psql("UPDATE shop.orders SET note = 'masked'")
         let masked = try await sweep("--repair", exit: 4)

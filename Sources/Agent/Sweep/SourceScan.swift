@@ -50,7 +50,7 @@ struct SourceScan {
         }
     }
 
-    func buckets(_ digest: RowDigest, where filter: String?) async throws -> [String: SetDigest] {
+    func buckets(_ digest: RowDigest, by way: RowBuckets, where filter: String?) async throws -> [String: SetDigest] {
         let ranges = ranges(filter)
         let progress = Progress(ranges)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -58,7 +58,7 @@ struct SourceScan {
                 group.addTask {
                     let reader = SourceSnapshot(url: url)
                     do {
-                        try await read(progress, digest, reader)
+                        try await read(progress, digest, way, reader)
                     } catch {
                         await reader.close()
                         throw error
@@ -71,12 +71,14 @@ struct SourceScan {
         return progress.sums
     }
 
-    private func read(_ progress: Progress, _ digest: RowDigest, _ reader: SourceSnapshot) async throws {
+    private func read(
+        _ progress: Progress, _ digest: RowDigest, _ way: RowBuckets, _ reader: SourceSnapshot
+    ) async throws {
         try await reader.join(snapshot)
         while let range = progress.next() {
             try Task.checkCancellation()
             let found = try SetDigest.buckets(
-                try await reader.rows(digest.buckets(of: range.relation, on: .source, where: range.filter)))
+                try await reader.rows(digest.buckets(of: range.relation, on: .source, by: way, where: range.filter)))
             tell(progress.add(found, of: range))
             try await throttle.wait(after: found.values.reduce(0) { $0 + $1.rows })
         }

@@ -128,11 +128,33 @@ struct TableSweep {
     mutating func begin(
         touched isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot, scan: SourceScan? = nil
     ) async throws {
+        let way = try await ranges(source, here)
+        if try await !sum(by: way, isTouched, source, here, scan) {
+            // Keys that lie together in a few of the ranges.
+            _ = try await sum(by: .hash, isTouched, source, here, scan)
+        }
+    }
+
+    /// Over the keys of both sides: neither has more buckets than there are to be.
+    private func ranges(_ source: any SweepReader, _ here: any SweepReader) async throws -> RowBuckets {
+        guard let theirs = digest.bounds(of: relation, on: side), let mine = digest.bounds(of: current, on: .warehouse)
+        else { return .hash }
+        let cells = try await source.rows(theirs) + here.rows(mine)
+        let keys = cells.joined().compactMap { $0.flatMap { Int64($0) } }
+        guard let low = keys.min(), let high = keys.max() else { return .hash }
+        return .ranges(from: low, to: high)
+    }
+
+    /// False: a bucket that differs has too many rows to list.
+    private mutating func sum(
+        by way: RowBuckets, _ isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot,
+        _ scan: SourceScan?
+    ) async throws -> Bool {
         let quiet = "\(isLive) AND (\(isTouched)) IS NOT TRUE"
         // Beside each other: neither waits for the other's processor.
-        async let theirSums = sums(of: source, scan)
+        async let theirSums = sums(of: source, way, scan)
         var mine = try SetDigest.buckets(
-            try await here.rows(digest.buckets(of: current, on: .warehouse, where: quiet)))
+            try await here.rows(digest.buckets(of: current, on: .warehouse, by: way, where: quiet)))
         let touchedRows = try await here.rows(
             digest.rows(of: current, on: .warehouse, where: isTouched) + " LIMIT \(Self.touched_max + 1)")
         guard touchedRows.count <= Self.touched_max else {
@@ -144,23 +166,27 @@ struct TableSweep {
         let touched = Set(try touchedRows.map(key))
         var theirs = try await theirSums
         record.rows = theirs.values.reduce(0) { $0 + $1.rows }
-        for (_, hash) in try await lookUp(Array(touched), of: relation, on: side, filter, { try await source.rows($0) })
+        for (key, hash) in try await lookUp(
+            Array(touched), of: relation, on: side, filter, { try await source.rows($0) })
         {
-            let bucket = String(hash.prefix(RowDigest.bucketDigits))
+            guard let bucket = way.name(ofKey: key, hash: hash) else { throw Self.noHash }
             theirs[bucket] = (theirs[bucket] ?? .empty) - (try Self.one(hash))
         }
         for key in touched { open[key] = false }
 
         var unequal: [(name: String, rows: Int64)] = []
+        var equal = SetDigest.empty
         for name in Set(mine.keys).union(theirs.keys).sorted() {
             let (a, b) = (theirs[name] ?? .empty, mine[name] ?? .empty)
             if a == b {
-                self.source = self.source + a
-                warehouse = warehouse + b
+                equal = equal + a
             } else {
                 unequal.append((name, max(a.rows, 0) + b.rows))
             }
         }
+        guard way == .hash || unequal.allSatisfy({ $0.rows <= Self.listed_max }) else { return false }
+        self.source = self.source + equal
+        warehouse = warehouse + equal
         mine = [:]
         theirs = [:]
         while !unequal.isEmpty {
@@ -169,7 +195,7 @@ struct TableSweep {
                 record.different = open.count { $0.value }
                 open = [:]
                 isCut = true
-                return
+                return true
             }
             var names: [String] = []
             var rows: Int64 = 0
@@ -178,8 +204,9 @@ struct TableSweep {
                 rows += next.rows
                 unequal.removeLast()
             }
-            try await list(names, quiet, touched, source, here)
+            try await list(names, way, quiet, touched, source, here)
         }
+        return true
     }
 
     /// Of the rows that the other side has, deleted ones too, and of no others.
@@ -196,9 +223,12 @@ struct TableSweep {
             remedy: "millrace sweep, of whole tables, or a shorter time", table: definition.source)
     }
 
-    private func sums(of source: any SweepReader, _ scan: SourceScan?) async throws -> [String: SetDigest] {
-        if let scan { return try await scan.buckets(digest, where: filter) }
-        return try SetDigest.buckets(try await source.rows(digest.buckets(of: relation, on: side, where: filter)))
+    private func sums(
+        of source: any SweepReader, _ way: RowBuckets, _ scan: SourceScan?
+    ) async throws -> [String: SetDigest] {
+        if let scan { return try await scan.buckets(digest, by: way, where: filter) }
+        return try SetDigest.buckets(
+            try await source.rows(digest.buckets(of: relation, on: side, by: way, where: filter)))
     }
 
     /// Of rows about which something came since then alone: those of current, and where raw is at hand those that it has
@@ -224,15 +254,19 @@ struct TableSweep {
 
     /// Rows of the buckets, on both sides; those whose hashes aren't the same stay open.
     private mutating func list(
-        _ buckets: [String], _ quiet: String, _ touched: Set<[String]>, _ source: any SweepReader,
+        _ buckets: [String], _ way: RowBuckets, _ quiet: String, _ touched: Set<[String]>, _ source: any SweepReader,
         _ here: any WarehouseSnapshot
     ) async throws {
         var theirs: [[String]: String] = [:]
-        for row in try await source.rows(digest.rows(of: relation, on: side, buckets: buckets, where: filter)) {
+        async let theirRows = source.rows(
+            digest.rows(of: relation, on: side, buckets: buckets, by: way, where: filter))
+        let myRows = try await here.rows(
+            digest.rows(of: current, on: .warehouse, buckets: buckets, by: way, where: quiet))
+        for row in try await theirRows {
             let key = try key(row)
             if !touched.contains(key) { theirs[key] = row.last ?? nil }
         }
-        for row in try await here.rows(digest.rows(of: current, on: .warehouse, buckets: buckets, where: quiet)) {
+        for row in myRows {
             let key = try key(row)
             if let hash = theirs[key], hash == row.last ?? nil {
                 self.source = self.source + (try Self.one(hash))
