@@ -48,7 +48,7 @@ import ThrowawayPostgres
                 sql: "UPDATE @ SET \(other) = (SELECT \(other) FROM @ WHERE id = \(id + 1)) WHERE id = \(id);",
                 told: ["different \(id) \(other)"])
         case 2: return Fault(sql: "DELETE FROM @ WHERE id = \(id);", told: ["missing \(id) "])
-        case 3: return Fault(sql: "UPDATE @ SET is_deleted = true WHERE id = \(id);", told: ["missing \(id) "])
+        case 3: return Fault(sql: "UPDATE @ SET is_deleted = true WHERE id = \(id);", told: ["wrongly_deleted \(id) "])
         case 4:
             return Fault(
                 sql: """
@@ -70,7 +70,7 @@ import ThrowawayPostgres
         default:
             return Fault(
                 sql: "UPDATE @ SET is_deleted = false, c_int = 5 WHERE id = \(id + 200_000);",
-                told: ["extra \(id + 200_000) "])
+                told: ["undeleted \(id + 200_000) "])
         }
     }
 
@@ -154,7 +154,7 @@ import ThrowawayPostgres
         agent = try AgentProcess(["run"], in: folder, environment: ["MILLRACE_CRASH_AT": "mend:1"])
         try await until("it streams again", [agent]) { agent.said().contains("streaming slot") }
         let repair = try await AgentProcess.run(["sweep", "--repair"], in: folder)
-        #expect(repair.status != 0, "\(repair.output)")
+        #expect(repair.status == 3 && repair.errors.contains("goes on with the sweep"), "\(repair.errors)")
         #expect(await agent.wait().status != 0)
         agent = try AgentProcess(["run"], in: folder)
         try await until("the repair is through", [agent]) {

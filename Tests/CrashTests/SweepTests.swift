@@ -205,7 +205,7 @@ import ThrowawayPostgres
         #expect(
             differences("orders") == [
                 "different 10 amount", "different 11 note", "different 12 d", "different 13 d", "different 14 status",
-                "different 15 status", "missing 16 ", "extra 900001 ", "missing 17 ", "extra 18 ",
+                "different 15 status", "missing 16 ", "extra 900001 ", "wrongly_deleted 17 ", "undeleted 18 ",
             ])
         #expect(differences("lines") == ["different 5/2 doc"])
         #expect(differences("people") == ["different p7@example.org phone/born"])

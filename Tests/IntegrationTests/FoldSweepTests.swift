@@ -96,7 +96,7 @@ import Testing
         let found = try #require(try await run.folded().tables.first { $0.source == table.source.description })
         #expect(
             Set(found.differences.map { "\($0.kind) \($0.key.joined())" }) == [
-                "missing \(ids[0])", "missing \(ids[1])", "extra 987654321",
+                "missing \(ids[0])", "wronglyDeleted \(ids[1])", "extra 987654321",
             ], "\(engine): \(found)")
         // Of rows of which something came lately the same is told, since all of raw is asked then.
         let recent = try #require(

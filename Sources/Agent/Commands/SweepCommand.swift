@@ -69,7 +69,15 @@ package struct SweepCommand: Sendable {
     {
         defer { context.console.progress("") }
         while true {
-            switch try await agent.sweepState(number) {
+            let state: SweepJobs.State
+            do {
+                state = try await agent.sweepState(number)
+            } catch let error as ReplicationError where error.kind == .environment {
+                throw CommandFailure(
+                    ExitStatus.environment, error.message,
+                    try: "millrace run, which goes on with the sweep by itself; then: millrace status")
+            }
+            switch state {
             case .running(let progress): context.console.progress(progress)
             case .done(let report): return report
             case .failed(let failure): throw failure
@@ -113,7 +121,8 @@ package struct SweepCommand: Sendable {
             for difference in table.differences.prefix(Self.shown_max) {
                 let columns = difference.columns.isEmpty ? "" : ": \(difference.columns.joined(separator: ", "))"
                 let key = difference.key.map { Console.printable($0) }.joined(separator: ", ")
-                lines.append("  \(difference.kind.rawValue) \(key)\(Console.printable(columns))")
+                lines.append(
+                    "  \(difference.kind.rawValue.replacing("_", with: " ")) \(key)\(Console.printable(columns))")
             }
             if table.differences.count > Self.shown_max { lines.append("  … (--json has \(table.differences.count))") }
             if record.differences > 0 { lines.append("  Try: millrace sweep --table \(name) --repair") }

@@ -138,12 +138,15 @@ struct FoldSweeper {
     /// More of them are a sweep of the whole table's.
     private static let recent_max = 50_000
 
+    private func raw(_ table: TableDefinition) -> String {
+        "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
+    }
+
     private func recent(_ table: TableDefinition, _ since_us: Int64, _ here: any WarehouseSnapshot) async throws
         -> [String]
     {
-        let raw = "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
         let keys = try await here.rows(
-            "SELECT * FROM (\(RawReplay.touched(raw, since_us))) AS k LIMIT \(Self.recent_max + 1)"
+            "SELECT * FROM (\(RawReplay.touched(raw(table), since_us))) AS k LIMIT \(Self.recent_max + 1)"
         ).compactMap { $0.first ?? nil }
         guard keys.count <= Self.recent_max else {
             throw ReplicationError(
@@ -214,6 +217,7 @@ struct FoldSweeper {
             try await sweep.look(touched: "FALSE", there, here, isLast: keys == nil)
             if keys != nil { try await sweep.look(touched: "FALSE", there, here, isLast: true) }
             try await sweep.nameColumns(there, here)
+            try await sweep.nameKinds(here, raw: raw(table))
             findings[table.source].keys = try await sweep.keysOfDifferences(there, here)
             await there.close()
         } catch {

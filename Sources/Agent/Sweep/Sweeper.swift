@@ -117,6 +117,8 @@ struct Sweeper {
                         try await all.sweeps[index]?.look(
                             touched: touched, source, here, isLast: round == Self.rounds_max)
                         try await all.sweeps[index]?.nameColumns(source, here)
+                        guard all.sweeps[index]?.open.isEmpty ?? false else { return nil }
+                        try await all.sweeps[index]?.nameKinds(here, raw: raw(all.tables[index]))
                         return nil
                     }
                     guard let reason else { continue }
@@ -160,9 +162,8 @@ struct Sweeper {
             guard sweep.hasKey else { return "its key has a type that can't be compared" }
             if let recent_s = request.recent_s {
                 sweep.limit(to_s: recent_s)
-                let raw = "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
                 try await sweep.begin(
-                    recent: moment.takenAt_us - Int64(recent_s) * 1_000_000, raw: setup.layout.hasRaw ? raw : nil, here)
+                    recent: moment.takenAt_us - Int64(recent_s) * 1_000_000, raw: raw(table), here)
             } else {
                 let scan = try await source.scan(table.source, moment, request.pace, throttle) { share in
                     let done = String(repeating: "#", count: Int(share * 20))
@@ -175,6 +176,11 @@ struct Sweeper {
             return sweep.isCut ? "so many rows differ that they weren't all listed" : nil
         }
         all.sweeps[index] = begun
+    }
+
+    private func raw(_ table: TableDefinition) -> String? {
+        guard setup.layout.hasRaw else { return nil }
+        return "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
     }
 
     private var throttle: SweepThrottle { SweepThrottle(request.pace.rows_per_s) }

@@ -7,8 +7,12 @@ package struct SweepDifference: Sendable, Hashable {
     package enum Kind: String, Sendable, CaseIterable {
         /// The source has it, and the warehouse has no live row of its key.
         case missing
+        /// It is one that the warehouse has as deleted.
+        case wronglyDeleted = "wrongly_deleted"
         /// The warehouse shows it, and the source hasn't got it.
         case extra
+        /// It is one whose delete is in raw.
+        case undeleted
         case different
     }
 
@@ -40,6 +44,7 @@ struct TableSweep {
     private let filter: String?
     private let current: String
     private let isLive: String
+    private let isDeleted: String
     private let loadedAt: String
     private(set) var record: SweepRecord
     private(set) var differences: [SweepDifference] = []
@@ -73,6 +78,7 @@ struct TableSweep {
             (source.isPlain ? "ONLY " : "") + "\(quoted(definition.source.schema)).\(quoted(definition.source.table))"
         current = "\(quoted(layout.current)).\(quoted(definition.target))"
         isLive = "t.\(quoted(definition.metadata.isDeleted)) IS NOT TRUE"
+        isDeleted = "t.\(quoted(definition.metadata.isDeleted)) IS TRUE"
         loadedAt = quoted(definition.metadata.loadedAt)
         let extra = types.keys.filter { name in
             !excluded.contains(name) && !definition.columns.contains { $0.name == name }
@@ -97,6 +103,7 @@ struct TableSweep {
         let quoted = RowDigest.quoted
         self.relation = relation
         let deleted = "t.\(quoted(definition.metadata.isDeleted))"
+        isDeleted = "\(deleted) IS TRUE"
         filter = "\(deleted) IS NOT TRUE"
         current = "\(quoted(layout.current)).\(quoted(definition.target))"
         loadedAt = quoted(definition.metadata.loadedAt)
@@ -327,12 +334,39 @@ struct TableSweep {
         let kind: SweepDifference.Kind =
             mine.isEmpty ? .missing : theirs.isEmpty || mine.count > theirs.count ? .extra : .different
         switch kind {
-        case .missing: record.missing += 1
-        case .extra: record.extra += 1
+        case .missing, .wronglyDeleted: record.missing += 1
+        case .extra, .undeleted: record.extra += 1
         case .different: record.different += 1
         }
         differing.append(key)
         if differences.count < Self.told_max { differences.append(SweepDifference(kind: kind, key: key)) }
+    }
+
+    /// Tells what is deleted from what was never there, of rows that one side alone shows.
+    ///
+    /// - Parameter raw: the table's raw, where it has one.
+    mutating func nameKinds(_ here: any SweepReader, raw: String?) async throws {
+        func keys(of kind: SweepDifference.Kind) -> [[String]] { differences.filter { $0.kind == kind }.map(\.key) }
+        let missing = keys(of: .missing)
+        if !missing.isEmpty {
+            let sql = digest.rows(
+                of: current, on: .warehouse, where: "(\(digest.filter(keys: missing, on: .warehouse))) AND \(isDeleted)"
+            )
+            rename(.missing, .wronglyDeleted, Set(try await here.rows(sql).map(key)))
+        }
+        let extra = keys(of: .extra)
+        if !extra.isEmpty, let raw, let sql = digest.deleted(inRaw: raw, extra) {
+            rename(.extra, .undeleted, Set(try await here.rows(sql).map { try key($0 + [nil]) }))
+        }
+    }
+
+    private mutating func rename(
+        _ kind: SweepDifference.Kind, _ other: SweepDifference.Kind, _ keys: Set<[String]>
+    ) {
+        for index in differences.indices where differences[index].kind == kind && keys.contains(differences[index].key)
+        {
+            differences[index].kind = other
+        }
     }
 
     /// Which columns of the different rows differ. Rows may have changed since: then none is named.

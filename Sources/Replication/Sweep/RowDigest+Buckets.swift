@@ -116,6 +116,33 @@ extension RowDigest {
     /// A row for each key of which raw has events that came since then (µs since 1970): the canonical texts of its columns.
     /// Nil where what raw writes of a key isn't a literal of all its columns' types.
     package func keys(inRaw raw: String, since_us: Int64) -> String? {
+        rawKey.map { key in
+            """
+            SELECT DISTINCT \(keys(on: .warehouse).joined(separator: ", ")) FROM (SELECT \(key) FROM \(raw) AS r \
+            WHERE r.loaded_at >= \(Self.moment(since_us)) AND \(Self.hasKey)) AS t
+            """
+        }
+    }
+
+    /// A row for each of the keys whose newest event in raw is its delete, as `keys(inRaw:since_us:)`.
+    package func deleted(inRaw raw: String, _ keys: [[String]]) -> String? {
+        rawKey.map { key in
+            let names = self.keys(on: .warehouse).joined(separator: ", ")
+            let version = [MetadataNames.epoch, MetadataNames.commit, MetadataNames.seq].map { "\"\($0)\" DESC" }
+            return """
+                SELECT \(names) FROM (SELECT t.*, row_number() OVER (PARTITION BY \(names) ORDER BY \
+                \(version.joined(separator: ", "))) AS millrace_place FROM (SELECT \(key), r.op AS millrace_op, \
+                r."\(MetadataNames.epoch)", r."\(MetadataNames.commit)", r."\(MetadataNames.seq)" FROM \(raw) AS r \
+                WHERE \(Self.hasKey)) AS t WHERE \(filter(keys: keys, on: .warehouse))) AS t \
+                WHERE t.millrace_place = 1 AND t.millrace_op = 'd'
+                """
+        }
+    }
+
+    private static let hasKey = "r.op <> 't' AND r.key IS NOT NULL AND left(CAST(r.key AS text), 1) = '{'"
+
+    /// The key's columns as raw's JSON has them.
+    private var rawKey: String? {
         var members: [String] = []
         for column in columns where column.isKey {
             guard !column.isHashed, let type = Self.cast(column.type), !column.name.contains("\"") else { return nil }
@@ -124,11 +151,7 @@ extension RowDigest {
             members.append(
                 "\(type.isEmpty ? text : "CAST(\(text) AS \(type))") AS \(SweepSQL.quoted(column.name))")
         }
-        return """
-            SELECT DISTINCT \(keys(on: .warehouse).joined(separator: ", ")) FROM (SELECT \(members.joined(separator: ", ")) \
-            FROM \(raw) AS r WHERE r.op <> 't' AND r.loaded_at >= \(Self.moment(since_us)) \
-            AND r.key IS NOT NULL AND left(CAST(r.key AS text), 1) = '{') AS t
-            """
+        return members.isEmpty ? nil : members.joined(separator: ", ")
     }
 
     /// A time (µs since 1970) as both dialects read it.
