@@ -161,27 +161,14 @@ extension RowMender {
         /// - Parameter object: the key's columns as texts.
         func append(gone object: String) throws {
             let key = try JSONValue(parsing: object)
-            let line = facts.columns.map { column in key[column.name]?.string.map(Self.escaped) ?? "\\N" }
-                .joined(separator: "\t")
-            Array((line + "\n").utf8).withUnsafeBytes {
-                batch.append(span: 0, offset: commit, timestamp_ms: time_ms, tag: SourceRecord.gone, value: $0)
+            let line = CopyTextWriter()
+            for column in facts.columns {
+                if let text = key[column.name]?.string { line.field(text) } else { line.null() }
             }
+            try line.endLine()
+            batch.append(
+                span: 0, offset: commit, timestamp_ms: time_ms, tag: SourceRecord.gone, value: line.bytes)
             rows.withLock { $0 += 1 }
-        }
-
-        /// As COPY writes a text.
-        private static func escaped(_ text: String) -> String {
-            var escaped = ""
-            for scalar in text.unicodeScalars {
-                switch scalar {
-                case "\\": escaped += "\\\\"
-                case "\t": escaped += "\\t"
-                case "\n": escaped += "\\n"
-                case "\r": escaped += "\\r"
-                default: escaped.unicodeScalars.append(scalar)
-                }
-            }
-            return escaped
         }
     }
 }
