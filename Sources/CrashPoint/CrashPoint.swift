@@ -20,6 +20,8 @@ package enum CrashPoint: String, Sendable, CaseIterable {
     case committed
     /// In the middle of a chunk that a copy or a backfill reads from a snapshot: every 1,024 rows of it.
     case copy
+    /// Some of the rows that a sweep mends are durable.
+    case mend
 
     private struct Plan {
         var point: CrashPoint

@@ -123,6 +123,9 @@ extension Pipeline {
         /// `catalog`: the source database, for types, sweeps and backfill. Default none.
         /// Example: `postgres://replicator@db/shop`.
         package var catalog: ConnectionURL?
+        /// `connector_slot`: the connector's `slot.name` in the catalog's database, which sweeps look at. Default: the only
+        /// logical slot there, or `debezium`.
+        package var connectorSlot: String?
         /// `properties`: anything librdkafka knows, except what the keys above say or what would let
         /// Kafka and not the warehouse decide where reading resumes. Default none. Values are hidden
         /// when printed, since passwords are among them.

@@ -163,6 +163,11 @@ package actor MemoryWarehouse: Warehouse {
         return try writer.refold(request, layout: layout, in: transaction, loadedAt_us: clock_us)
     }
 
+    package func mend(_ mend: RowMend) async throws -> BatchApplier.Outcome {
+        clock_us += 1
+        return try writer.mend(mend, layout: layout, in: transaction, loadedAt_us: clock_us)
+    }
+
     package func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String] {
         let all = transaction.committed
         let keys = all.late.filter { $0.table == table && !all.reconciled.contains($0.id) }.compactMap(\.key)

@@ -192,6 +192,9 @@ actor SimulatedWarehouse: Warehouse {
     func refold(_ request: RefoldRequest) async throws -> Int {
         try writer.refold(request, layout: layout, in: transaction, loadedAt_us: 0)
     }
+    func mend(_ mend: RowMend) async throws -> BatchApplier.Outcome {
+        try writer.mend(mend, layout: layout, in: transaction, loadedAt_us: 0)
+    }
     func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String] { [] }
 
     func erase(_ request: ErasureRequest) async throws -> ErasureReport {

@@ -123,22 +123,23 @@ struct Sweep: AsyncParsableCommand {
 
             Example: millrace sweep
             Example: millrace sweep --table public.orders --repair
+            Example: millrace sweep --recent 6h
             Example: millrace sweep --late
             """)
     @OptionGroup var global: GlobalOptions
     @Option(help: "A source or target name; may be repeated. Default: all.") var table: [String] = []
-    @Flag(help: "Mend what differs (copy the table anew, or fold its rows from raw), and compare it again.")
+    @Flag(help: "Mend the rows that differ (from the source, or from raw), and compare again.")
     var repair = false
     @Flag(help: "Fold the rows from raw again to which events came late, and those that lack a column.") var late =
         false
-    @Option(help: "(not yet)") var recent: String?
+    @Option(help: "Compare only rows about which something came in so long: 30m, 6h, 2d.") var recent: String?
+    @Option(help: "Connections that read the source, 1 to 32.") var workers = SweepPace().workers
+    @Option(help: "Rows a second that the source is asked for at most, over all connections.") var rowsPerSecond: Int?
 
     func run() async throws {
-        if recent != nil {
-            throw LaterCommand.failure("sweep --recent", try: "millrace sweep, of whole tables")
-        }
-        let command = SweepCommand(
-            table.isEmpty ? .all : .named(table), late ? .late : repair ? .repair : .compare)
+        let request = try SweepRequest(
+            late: late, repair: repair, recent: recent, workers: workers, rowsPerSecond: rowsPerSecond)
+        let command = SweepCommand(table.isEmpty ? .all : .named(table), request)
         try Ended.with(try await command.run(global.context()))
     }
 }

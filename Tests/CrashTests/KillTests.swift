@@ -75,7 +75,7 @@ import ThrowawayPostgres
         let wanted = try await place.digest("calm")
 
         // At least ten inside a commit, the others spread over every other place, the first start's DDL included.
-        let others = CrashPoint.allCases.filter { $0 != .commit && $0 != .copy }
+        let others = CrashPoint.allCases.filter { $0 != .commit && $0 != .copy && $0 != .mend }
         var plan: [String] = ["ddl:1", "ddl:1"]
         while plan.count < Self.kills {
             if plan.count % 5 < 2 {

@@ -96,8 +96,12 @@ import Testing
         let found = try #require(try await run.folded().tables.first { $0.source == table.source.description })
         #expect(
             Set(found.differences.map { "\($0.kind) \($0.key.joined())" }) == [
-                "missing \(ids[0])", "missing \(ids[1])", "extra 987654321",
+                "missing \(ids[0])", "wronglyDeleted \(ids[1])", "extra 987654321",
             ], "\(engine): \(found)")
+        // Of rows of which something came lately the same is told, since all of raw is asked then.
+        let recent = try #require(
+            try await run.folded(recent_s: 86400).tables.first { $0.source == table.source.description })
+        #expect(Set(recent.differences) == Set(found.differences) && recent.record?.isRecent == false)
         let mended = try #require(
             try await run.folded(repairs: true).tables.first { $0.source == table.source.description })
         // What raw doesn't know is told and stays.
@@ -105,8 +109,11 @@ import Testing
         try await execute("DELETE FROM @.orders WHERE \(key) = 987654321;", run)
         try await file.expectEqual(run, "mended")
         #expect(try await run.folded().tables.first { $0.source == table.source.description }?.record?.isEqual == true)
+        let some = try await run.folded(recent_s: 86400).tables.compactMap(\.record)
+        #expect(!some.isEmpty && some.allSatisfy { $0.isEqual && $0.isRecent && $0.isFold }, "\(engine): \(some)")
+        #expect(some.contains { $0.table == table.source && $0.rows >= 3 }, "\(engine): \(some)")
         let sweeps = try await run.looking { warehouse, _ in try await warehouse.lastSweeps() }
-        #expect(sweeps[table.source]?.proof?.isFold == true)
+        #expect(sweeps[table.source]?.proof?.isFold == true && sweeps[table.source]?.proof?.isRecent == false)
     }
 
     /// Events in any order, and twice; a row of them was lost and one is older than raw says.

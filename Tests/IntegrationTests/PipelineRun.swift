@@ -222,8 +222,8 @@ struct PipelineRun: Sendable {
     }
 
     /// Holds current against what raw says.
-    func folded(repairs: Bool = false) async throws -> SweepReport {
-        try await sweeping { try $0.start($1, repairs: repairs) }
+    func folded(repairs: Bool = false, recent_s: Int? = nil) async throws -> SweepReport {
+        try await sweeping { try $0.start($1, SweepRequest(repairs ? .repair : .compare, recent_s: recent_s)) }
     }
 
     /// Folds rows with late events from raw again.
@@ -236,7 +236,7 @@ struct PipelineRun: Sendable {
     ) async throws -> SweepReport {
         let setup = try setup
         return try await writing { warehouse, _ in
-            let jobs = setup.sweepJobs(warehouse, AgentStatus(), LiveSetup(setup)) { _ in }
+            let jobs = setup.sweepJobs(warehouse, AgentStatus(), LiveSetup(setup))
             let number = try begin(jobs, try await warehouse.knownTables())
             while true {
                 switch jobs.state(of: number) {

@@ -366,3 +366,62 @@ import Testing
         }
     }
 }
+
+/// Ranges of integer keys are the same in both databases, also below zero and at the types' ends.
+@Suite struct SweepRangeTests {
+    @Test(arguments: Engine.allCases) func rangesAreTheSame(engine: Engine) async throws {
+        let source = try await SourceDatabase(
+            "sweep_ranges_\(engine.rawValue)",
+            """
+            CREATE TABLE edges (id bigint PRIMARY KEY, n int);
+            INSERT INTO edges VALUES (-9223372036854775808, 1), (9223372036854775807, 2), (-1, 3), (0, 4), (1, 5);
+            INSERT INTO edges SELECT i, i FROM generate_series(-5000, -4000) i;
+            INSERT INTO edges SELECT i * 1000003, i FROM generate_series(10, 900) i;
+            """)
+        let run = try await source.pipeline(engine)
+        try await run.untilEnd()
+        let known = try await run.looking { warehouse, _ in try await warehouse.knownTables() }
+        let definition = try #require(known.first { $0.target == "edges" })
+        let digest = RowDigest(
+            definition.columns.map { SweepColumn($0) }, warehouse: engine == .duckdb ? .duckdb : .postgres)
+        let live = "\(try run.setup.layout.live).edges"
+        func theirs(_ sql: String) async throws -> [[String]] {
+            let settings = SweepDialect.postgres.settings.map { $0 + ";\n" }.joined()
+            return try await source.sql(settings + sql).split(separator: "\n").map {
+                $0.split(separator: "|").map(String.init)
+            }
+        }
+        func mine(_ sql: String) async throws -> [[String]] {
+            try await run.looking { warehouse, _ in
+                try await warehouse.query(sql, rows_max: 10_000).rows.map { $0.map { $0 ?? "" } }
+            }
+        }
+        let bounds = try #require(digest.bounds(of: "public.edges", on: .source))
+        let cells = try await theirs(bounds)[0].compactMap { Int64($0) }
+        #expect(cells == [.min, .max])
+        for way in [RowBuckets.ranges(from: cells[0], to: cells[1]), .range(bits: 10), .range(bits: 0), .hash] {
+            let there = try await theirs(digest.buckets(of: "public.edges", on: .source, by: way)).sorted {
+                $0[0] < $1[0]
+            }
+            let here = try await mine(digest.buckets(of: live, on: .warehouse, by: way)).sorted { $0[0] < $1[0] }
+            #expect(there == here, "\(engine), \(way)")
+            // Those of some buckets are all of theirs, and no others.
+            let some = there.map { $0[0] }.enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
+            let wanted = there.filter { some.contains($0[0]) }.reduce(0) { $0 + (Int($1[1]) ?? 0) }
+            for rows in [
+                try await theirs(digest.rows(of: "public.edges", on: .source, buckets: some, by: way)),
+                try await mine(digest.rows(of: live, on: .warehouse, buckets: some, by: way)),
+            ] {
+                #expect(rows.count == wanted, "\(engine), \(way)")
+                for row in rows { #expect(some.contains(way.name(ofKey: [row[0]], hash: row[1]) ?? "")) }
+            }
+        }
+    }
+
+    @Test func rangesAreFew() {
+        for (low, high) in [(0, 0), (1, 5_000_000), (-3, 4095), (.min, .max), (.max, .max)] as [(Int64, Int64)] {
+            guard case .range(let bits) = RowBuckets.ranges(from: low, to: high) else { return }
+            #expect((high >> bits) - (low >> bits) < RowBuckets.ranges_max)
+        }
+    }
+}

@@ -17,14 +17,15 @@ from clusters import Cluster
 from contenders import Bench
 from report import Report
 from stream import Drain
+from sweep import Sweep
 
-PARTS = ["decoding", "w1", "w2a", "w2b", "kafka", "latency", "memory", "growth"]
+PARTS = ["decoding", "w1", "w2a", "w2b", "kafka", "latency", "memory", "sweep", "growth"]
 # Too small, growth says nothing: what is paid once a batch weighs too much.
 LEFT_OUT = ["growth"]
 # Option: (as it is, in quick, what it is)
 SIZES = {
     "rounds": (3, 1, "of what is compared"),
-    "rows": (5_000_000, 300_000, "of W1; W2 begins with a fifth of them"),
+    "rows": (5_000_000, 300_000, "of W1 and of the sweep; W2 begins with a fifth of them"),
     "changes": (1_000_000, 100_000, "of W2, and Kafka's events"),
     "seconds": (20, 2, "of latency, each rate"),
     "transaction": (5_000_000, 200_000, "rows of memory's transaction"),
@@ -118,6 +119,8 @@ def replicate(bench, options, result):
         topic.close()
     if "latency" in parts:
         result.parts["latency"] = latency.run(bench, options)
+    if "sweep" in parts:
+        result.run("sweep", "Sweep: is the warehouse equal to its source", Sweep(bench, options.rows))
     if "growth" in parts:
         result.parts["growth"] = growth.run(bench, options)
 

@@ -67,9 +67,14 @@ extension PipelineSetup {
         if case .postgres(let server) = pipeline.source.input {
             control.hasLSNs = true
             control.slot = server.slot
-            if pipeline.source.snapshot == .initial { control.copyJob = server.slot }
+            if canCopyAnew { control.copyJob = server.slot }
         }
         return control
+    }
+
+    /// The source has a table's rows beside its stream.
+    var canCopyAnew: Bool {
+        if case .postgres = pipeline.source.input { pipeline.source.snapshot == .initial } else { false }
     }
 
     /// The source database's catalog where the pipeline file names one.

@@ -151,9 +151,11 @@ package struct RunCommand: Sendable {
             }, reload: reloading.run,
             rejoin: { try await replication.rejoin(after: $0) })
         let beside = running
-        let jobs = setup.sweepJobs(warehouse, status, live, hurry: { replication.hurry(to: $0) }) { tables in
-            try await live.control(warehouse, catalog: catalog, running: beside).copyAnew(tables)
+        var copyAnew: (@Sendable ([TableID]) async throws -> Void)?
+        if setup.canCopyAnew {
+            copyAnew = { try await live.control(warehouse, catalog: catalog, running: beside).copyAnew($0) }
         }
+        let jobs = setup.sweepJobs(warehouse, status, live, hurry: { replication.hurry(to: $0) }, copyAnew: copyAnew)
         running.sweeps = jobs
         reloading.begin { try await reloading.reload(live, warehouse, replication) }
         var router = AgentRouter(

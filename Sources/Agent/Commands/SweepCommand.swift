@@ -1,15 +1,7 @@
 import JSON
+import PipelineFile
 import Postgres
 import Replication
-
-/// What a sweep does with tables.
-package enum SweepKind: String, Sendable, CaseIterable {
-    case compare
-    /// Mends what differs, and compares it again.
-    case repair
-    /// Folds rows with late events from raw again.
-    case late
-}
 
 /// `millrace sweep`: the running agent compares tables with their source.
 package struct SweepCommand: Sendable {
@@ -17,11 +9,12 @@ package struct SweepCommand: Sendable {
     private static let shown_max = 20
 
     package var selection: TableSelection
-    package var kind: SweepKind
+    package var request: SweepRequest
+    private var kind: SweepKind { request.kind }
 
-    package init(_ selection: TableSelection, _ kind: SweepKind = .compare) {
+    package init(_ selection: TableSelection, _ request: SweepRequest = SweepRequest()) {
         self.selection = selection
-        self.kind = kind
+        self.request = request
     }
 
     /// Returns the exit code.
@@ -29,7 +22,7 @@ package struct SweepCommand: Sendable {
         let setup = try context.loadSetup()
         let report: SweepReport
         if let agent = try await APIClient.running(setup.pipeline) {
-            report = try await finished(try await agent.sweep(selection, kind), agent, context)
+            report = try await finished(try await agent.sweep(selection, request), agent, context)
         } else {
             report = try await alone(setup, context)
         }
@@ -54,9 +47,7 @@ package struct SweepCommand: Sendable {
 
     /// Without an agent: what raw says can be asked for at any time, the source can't.
     private func alone(_ setup: PipelineSetup, _ context: CommandContext) async throws -> SweepReport {
-        var isSourceAsked = false
-        if case .postgres = setup.pipeline.source.input { isSourceAsked = kind != .late }
-        guard !isSourceAsked else {
+        guard kind == .late || !setup.pipeline.source.isComparable else {
             throw CommandFailure(
                 ExitStatus.environment, "a sweep needs the running agent, which brings the warehouse to the snapshot",
                 try: "millrace run, then: millrace sweep")
@@ -65,11 +56,11 @@ package struct SweepCommand: Sendable {
             let status = AgentStatus()
             let holds = try await warehouse.holds()
             status.update { $0.holds = holds }
-            let jobs = setup.sweepJobs(warehouse, status, LiveSetup(setup)) { _ in }
+            let jobs = setup.sweepJobs(warehouse, status, LiveSetup(setup))
             var running = WarehouseControl.Running(status: status) { _ in }
             running.sweeps = jobs
             let control = setup.control(warehouse, catalog: nil, running: running)
-            return try await finished(try await control.sweep(selection, kind), control, context)
+            return try await finished(try await control.sweep(selection, request), control, context)
         }
     }
 
@@ -78,7 +69,15 @@ package struct SweepCommand: Sendable {
     {
         defer { context.console.progress("") }
         while true {
-            switch try await agent.sweepState(number) {
+            let state: SweepJobs.State
+            do {
+                state = try await agent.sweepState(number)
+            } catch let error as ReplicationError where error.kind == .environment {
+                throw CommandFailure(
+                    ExitStatus.environment, error.message,
+                    try: "millrace run, which goes on with the sweep by itself; then: millrace status")
+            }
+            switch state {
             case .running(let progress): context.console.progress(progress)
             case .done(let report): return report
             case .failed(let failure): throw failure
@@ -93,6 +92,9 @@ package struct SweepCommand: Sendable {
             report.isFold
             ? ["against raw, as no source is asked: what never came into raw isn't missed"]
             : ["as of \(LSN.text(report.position)) (snapshot \(report.snapshot)):"]
+        if request.recent_s != nil {
+            lines.append("only rows of which something came in that time; of others nothing is said")
+        }
         for table in report.tables {
             let name = Console.printable(table.source)
             guard let record = table.record else {
@@ -119,7 +121,8 @@ package struct SweepCommand: Sendable {
             for difference in table.differences.prefix(Self.shown_max) {
                 let columns = difference.columns.isEmpty ? "" : ": \(difference.columns.joined(separator: ", "))"
                 let key = difference.key.map { Console.printable($0) }.joined(separator: ", ")
-                lines.append("  \(difference.kind.rawValue) \(key)\(Console.printable(columns))")
+                lines.append(
+                    "  \(difference.kind.rawValue.replacing("_", with: " ")) \(key)\(Console.printable(columns))")
             }
             if table.differences.count > Self.shown_max { lines.append("  … (--json has \(table.differences.count))") }
             if record.differences > 0 { lines.append("  Try: millrace sweep --table \(name) --repair") }
@@ -139,7 +142,7 @@ package struct SweepCommand: Sendable {
 }
 
 extension WarehouseControl {
-    package func sweep(_ selection: TableSelection, _ kind: SweepKind) async throws -> Int {
+    package func sweep(_ selection: TableSelection, _ request: SweepRequest) async throws -> Int {
         _ = try atWork()
         guard let sweeps = running?.sweeps else {
             throw CommandFailure(
@@ -147,19 +150,10 @@ extension WarehouseControl {
                 try: "millrace run, then: millrace sweep")
         }
         let tables = try await chosen(selection)
-        switch kind {
-        case .compare: return try sweeps.start(tables, repairs: false)
-        case .repair:
-            // Before anything is compared; without a source of its own raw is asked.
-            guard !hasLSNs || copyJob != nil && layout.hasRaw && layout.hasCurrent else {
-                throw CommandFailure(
-                    ExitStatus.usage,
-                    "a repair copies a table anew beside the stream, which needs raw and snapshot: initial",
-                    try: "millrace sweep, without --repair")
-            }
-            return try sweeps.start(tables, repairs: true)
-        case .late: return try sweeps.reconcileLate(tables, 0..<Moment.now_us() + 1)
-        }
+        if request.kind == .late { return try sweeps.reconcileLate(tables, 0..<Moment.now_us() + 1) }
+        // Before anything is compared.
+        if request.kind == .repair { try layout.requireLayers("a repair") }
+        return try sweeps.start(tables, request)
     }
 
     /// How long it may seem that nothing is copied.
@@ -211,39 +205,85 @@ extension PipelineSetup {
     ///
     /// - Parameters:
     ///   - hurry: lets the checkpoint come to a position of the source at once.
-    ///   - copyAnew: copies tables from the source and returns when that is through.
+    ///   - copyAnew: copies tables from the source and returns when that is through; nil: the source can't.
     package func sweepJobs(
         _ warehouse: any Warehouse, _ status: AgentStatus, _ live: LiveSetup,
-        hurry: @escaping @Sendable (Int64) -> Void = { _ in }, copyAnew: @escaping SweepJobs.Repair
+        hurry: @escaping @Sendable (Int64) -> Void = { _ in },
+        copyAnew: (@Sendable ([TableID]) async throws -> Void)? = nil
     ) -> SweepJobs {
-        let findings = FoldSweeper.Findings()
+        let folds = FoldSweeper.Findings()
+        let findings = Sweeper.Findings()
         let tried = LateReconciler.Tried()
         let input = pipeline.source.input
-        @Sendable func folder(_ progress: @escaping @Sendable (String) -> Void) -> FoldSweeper {
+        @Sendable func folder(_ request: SweepRequest, _ progress: @escaping @Sendable (String) -> Void) -> FoldSweeper
+        {
             FoldSweeper(
-                setup: live.setup, warehouse: warehouse, status: status, findings: findings, progress: progress)
+                setup: live.setup, warehouse: warehouse, status: status, findings: folds, request: request,
+                progress: progress)
         }
-        return SweepJobs { tables, repaired, progress in
-            var report: SweepReport
-            if case .postgres(let server) = input {
-                report = try await Sweeper(
-                    setup: live.setup, server: server, warehouse: warehouse, status: status, hurry: hurry,
-                    progress: progress
-                ).run(tables, repaired: repaired)
-            } else {
-                report = try await folder(progress).run(tables, repaired: repaired)
+        /// With a source that can be asked; nil: there is none.
+        @Sendable func withSweeper<R>(
+            _ request: SweepRequest, _ progress: @escaping @Sendable (String) -> Void,
+            _ body: (Sweeper) async throws -> R
+        ) async throws -> R? {
+            let way: (url: String, route: any SweepRoute)
+            switch input {
+            case .postgres(let server):
+                way = (
+                    server.url.text,
+                    DirectRoute(publication: server.publication, status: status, hurry: hurry)
+                )
+            case .kafka(let kafka):
+                guard let url = kafka.catalog?.text else { return nil }
+                try live.setup.layout.requireLayers("a sweep through kafka.catalog")
+                way = (url, try CatalogRoute(live.setup, kafka, url: url, warehouse: warehouse))
+            case .file: return nil
             }
+            let sweeper = Sweeper(
+                setup: live.setup, url: way.url, route: way.route, warehouse: warehouse, status: status,
+                findings: findings, request: request, progress: progress)
+            do {
+                let result = try await body(sweeper)
+                await way.route.close()
+                return result
+            } catch {
+                await way.route.close()
+                throw error
+            }
+        }
+        return SweepJobs(memo: SweepMemo(dir: pipeline.agent.dir, pipeline: pipeline.name)) {
+            tables, repaired, request, progress in
+            var report = try await withSweeper(request, progress) { try await $0.run(tables, repaired: repaired) }
+            if report == nil { report = try await folder(request, progress).run(tables, repaired: repaired) }
             let sweeps = try await warehouse.lastSweeps()
             status.update { $0.sweeps = sweeps }
-            return report
-        } repair: { tables in
-            if case .postgres = input { return try await copyAnew(tables) }
+            return report ?? SweepReport()
+        } repair: { tables, request, progress in
+            if let left = try await withSweeper(request, progress, { try await $0.mend(tables) }) {
+                let wanted = left.filter(\.value.wantsCopy).keys.sorted()
+                guard !wanted.isEmpty, let copyAnew else { return left }
+                progress("copying \(wanted.map(\.description).joined(separator: ", ")) anew")
+                try await copyAnew(wanted)
+                return left.filter { !$0.value.wantsCopy }
+            }
             let known = try await warehouse.knownTables()
-            try await folder { _ in }.mend(known.filter { tables.contains($0.source) })
+            try await folder(request, progress).mend(known.filter { tables.contains($0.source) })
+            return [:]
         } reconcile: { tables, arrived_us, progress in
             try await LateReconciler(
                 setup: live.setup, warehouse: warehouse, status: status, tried: tried, progress: progress
             ).run(tables, arrived_us)
+        }
+    }
+}
+
+extension Pipeline.Source {
+    /// A database can be asked what the tables hold.
+    var isComparable: Bool {
+        switch input {
+        case .postgres: true
+        case .kafka(let kafka): kafka.catalog != nil
+        case .file: false
         }
     }
 }

@@ -115,9 +115,8 @@ package struct APIClient: AgentControl {
         try list(try await post("pause", selection.json), \.string)
     }
 
-    package func sweep(_ selection: TableSelection, _ kind: SweepKind) async throws -> Int {
-        let flags: [JSONValue.Member] = [("repair", .bool(kind == .repair)), ("late", .bool(kind == .late))]
-        let body: JSONValue = .object(flags + (selection.json.members ?? []))
+    package func sweep(_ selection: TableSelection, _ request: SweepRequest) async throws -> Int {
+        let body: JSONValue = .object(request.json + (selection.json.members ?? []))
         return try understood(try await post("sweep", body)["sweep"]?.int64.flatMap(Int.init(exactly:)))
     }
 

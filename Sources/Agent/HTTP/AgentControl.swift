@@ -27,7 +27,7 @@ package protocol AgentControl: Sendable {
     func discard(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome]
 
     /// Begins to compare tables with their source or with raw, and gives the sweep's number.
-    func sweep(_ selection: TableSelection, _ kind: SweepKind) async throws -> Int
+    func sweep(_ selection: TableSelection, _ request: SweepRequest) async throws -> Int
     func sweepState(_ number: Int) async throws -> SweepJobs.State
 
     /// Reads the pipeline file again: tables are added and removed, the others go on.

@@ -127,9 +127,8 @@ package struct AgentRouter: Sendable {
         if let testAlerts { api.post("alerts/test") { _, _ in await Self.answer { try await testAlerts() } } }
         api.post("sweep") { request, _ in
             await Self.answer(request) { body in
-                let isLate = body["late"]?.bool ?? false
-                let kind: SweepKind = isLate ? .late : body["repair"]?.bool ?? false ? .repair : .compare
-                return .object([("sweep", .integer(try await control.sweep(try Self.selection(body), kind)))])
+                let number = try await control.sweep(try Self.selection(body), try SweepRequest(json: body))
+                return .object([("sweep", .integer(number))])
             }
         }
         api.get("sweep/:number") { _, context in

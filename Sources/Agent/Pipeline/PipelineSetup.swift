@@ -149,7 +149,7 @@ package struct PipelineSetup: Sendable {
         return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
     }
 
-    private var keyEquality: KeyEquality {
+    var keyEquality: KeyEquality {
         if case .duckdb = pipeline.warehouse.engine { .duckdb } else { .postgres }
     }
 

@@ -23,7 +23,7 @@ extension PostgresSource {
             goneTables.insert(oid)
             let gone = GoneTable(oid: oid, table: table.source, name: found[oid]?.description)
             Array(gone.json.utf8).withUnsafeBytes {
-                batch.append(span: span, offset: handed, tag: SourceRecord.gone, value: $0)
+                batch.append(span: span, offset: handed, tag: SourceRecord.goneTable, value: $0)
             }
         }
         guard !batch.records.isEmpty else { return nil }

@@ -30,6 +30,7 @@ struct FoldSweeper {
     let warehouse: any Warehouse
     let status: AgentStatus
     let findings: Findings
+    let request: SweepRequest
     let progress: @Sendable (String) -> Void
 
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -110,6 +111,18 @@ struct FoldSweeper {
         let second = SecondWarehouse(setup)
         let layout = RawReplay.layout(of: setup.layout)
         do {
+            if let recent_s = request.recent_s {
+                try await second.open()
+                let since_us = Moment.now_us() - Int64(recent_s) * 1_000_000
+                let keys = try await recent(table, since_us, here)
+                var some = try await sweep(table, here, second.warehouse, layout, repaired, &entry, keys: keys)
+                // Events of other rows may belong to these: what differs is told once all of raw says so.
+                if some?.record.differences == 0 {
+                    await second.remove()
+                    some?.limit(to_s: recent_s)
+                    return some
+                }
+            }
             try await second.open()
             let sweep = try await sweep(table, here, second.warehouse, layout, repaired, &entry)
             await second.remove()
@@ -120,16 +133,50 @@ struct FoldSweeper {
         }
     }
 
+    /// Keys of a page of raw's events.
+    private static let keys_max = 1000
+    /// More of them are a sweep of the whole table's.
+    private static let recent_max = 50_000
+
+    private func raw(_ table: TableDefinition) -> String {
+        "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
+    }
+
+    private func recent(_ table: TableDefinition, _ since_us: Int64, _ here: any WarehouseSnapshot) async throws
+        -> [String]
+    {
+        let keys = try await here.rows(
+            "SELECT * FROM (\(RawReplay.touched(raw(table), since_us))) AS k LIMIT \(Self.recent_max + 1)"
+        ).compactMap { $0.first ?? nil }
+        guard keys.count <= Self.recent_max else {
+            throw ReplicationError(
+                .environment, "\(table.source): more than \(Self.recent_max) rows changed in that time",
+                remedy: "millrace sweep, of whole tables, or a shorter time", table: table.source)
+        }
+        return keys
+    }
+
+    /// - Parameter keys: whose events alone are wanted, with all truncates; nil: all.
+    private func part(
+        _ page: Int, of table: TableDefinition, _ keys: [String]?, _ here: any WarehouseSnapshot
+    ) async throws -> [RawEvent]? {
+        guard let keys else { return try await here.rawEvents(table, page: page) }
+        let start = page * Self.keys_max
+        guard start < keys.count else { return nil }
+        let some = Array(keys[start..<min(start + Self.keys_max, keys.count)])
+        return try await here.rawEvents(table, keys: some, truncates: page == 0)
+    }
+
     private func sweep(
         _ table: TableDefinition, _ here: any WarehouseSnapshot, _ second: any Warehouse, _ layout: WarehouseLayout,
-        _ repaired: Int, _ entry: inout SweepReport.Table
+        _ repaired: Int, _ entry: inout SweepReport.Table, keys: [String]? = nil
     ) async throws -> TableSweep? {
         let startedAt_us = Moment.now_us()
         let replay = RawReplay(table, setup.releaseOptions(of: table.source), engine: warehouse.engine)
         try await second.ensure([replay.definition])
         var events = 0
         var page = 0
-        while let part = try await here.rawEvents(table, page: page) {
+        while let part = try await part(page, of: table, keys, here) {
             try Task.checkCancellation()
             page += 1
             events += part.count
@@ -160,10 +207,17 @@ struct FoldSweeper {
         let there = try await second.snapshot()
         do {
             // Nothing changes in either.
-            try await sweep.begin(before: .max, there, here)
+            if keys == nil {
+                try await sweep.begin(touched: "FALSE", there, here)
+            } else {
+                try await sweep.begin(allOf: there)
+            }
             if sweep.isCut { entry.reason = "so many rows differ that they weren't all listed, and none is mended" }
-            try await sweep.look(before: .max, there, here, isLast: true)
+            // What differs is open as such where all rows were summed, else it is looked at twice.
+            try await sweep.look(touched: "FALSE", there, here, isLast: keys == nil)
+            if keys != nil { try await sweep.look(touched: "FALSE", there, here, isLast: true) }
             try await sweep.nameColumns(there, here)
+            try await sweep.nameKinds(here, raw: raw(table))
             findings[table.source].keys = try await sweep.keysOfDifferences(there, here)
             await there.close()
         } catch {

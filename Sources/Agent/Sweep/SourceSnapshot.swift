@@ -8,6 +8,10 @@ actor SourceSnapshot: SweepReader {
     struct Moment: Sendable {
         /// As the server names it: `xmin:xmax:xip…`.
         var snapshot: String
+        /// Under which others may open it.
+        var exported: String
+        /// The agent's time before it was taken, µs since 1970.
+        var takenAt_us: Int64
         /// What was committed before stands below it, but for a transaction that waits for a standby.
         var before: Int64
         /// All that the snapshot shows stands below it.
@@ -35,7 +39,7 @@ actor SourceSnapshot: SweepReader {
     }
 
     /// Ends an earlier snapshot and takes another.
-    func take() throws -> Moment {
+    func take(at takenAt_us: Int64) throws -> Moment {
         try translating { server in
             let session = server.session
             let purpose = "take a snapshot"
@@ -72,9 +76,53 @@ actor SourceSnapshot: SweepReader {
                     "transactions of the source wait for a synchronous standby, and can't be told from differences",
                     remedy: "see to the standby (pg_stat_replication), then sweep again")
             }
+            let exported = try session.scalar("SELECT pg_export_snapshot()", for: purpose) ?? ""
             try session.execute("SAVEPOINT millrace", for: purpose)
             let encoding = try session.scalar("SHOW server_encoding", for: purpose)
-            return Moment(snapshot: snapshot, before: before, position: position, isUTF8: encoding == "UTF8")
+            return Moment(
+                snapshot: snapshot, exported: exported, takenAt_us: takenAt_us, before: before, position: position,
+                isUTF8: encoding == "UTF8")
+        }
+    }
+
+    /// Lets the log go on: what is written at its end then stands above all that was there.
+    func moveLog() throws {
+        _ = try translating { server in
+            try server.session.execute("ROLLBACK; BEGIN; SELECT txid_current(); COMMIT", for: "let the log go on")
+        }
+    }
+
+    /// Opens a snapshot that another has taken and still has open.
+    func join(_ exported: String) throws {
+        try translating { server in
+            let purpose = "share a snapshot"
+            for setting in SweepDialect.postgres.settings { try server.session.execute(setting, for: purpose) }
+            try server.session.execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT \(RowDigest.literal(exported))",
+                for: purpose)
+        }
+    }
+
+    /// Rows of these keys as COPY's text, in the snapshot.
+    ///
+    /// - Parameter chunk: names keys.
+    func copy(_ chunk: CopyChunk, _ receive: @Sendable (UnsafeRawBufferPointer) -> Void) throws {
+        try translating { server in
+            _ = try server.session.copyOut(try chunk.sql(), for: "read rows of \(chunk.facts.table)", receive)
+        }
+    }
+
+    /// What the catalog says of a table, and the publication's row filter; nil: there is no such table, or the
+    /// publication hasn't it.
+    func facts(of table: TableID, in publication: String?) throws -> (facts: RelationFacts, filter: String?)? {
+        try translating { server in
+            var published = SourceServer.PublishedTable(table: table)
+            if let publication {
+                guard let its = try server.publication(publication)?.tables.first(where: { $0.table == table })
+                else { return nil }
+                published = its
+            }
+            return try server.relations([published]).first.map { ($0, published.filter) }
         }
     }
 
@@ -106,9 +154,30 @@ actor SourceSnapshot: SweepReader {
         }
     }
 
+    /// Reads a table's blocks by several connections, which share the snapshot.
+    func scan(
+        _ table: TableID, _ moment: Moment, _ pace: SweepPace, _ throttle: SweepThrottle,
+        tell: @escaping @Sendable (Double) -> Void
+    ) async throws -> SourceScan? {
+        // Beside the snapshot's transaction: how long the table is at most.
+        let control = SourceControl(url: url)
+        do {
+            let (parts, version) = try await control.with { (try $0.parts(of: table), $0.facts.serverVersion) }
+            await control.close()
+            guard !parts.isEmpty else { return nil }
+            return SourceScan(
+                url: url, snapshot: moment.exported, parts: parts, hasRanges: version >= 140_000, pace: pace,
+                throttle: throttle, tell: tell)
+        } catch {
+            await control.close()
+            throw error
+        }
+    }
+
     /// Row filters of the publication, as SQL, of tables that have one.
-    func filters(of publication: String) throws -> [TableID: String] {
-        try translating { server in
+    func filters(of publication: String?) throws -> [TableID: String] {
+        guard let publication else { return [:] }
+        return try translating { server in
             let tables = try server.publication(publication)?.tables ?? []
             return Dictionary(
                 tables.compactMap { table in table.filter.map { (table.table, $0) } },

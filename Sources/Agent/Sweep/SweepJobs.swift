@@ -19,15 +19,22 @@ package final class SweepJobs: Sendable {
         var isScheduled = false
         /// It was ended before its time.
         var isStopped = false
+        /// As it was asked for, for an agent that goes on with it.
+        var entry: SweepMemo.Entry?
+        var unfinished: SweepMemo.Entry?
     }
     private let held = Mutex(Held())
     /// - Parameter repaired: how many differences of a table were mended just before.
     package typealias Work =
         @Sendable (
-            _ tables: [TableDefinition], _ repaired: [TableID: Int], _ progress: @escaping @Sendable (String) -> Void
+            _ tables: [TableDefinition], _ repaired: [TableID: Int], _ request: SweepRequest,
+            _ progress: @escaping @Sendable (String) -> Void
         ) async throws -> SweepReport
-    /// Mends tables and returns when that is through.
-    package typealias Repair = @Sendable ([TableID]) async throws -> Void
+    /// Mends tables and returns when that is through; of those that it can't mend the reasons.
+    package typealias Repair =
+        @Sendable (
+            _ tables: [TableID], _ request: SweepRequest, _ progress: @escaping @Sendable (String) -> Void
+        ) async throws -> [TableID: Unmended]
     package typealias Reconcile =
         @Sendable (
             _ tables: [TableDefinition], _ arrived_us: Range<Int64>, _ progress: @escaping @Sendable (String) -> Void
@@ -36,47 +43,95 @@ package final class SweepJobs: Sendable {
     /// Tables that still differ after so many repairs are left so.
     private static let repairs_max = 3
 
+    private let memo: SweepMemo?
     private let work: Work
     /// Mends what differs.
     private let repair: Repair
     private let reconcile: Reconcile
 
-    package init(_ work: @escaping Work, repair: @escaping Repair, reconcile: @escaping Reconcile) {
+    /// - Parameter memo: keeps what was asked for, for an agent that is killed meanwhile.
+    package init(
+        memo: SweepMemo? = nil, _ work: @escaping Work, repair: @escaping Repair, reconcile: @escaping Reconcile
+    ) {
+        self.memo = memo
+        // Before another is asked for.
+        if let first = memo?.read().first { held.withLock { $0.unfinished = first } }
         self.work = work
         self.repair = repair
         self.reconcile = reconcile
     }
 
     /// Begins to compare tables and gives the sweep's number.
+    package func start(
+        _ tables: [TableDefinition], _ request: SweepRequest, isScheduled: Bool = false
+    ) throws -> Int {
+        try start(isScheduled, memo: SweepMemo.Entry(tables.map(\.source), request)) { tell in
+            try await self.run(tables, request, tell)
+        }
+    }
+
+    /// What was asked for and not finished when the agent ended; nil: nothing.
+    var unfinished: SweepMemo.Entry? { held.withLock { $0.unfinished } }
+
+    /// What was unfinished isn't wanted any more.
+    func forget() { note { $0.unfinished = nil } }
+
+    /// Goes on with what was unfinished.
     ///
-    /// - Parameter repairs: mends what differs; else it is told alone.
-    package func start(_ tables: [TableDefinition], repairs: Bool, isScheduled: Bool = false) throws -> Int {
-        try start(isScheduled) { tell in try await self.run(tables, repairs, tell) }
+    /// - Parameter tables: those of it that aren't through.
+    func goOn(_ tables: [TableDefinition]) throws -> Int? {
+        guard let entry = unfinished?.again else { return nil }
+        let number = try start(true, memo: entry) { tell in try await self.run(tables, entry.request, tell) }
+        note { $0.unfinished = nil }
+        return number
+    }
+
+    /// Keeps the file as what is under way and what is still to be gone on with.
+    private func note(_ change: (inout Held) -> Void) {
+        held.withLock { held in
+            change(&held)
+            memo?.write([held.entry, held.unfinished].compactMap { $0 })
+        }
     }
 
     /// Begins to fold rows from raw again, of events that came late then (µs since 1970).
     package func reconcileLate(
         _ tables: [TableDefinition], _ arrived_us: Range<Int64>, isScheduled: Bool = false
     ) throws -> Int {
-        try start(isScheduled) { tell in try await self.reconcile(tables, arrived_us, tell) }
+        try start(isScheduled, memo: nil) { tell in try await self.reconcile(tables, arrived_us, tell) }
     }
 
     private func start(
-        _ isScheduled: Bool,
+        _ isScheduled: Bool, memo entry: SweepMemo.Entry?,
         _ body: @escaping @Sendable (@escaping @Sendable (String) -> Void) async throws -> SweepReport
     ) throws -> Int {
         let number: Int? = held.withLock { held in
             if case .running = held.state { return nil }
-            held = Held(number: held.number + 1, state: .running(progress: ""), isScheduled: isScheduled)
+            held = Held(
+                number: held.number + 1, state: .running(progress: ""), isScheduled: isScheduled, entry: entry,
+                unfinished: held.unfinished)
+            let number = held.number
+            if entry != nil { memo?.write([entry, held.unfinished].compactMap { $0 }) }
             held.task = Task {
+                let state: State
                 do {
                     let report = try await body { progress in
                         self.held.withLock { $0.state = .running(progress: progress) }
                     }
-                    self.held.withLock { $0.state = .done(report) }
+                    state = .done(report)
                 } catch {
-                    self.held.withLock { $0.state = .failed(ExitStatus.failure(of: error)) }
+                    state = .failed(ExitStatus.failure(of: error))
                 }
+                // One that gave way, or ended with the agent, is gone on with.
+                if let entry {
+                    self.note { held in
+                        held.entry = nil
+                        guard held.number == number, held.isStopped else { return }
+                        held.unfinished = entry
+                        held.unfinished?.attempts = 0
+                    }
+                }
+                self.held.withLock { $0.state = state }
             }
             return held.number
         }
@@ -88,25 +143,43 @@ package final class SweepJobs: Sendable {
     }
 
     private func run(
-        _ tables: [TableDefinition], _ repairs: Bool, _ tell: @escaping @Sendable (String) -> Void
+        _ tables: [TableDefinition], _ request: SweepRequest, _ tell: @escaping @Sendable (String) -> Void
     ) async throws -> SweepReport {
-        var report = try await work(tables, [:], tell)
-        guard repairs else { return report }
+        var report = try await work(tables, [:], request, tell)
+        guard request.kind == .repair else { return report }
         var repaired: [TableID: Int] = [:]
+        var refusals: [TableID: Unmended] = [:]
         for _ in 0..<Self.repairs_max {
             let before = report.differences
-            let differing = report.tables.compactMap(\.record).filter { $0.differences > 0 }
+            let differing = report.tables.compactMap(\.record).filter {
+                $0.differences > 0 && refusals[$0.table] == nil
+            }
             guard !differing.isEmpty else { break }
             tell("mending \(differing.map(\.table.description).joined(separator: ", "))")
             for record in differing { repaired[record.table] = max(repaired[record.table] ?? 0, record.differences) }
-            try await repair(differing.map(\.table))
-            let again = try await work(
-                tables.filter { table in differing.contains { $0.table == table.source } }, repaired, tell)
+            let refused: [TableID: Unmended]
+            do {
+                refused = try await repair(differing.map(\.table), request, tell)
+            } catch let error where !(error is CancellationError) {
+                // What was found is told all the same.
+                let reason = ExitStatus.failure(of: error).message
+                refused = Dictionary(uniqueKeysWithValues: differing.map { ($0.table, Unmended(reason)) })
+            }
+            // Of a table that was mended in part, too, it is known only then what is left.
+            let mended = differing.map(\.table)
+            let again = try await work(tables.filter { mended.contains($0.source) }, repaired, request, tell)
             // Of each table the last look counts.
             for table in again.tables {
                 if let at = report.tables.firstIndex(where: { $0.source == table.source }) { report.tables[at] = table }
             }
-            // What one more copy didn't mend, another won't.
+            refusals.merge(refused) { $1 }
+            for (table, unmended) in refusals {
+                guard let at = report.tables.firstIndex(where: { $0.source == table.description }),
+                    report.tables[at].record.map({ $0.differences > 0 }) ?? false
+                else { continue }
+                report.tables[at].reason = "it isn't mended: \(unmended.reason)"
+            }
+            // What one more repair didn't mend, another won't.
             guard report.differences < before else { break }
         }
         return report

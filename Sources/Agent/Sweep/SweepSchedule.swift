@@ -47,7 +47,7 @@ struct SweepSchedule: Service {
             if case .running? = jobs.state(of: running.number) { return }
             if jobs.wasStopped(running.number) {
                 // It gave way to somebody: it is due again.
-                if !running.isLate { turn.lastFull_s = turn.before_s }
+                if !running.isLate, jobs.unfinished == nil { turn.lastFull_s = turn.before_s }
             } else {
                 tell(running.number, isLate: running.isLate)
             }
@@ -64,13 +64,16 @@ struct SweepSchedule: Service {
             if turn.lastFull_s == nil {
                 let chosen = Set(try await tables().map(\.source))
                 let last = try await warehouse.lastSweeps().filter { chosen.contains($0.key) }.values
-                    .map { $0.last.startedAt_us / 1_000_000 }.max()
+                    .compactMap { ($0.last.isRecent ? $0.proof : $0.last).map { $0.startedAt_us / 1_000_000 } }.max()
                 turn.lastFull_s = last ?? turn.startedAt_s
                 try await SecondWarehouse.removeLeftover(live.setup, of: warehouse)
             }
+            if try await goOn(&turn) { return }
             if let due = sweeps.full?.next(after: turn.lastFull_s ?? now_s), due <= now_s {
                 let tables = try await tables()
-                turn.running = (try jobs.start(tables, repairs: sweeps.repairs, isScheduled: true), false)
+                turn.running = (
+                    try jobs.start(tables, SweepRequest(sweeps.repairs ? .repair : .compare), isScheduled: true), false
+                )
                 turn.before_s = turn.lastFull_s
                 turn.lastFull_s = now_s
             } else if live.setup.layout.hasRaw, live.setup.layout.hasCurrent, ContinuousClock.now >= turn.nextLate {
@@ -85,6 +88,22 @@ struct SweepSchedule: Service {
             turn.notBefore = .now + Self.pause
             logger.warning("a sweep couldn't begin: \(ExitStatus.failure(of: error).message)")
         }
+    }
+
+    /// With what was under way when the agent ended, or gave way. True: it is begun.
+    private func goOn(_ turn: inout Turn) async throws -> Bool {
+        guard let entry = jobs.unfinished else { return false }
+        let left = entry.left(of: try await tables(), try await warehouse.lastSweeps())
+        guard !left.isEmpty, !entry.isGivenUp else {
+            if !left.isEmpty { logger.warning("a sweep is given up: the agent ended three times in the middle of it") }
+            jobs.forget()
+            return false
+        }
+        guard let number = try jobs.goOn(left) else { return false }
+        logger.notice("going on with a sweep that was under way", metadata: ["tables": "\(left.count)"])
+        turn.running = (number, false)
+        turn.before_s = turn.lastFull_s
+        return true
     }
 
     private static func lateInterval(_ sweeps: Pipeline.Sweeps) -> Duration {
@@ -111,10 +130,11 @@ struct SweepSchedule: Service {
                     logger.error("\(table.source): late events: \(reason)")
                 } else if let late = table.late, late.mended > 0 {
                     logger.notice("\(table.source): \(late.mended) rows with late events were mended from raw")
+                } else if let record = table.record, record.differences > 0 {
+                    logger.error(
+                        "\(table.source): \(record.differences) rows differ\(table.reason.map { "; \($0)" } ?? "")")
                 } else if let reason = table.reason, !isLate {
                     logger.warning("\(table.source) wasn't swept: \(reason)")
-                } else if let record = table.record, record.differences > 0 {
-                    logger.error("\(table.source): \(record.differences) rows differ")
                 }
             }
             if !isLate { logger.info("a scheduled sweep is through", metadata: ["tables": "\(report.tables.count)"]) }

@@ -2,6 +2,7 @@ import Logging
 import PipelineFile
 import Postgres
 import Replication
+import Synchronization
 
 /// What a sweep is to look at, and what it said.
 package struct SweepReport: Sendable, Equatable {
@@ -44,98 +45,165 @@ package struct SweepReport: Sendable, Equatable {
 struct Sweeper {
     /// Snapshots after the first.
     private static let rounds_max = 12
-    /// How long the warehouse may take to come to where a snapshot stands.
-    private static let patience = Duration.seconds(600)
+
+    /// What was found of each table when it was looked at last, for who mends it.
+    final class Findings: Sendable {
+        private let tables = Mutex<[TableID: TableSweep]>([:])
+
+        subscript(table: TableID) -> TableSweep? {
+            get { tables.withLock { $0[table] } }
+            set { tables.withLock { $0[table] = newValue } }
+        }
+    }
 
     let setup: PipelineSetup
-    let server: Pipeline.PostgresServer
+    /// Of the source's server, or of the catalog.
+    let url: String
+    let route: any SweepRoute
     let warehouse: any Warehouse
     let status: AgentStatus
-    let hurry: @Sendable (Int64) -> Void
+    let findings: Findings
+    let request: SweepRequest
     let progress: @Sendable (String) -> Void
 
     /// - Parameter repaired: how many differences of a table were mended just before.
     func run(_ tables: [TableDefinition], repaired: [TableID: Int] = [:]) async throws -> SweepReport {
-        let source = SourceSnapshot(url: server.url.text)
+        try await withSource { source in
+            var comparison = Comparison(report: SweepReport(), tables: tables, repaired: repaired)
+            try await compare(&comparison, source)
+            return comparison.report
+        }
+    }
+
+    private func withSource<R>(_ body: (SourceSnapshot) async throws -> R) async throws -> R {
+        let source = SourceSnapshot(url: url)
         do {
-            let report = try await run(tables, repaired, source)
+            let result = try await body(source)
             await source.close()
-            return report
+            return result
         } catch {
             await source.close()
             throw error
         }
     }
 
-    private func run(
-        _ tables: [TableDefinition], _ repaired: [TableID: Int], _ source: SourceSnapshot
-    ) async throws -> SweepReport {
+    // MARK: Comparing
+
+    private struct Comparison {
+        var report: SweepReport
+        let tables: [TableDefinition]
+        let repaired: [TableID: Int]
         let startedAt_us = Moment.now_us()
-        var report = SweepReport()
+        /// By the tables' places, until they are through.
+        var sweeps: [Int: TableSweep] = [:]
+    }
+
+    private func compare(_ all: inout Comparison, _ source: SourceSnapshot) async throws {
         progress("waiting for the warehouse to come to the snapshot")
         var (moment, here) = try await take(source)
-        report.snapshot = moment.snapshot
-        report.position = moment.position
-        var sweeps: [Int: TableSweep] = [:]
+        all.report.snapshot = moment.snapshot
+        all.report.position = moment.position
         do {
-            let filters = try await source.filters(of: server.publication)
-            for (index, table) in tables.enumerated() {
-                report.tables.append(.init(source: table.source.description))
-                if let reason = obstacle(table) {
-                    report.tables[index].reason = reason
-                    continue
-                }
-                progress("comparing \(table.source)")
-                report.tables[index].reason = try await alone(source, here) {
-                    guard let columns = try await source.columns(of: table.source) else {
-                        return "the source has no such table any more"
-                    }
-                    let options = setup.releaseOptions(of: table.source)
-                    var sweep = TableSweep(
-                        table, source: columns, hashed: setup.hashedColumns(of: table.source),
-                        excluded: options.excluded, filter: filters[table.source], layout: setup.layout,
-                        engine: warehouse.engine, moment: moment, startedAt_us: startedAt_us)
-                    guard sweep.hasKey else { return "its key has a type that can't be compared" }
-                    try await sweep.begin(before: moment.before, source, here)
-                    sweeps[index] = sweep
-                    return sweep.isCut ? "so many rows differ that they weren't all listed" : nil
-                }
-            }
+            let filters = try await source.filters(of: route.publication)
+            for index in all.tables.indices { try await begin(index, &all, filters, moment, source, here) }
             await here.close()
-            for round in 1...Self.rounds_max {
-                let open = sweeps.filter { !$0.value.open.isEmpty }.keys.sorted()
-                guard !open.isEmpty else { break }
-                progress("looking again at \(open.reduce(0) { $0 + (sweeps[$1]?.open.count ?? 0) }) rows")
+            try await record(&all)
+            for round in 1...Self.rounds_max where !all.sweeps.isEmpty {
+                progress("looking again at \(all.sweeps.values.reduce(0) { $0 + $1.open.count }) rows")
                 (moment, here) = try await take(source)
-                for index in open {
+                for index in all.sweeps.keys.sorted() {
+                    let touched = try route.touched(since: moment, all.tables[index])
                     let reason: String? = try await alone(source, here) {
-                        try await sweeps[index]?.look(
-                            before: moment.before, source, here, isLast: round == Self.rounds_max)
-                        try await sweeps[index]?.nameColumns(source, here)
+                        try await all.sweeps[index]?.look(
+                            touched: touched, source, here, isLast: round == Self.rounds_max)
+                        try await all.sweeps[index]?.nameColumns(source, here)
+                        guard all.sweeps[index]?.open.isEmpty ?? false else { return nil }
+                        try await all.sweeps[index]?.nameKinds(here, raw: raw(all.tables[index]))
                         return nil
                     }
                     guard let reason else { continue }
-                    report.tables[index].reason = reason
-                    sweeps[index] = nil
+                    all.report.tables[index].reason = reason
+                    all.sweeps[index] = nil
                 }
                 await here.close()
+                try await record(&all)
             }
         } catch {
             await here.close()
             throw error
         }
-        for index in sweeps.keys.sorted() {
-            sweeps[index]?.finish(at: Moment.now_us(), repaired: repaired[tables[index].source] ?? 0)
-            report.tables[index].record = sweeps[index]?.record
-            report.tables[index].differences = sweeps[index]?.differences ?? []
+    }
+
+    private func begin(
+        _ index: Int, _ all: inout Comparison, _ filters: [TableID: String], _ moment: SourceSnapshot.Moment,
+        _ source: SourceSnapshot, _ here: any WarehouseSnapshot
+    ) async throws {
+        let table = all.tables[index]
+        all.report.tables.append(.init(source: table.source.description))
+        findings[table.source] = nil
+        if let reason = obstacle(table) {
+            all.report.tables[index].reason = reason
+            return
         }
-        // It became held or was copied anew in between: nothing is proven.
-        for (index, table) in tables.enumerated() where report.tables[index].record != nil {
-            guard let reason = obstacle(table) else { continue }
-            report.tables[index] = .init(source: table.source.description, reason: reason)
+        let place = all.tables.count > 1 ? " (\(index + 1) of \(all.tables.count) tables)" : ""
+        progress("comparing \(table.source)\(place)")
+        let touched = try route.touched(since: moment, table)
+        let startedAt_us = all.startedAt_us
+        var begun: TableSweep?
+        all.report.tables[index].reason = try await alone(source, here) {
+            guard let columns = try await source.columns(of: table.source) else {
+                return "the source has no such table any more"
+            }
+            let options = setup.releaseOptions(of: table.source)
+            var sweep = TableSweep(
+                table, source: columns, hashed: setup.hashedColumns(of: table.source),
+                excluded: options.excluded, filter: filters[table.source], layout: setup.layout,
+                engine: warehouse.engine, moment: moment, startedAt_us: startedAt_us)
+            guard sweep.hasKey else { return "its key has a type that can't be compared" }
+            if let recent_s = request.recent_s {
+                sweep.limit(to_s: recent_s)
+                try await sweep.begin(
+                    recent: moment.takenAt_us - Int64(recent_s) * 1_000_000, raw: raw(table), here)
+            } else {
+                let scan = try await source.scan(table.source, moment, request.pace, throttle) { share in
+                    let done = String(repeating: "#", count: Int(share * 20))
+                    let left = String(repeating: "-", count: 20 - done.count)
+                    progress("[\(done)\(left)] \(Int(share * 100)) % of \(table.source)\(place)")
+                }
+                try await sweep.begin(touched: touched, source, here, scan: scan)
+            }
+            begun = sweep
+            return sweep.isCut ? "so many rows differ that they weren't all listed" : nil
         }
-        try await warehouse.record(report.tables.compactMap(\.record))
-        return report
+        all.sweeps[index] = begun
+    }
+
+    private func raw(_ table: TableDefinition) -> String? {
+        guard setup.layout.hasRaw else { return nil }
+        return "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
+    }
+
+    private var throttle: SweepThrottle { SweepThrottle(request.pace.rows_per_s) }
+
+    /// What is through is on record at once: it stays proven, whatever becomes of the others.
+    private func record(_ all: inout Comparison) async throws {
+        var records: [SweepRecord] = []
+        for (index, sweep) in all.sweeps where sweep.open.isEmpty {
+            let table = all.tables[index]
+            var sweep = sweep
+            all.sweeps[index] = nil
+            // It became held or was copied anew in between: nothing is proven.
+            if let reason = obstacle(table) {
+                all.report.tables[index] = .init(source: table.source.description, reason: reason)
+                continue
+            }
+            sweep.finish(at: Moment.now_us(), repaired: all.repaired[table.source] ?? 0)
+            all.report.tables[index].record = sweep.record
+            all.report.tables[index].differences = sweep.differences
+            records.append(sweep.record)
+            findings[table.source] = sweep
+        }
+        try await warehouse.record(records)
     }
 
     /// What is one table's alone is told as the reason why it isn't compared; the others are.
@@ -155,24 +223,76 @@ struct Sweeper {
 
     /// Both sides' snapshots: what the source's shows, the warehouse's holds.
     private func take(_ source: SourceSnapshot) async throws -> (SourceSnapshot.Moment, any WarehouseSnapshot) {
-        let moment = try await source.take()
-        let deadline = ContinuousClock.now + Self.patience
-        hurry(moment.position)
-        while (status.current.positions.values.max() ?? .min) < moment.position {
-            guard ContinuousClock.now < deadline else {
-                throw ReplicationError(
-                    .environment,
-                    "the warehouse hasn't come to \(LSN.text(moment.position)) within \(Self.patience.pipelineText)",
-                    remedy: "see what holds it up: millrace status; then sweep again")
-            }
-            try await Task.sleep(for: .milliseconds(20))
-        }
+        let moment = try await source.take(at: Moment.now_us())
+        try await route.arrive(at: moment)
         return (moment, try await warehouse.snapshot())
     }
 
     private func obstacle(_ table: TableDefinition) -> String? {
         if let reason = status.current.obstacle(table) { return reason }
         return table.isFiltered ? "it has a where, which the source can't judge (not yet)" : nil
+    }
+
+    // MARK: Mending
+
+    /// Writes the rows that differed as the source has them.
+    ///
+    /// - Returns: tables of which that wasn't done with all rows.
+    func mend(_ tables: [TableID]) async throws -> [TableID: Unmended] {
+        var wrong: [TableID: [[String]]] = [:]
+        var unmended: [TableID: Unmended] = [:]
+        for table in tables {
+            guard let sweep = findings[table] else { continue }
+            if sweep.isCut || sweep.differing.count > RowMender.rows_max {
+                unmended[table] = Unmended("too many of its rows differ to be mended one by one", wantsCopy: true)
+            } else if !sweep.hasReadableKey {
+                unmended[table] = Unmended("the warehouse has only a hash of its key", wantsCopy: true)
+            } else {
+                wrong[table] = sweep.differing
+            }
+        }
+        let mender = RowMender(setup: setup, warehouse: warehouse, route: route)
+        try await withSource { source in
+            for _ in 1...Self.rounds_max where !wrong.isEmpty {
+                // An idle source's log may stand where it stood when a row was written last.
+                if route is DirectRoute { try await source.moveLog() }
+                let (moment, here) = try await take(source)
+                do {
+                    for (table, keys) in wrong.sorted(by: { $0.key < $1.key }) {
+                        guard let sweep = findings[table] else { continue }
+                        progress("mending \(keys.count) rows of \(table)")
+                        var left: [[String]] = []
+                        let reason = try await alone(source, here) {
+                            if let reason = try await route.refusal(sweep, here) { return reason }
+                            left = try await mender.mend(keys, of: sweep, at: moment, source, here)
+                            return nil
+                        }
+                        unmended[table] = reason.map { Unmended($0) }
+                        wrong[table] = left.isEmpty ? nil : left
+                    }
+                } catch {
+                    await here.close()
+                    throw error
+                }
+                await here.close()
+            }
+        }
+        for (table, keys) in wrong {
+            unmended[table] = Unmended("\(keys.count) rows had changed whenever they were read")
+        }
+        return unmended
+    }
+}
+
+/// Why rows of a table weren't mended.
+package struct Unmended: Sendable, Equatable {
+    package var reason: String
+    /// It should be copied anew.
+    package var wantsCopy: Bool
+
+    package init(_ reason: String, wantsCopy: Bool = false) {
+        self.reason = reason
+        self.wantsCopy = wantsCopy
     }
 }
 

@@ -7,8 +7,12 @@ package struct SweepDifference: Sendable, Hashable {
     package enum Kind: String, Sendable, CaseIterable {
         /// The source has it, and the warehouse has no live row of its key.
         case missing
+        /// It is one that the warehouse has as deleted.
+        case wronglyDeleted = "wrongly_deleted"
         /// The warehouse shows it, and the source hasn't got it.
         case extra
+        /// It is one whose delete is in raw.
+        case undeleted
         case different
     }
 
@@ -40,6 +44,8 @@ struct TableSweep {
     private let filter: String?
     private let current: String
     private let isLive: String
+    private let isDeleted: String
+    private let loadedAt: String
     private(set) var record: SweepRecord
     private(set) var differences: [SweepDifference] = []
     /// Of all of them.
@@ -72,6 +78,8 @@ struct TableSweep {
             (source.isPlain ? "ONLY " : "") + "\(quoted(definition.source.schema)).\(quoted(definition.source.table))"
         current = "\(quoted(layout.current)).\(quoted(definition.target))"
         isLive = "t.\(quoted(definition.metadata.isDeleted)) IS NOT TRUE"
+        isDeleted = "t.\(quoted(definition.metadata.isDeleted)) IS TRUE"
+        loadedAt = quoted(definition.metadata.loadedAt)
         let extra = types.keys.filter { name in
             !excluded.contains(name) && !definition.columns.contains { $0.name == name }
         }.sorted()
@@ -95,8 +103,10 @@ struct TableSweep {
         let quoted = RowDigest.quoted
         self.relation = relation
         let deleted = "t.\(quoted(definition.metadata.isDeleted))"
+        isDeleted = "\(deleted) IS TRUE"
         filter = "\(deleted) IS NOT TRUE"
         current = "\(quoted(layout.current)).\(quoted(definition.target))"
+        loadedAt = quoted(definition.metadata.loadedAt)
         // What stood there before its table was replicated is in nobody's raw.
         isLive = "\(deleted) IS NOT TRUE AND t.\(quoted(MetadataNames.commit)) IS NOT NULL"
         record = SweepRecord(
@@ -106,32 +116,54 @@ struct TableSweep {
             different: 0, moved: 0)
     }
 
+    /// The key's values are the source's own.
+    var hasReadableKey: Bool { !digest.columns.contains { $0.isKey && $0.isHashed } }
+
+    /// Only rows of the last so many seconds are compared.
+    mutating func limit(to_s recent_s: Int) { record.snapshot = SweepRecord.recent(recent_s, record.snapshot) }
+
     /// All of the key can be told on both sides.
     var hasKey: Bool { digest.columns.count(where: \.isKey) == definition.key.count && !definition.isKeyless }
-
-    /// A commit's record begins where the log ended, or behind that. What a copy read stands where its snapshot was taken,
-    /// which may be there, too: nothing was written since.
-    private static func touched(_ before: Int64) -> String {
-        let (commit, seq) = ("t.\"\(MetadataNames.commit)\"", "t.\"\(MetadataNames.seq)\"")
-        return "(\(commit) > \(before) OR (\(commit) = \(before) AND \(seq) > 0))"
-    }
-    private static func untouched(_ before: Int64) -> String { "(\(touched(before))) IS NOT TRUE" }
 
     // MARK: The whole table
 
     /// Sums of both sides without the rows that were changed meanwhile; where they differ, the rows are listed.
     ///
-    /// - Parameter before: rows of commits from there on were changed meanwhile.
+    /// - Parameters:
+    ///   - touched: SQL, true of rows of current (`t`) that were changed meanwhile.
+    ///   - scan: reads the source by several connections.
     mutating func begin(
-        before: Int64, _ source: any SweepReader, _ here: any WarehouseSnapshot
+        touched isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot, scan: SourceScan? = nil
     ) async throws {
-        let quiet = "\(isLive) AND \(Self.untouched(before))"
+        let way = try await ranges(source, here)
+        if try await !sum(by: way, isTouched, source, here, scan) {
+            // Keys that lie together in a few of the ranges.
+            _ = try await sum(by: .hash, isTouched, source, here, scan)
+        }
+    }
+
+    /// Over the keys of both sides: neither has more buckets than there are to be.
+    private func ranges(_ source: any SweepReader, _ here: any SweepReader) async throws -> RowBuckets {
+        guard let theirs = digest.bounds(of: relation, on: side), let mine = digest.bounds(of: current, on: .warehouse)
+        else { return .hash }
+        let cells = try await source.rows(theirs) + here.rows(mine)
+        let keys = cells.joined().compactMap { $0.flatMap { Int64($0) } }
+        guard let low = keys.min(), let high = keys.max() else { return .hash }
+        return .ranges(from: low, to: high)
+    }
+
+    /// False: a bucket that differs has too many rows to list.
+    private mutating func sum(
+        by way: RowBuckets, _ isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot,
+        _ scan: SourceScan?
+    ) async throws -> Bool {
+        let quiet = "\(isLive) AND (\(isTouched)) IS NOT TRUE"
         // Beside each other: neither waits for the other's processor.
-        async let theirRows = source.rows(digest.buckets(of: relation, on: side, where: filter))
-        var mine = try buckets(try await here.rows(digest.buckets(of: current, on: .warehouse, where: quiet)))
+        async let theirSums = sums(of: source, way, scan)
+        var mine = try SetDigest.buckets(
+            try await here.rows(digest.buckets(of: current, on: .warehouse, by: way, where: quiet)))
         let touchedRows = try await here.rows(
-            digest.rows(of: current, on: .warehouse, where: Self.touched(before))
-                + " LIMIT \(Self.touched_max + 1)")
+            digest.rows(of: current, on: .warehouse, where: isTouched) + " LIMIT \(Self.touched_max + 1)")
         guard touchedRows.count <= Self.touched_max else {
             throw ReplicationError(
                 .passing,
@@ -139,25 +171,29 @@ struct TableSweep {
                 remedy: "sweep again when fewer change", table: definition.source)
         }
         let touched = Set(try touchedRows.map(key))
-        var theirs = try buckets(try await theirRows)
+        var theirs = try await theirSums
         record.rows = theirs.values.reduce(0) { $0 + $1.rows }
-        for (_, hash) in try await lookUp(Array(touched), of: relation, on: side, filter, { try await source.rows($0) })
+        for (key, hash) in try await lookUp(
+            Array(touched), of: relation, on: side, filter, { try await source.rows($0) })
         {
-            let bucket = String(hash.prefix(RowDigest.bucketDigits))
+            guard let bucket = way.name(ofKey: key, hash: hash) else { throw Self.noHash }
             theirs[bucket] = (theirs[bucket] ?? .empty) - (try Self.one(hash))
         }
         for key in touched { open[key] = false }
 
         var unequal: [(name: String, rows: Int64)] = []
+        var equal = SetDigest.empty
         for name in Set(mine.keys).union(theirs.keys).sorted() {
             let (a, b) = (theirs[name] ?? .empty, mine[name] ?? .empty)
             if a == b {
-                self.source = self.source + a
-                warehouse = warehouse + b
+                equal = equal + a
             } else {
                 unequal.append((name, max(a.rows, 0) + b.rows))
             }
         }
+        guard way == .hash || unequal.allSatisfy({ $0.rows <= Self.listed_max }) else { return false }
+        self.source = self.source + equal
+        warehouse = warehouse + equal
         mine = [:]
         theirs = [:]
         while !unequal.isEmpty {
@@ -166,7 +202,7 @@ struct TableSweep {
                 record.different = open.count { $0.value }
                 open = [:]
                 isCut = true
-                return
+                return true
             }
             var names: [String] = []
             var rows: Int64 = 0
@@ -175,21 +211,69 @@ struct TableSweep {
                 rows += next.rows
                 unequal.removeLast()
             }
-            try await list(names, quiet, touched, source, here)
+            try await list(names, way, quiet, touched, source, here)
         }
+        return true
+    }
+
+    /// Of the rows that the other side has, deleted ones too, and of no others.
+    mutating func begin(allOf source: any SweepReader) async throws {
+        let found = try await source.rows(digest.rows(of: relation, on: side) + " LIMIT \(Self.touched_max + 1)")
+        guard found.count <= Self.touched_max else { throw tooMany }
+        for row in found { open[try key(row)] = false }
+        record.rows = Int64(open.count)
+    }
+
+    private var tooMany: ReplicationError {
+        ReplicationError(
+            .environment, "\(definition.source): more than \(Self.touched_max) rows changed in that time",
+            remedy: "millrace sweep, of whole tables, or a shorter time", table: definition.source)
+    }
+
+    private func sums(
+        of source: any SweepReader, _ way: RowBuckets, _ scan: SourceScan?
+    ) async throws -> [String: SetDigest] {
+        if let scan { return try await scan.buckets(digest, by: way, where: filter) }
+        return try SetDigest.buckets(
+            try await source.rows(digest.buckets(of: relation, on: side, by: way, where: filter)))
+    }
+
+    /// Of rows about which something came since then alone: those of current, and where raw is at hand those that it has
+    /// events of.
+    ///
+    /// - Parameters:
+    ///   - since_us: the agent's time.
+    ///   - raw: the table's raw.
+    mutating func begin(recent since_us: Int64, raw: String?, _ here: any WarehouseSnapshot) async throws {
+        var found = Set(
+            try await here.rows(
+                digest.rows(of: current, on: .warehouse, where: "t.\(loadedAt) >= \(RowDigest.moment(since_us))")
+                    + " LIMIT \(Self.touched_max + 1)"
+            ).map(key))
+        if let raw, let sql = digest.keys(inRaw: raw, since_us: since_us) {
+            found.formUnion(
+                try await here.rows(sql + " LIMIT \(Self.touched_max + 1)").map { try key($0 + [nil]) })
+        }
+        guard found.count <= Self.touched_max else { throw tooMany }
+        for key in found { open[key] = false }
+        record.rows = Int64(found.count)
     }
 
     /// Rows of the buckets, on both sides; those whose hashes aren't the same stay open.
     private mutating func list(
-        _ buckets: [String], _ quiet: String, _ touched: Set<[String]>, _ source: any SweepReader,
+        _ buckets: [String], _ way: RowBuckets, _ quiet: String, _ touched: Set<[String]>, _ source: any SweepReader,
         _ here: any WarehouseSnapshot
     ) async throws {
         var theirs: [[String]: String] = [:]
-        for row in try await source.rows(digest.rows(of: relation, on: side, buckets: buckets, where: filter)) {
+        async let theirRows = source.rows(
+            digest.rows(of: relation, on: side, buckets: buckets, by: way, where: filter))
+        let myRows = try await here.rows(
+            digest.rows(of: current, on: .warehouse, buckets: buckets, by: way, where: quiet))
+        for row in try await theirRows {
             let key = try key(row)
             if !touched.contains(key) { theirs[key] = row.last ?? nil }
         }
-        for row in try await here.rows(digest.rows(of: current, on: .warehouse, buckets: buckets, where: quiet)) {
+        for row in myRows {
             let key = try key(row)
             if let hash = theirs[key], hash == row.last ?? nil {
                 self.source = self.source + (try Self.one(hash))
@@ -209,7 +293,7 @@ struct TableSweep {
     ///
     /// - Parameter isLast: what differed and wasn't seen in quiet since is told as moved.
     mutating func look(
-        before: Int64, _ source: any SweepReader, _ here: any WarehouseSnapshot, isLast: Bool
+        touched isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot, isLast: Bool
     ) async throws {
         let keys = open.keys.sorted { $0.lexicographicallyPrecedes($1) }
         for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
@@ -218,7 +302,7 @@ struct TableSweep {
             let touched = Set(
                 try await here.rows(
                     digest.rows(
-                        of: current, on: .warehouse, where: "(\(chosen)) AND \(Self.touched(before))")
+                        of: current, on: .warehouse, where: "(\(chosen)) AND (\(isTouched))")
                 ).map(key))
             let mine = Dictionary(
                 grouping: try await lookUp(part, of: current, on: .warehouse, isLive, { try await here.rows($0) }),
@@ -250,12 +334,39 @@ struct TableSweep {
         let kind: SweepDifference.Kind =
             mine.isEmpty ? .missing : theirs.isEmpty || mine.count > theirs.count ? .extra : .different
         switch kind {
-        case .missing: record.missing += 1
-        case .extra: record.extra += 1
+        case .missing, .wronglyDeleted: record.missing += 1
+        case .extra, .undeleted: record.extra += 1
         case .different: record.different += 1
         }
         differing.append(key)
         if differences.count < Self.told_max { differences.append(SweepDifference(kind: kind, key: key)) }
+    }
+
+    /// Tells what is deleted from what was never there, of rows that one side alone shows.
+    ///
+    /// - Parameter raw: the table's raw, where it has one.
+    mutating func nameKinds(_ here: any SweepReader, raw: String?) async throws {
+        func keys(of kind: SweepDifference.Kind) -> [[String]] { differences.filter { $0.kind == kind }.map(\.key) }
+        let missing = keys(of: .missing)
+        if !missing.isEmpty {
+            let sql = digest.rows(
+                of: current, on: .warehouse, where: "(\(digest.filter(keys: missing, on: .warehouse))) AND \(isDeleted)"
+            )
+            rename(.missing, .wronglyDeleted, Set(try await here.rows(sql).map(key)))
+        }
+        let extra = keys(of: .extra)
+        if !extra.isEmpty, let raw, let sql = digest.deleted(inRaw: raw, extra) {
+            rename(.extra, .undeleted, Set(try await here.rows(sql).map { try key($0 + [nil]) }))
+        }
+    }
+
+    private mutating func rename(
+        _ kind: SweepDifference.Kind, _ other: SweepDifference.Kind, _ keys: Set<[String]>
+    ) {
+        for index in differences.indices where differences[index].kind == kind && keys.contains(differences[index].key)
+        {
+            differences[index].kind = other
+        }
     }
 
     /// Which columns of the different rows differ. Rows may have changed since: then none is named.
@@ -288,25 +399,37 @@ struct TableSweep {
 
     /// The keys of all rows that differ, as JSON objects of their columns' texts.
     func keysOfDifferences(_ source: any SweepReader, _ here: any SweepReader) async throws -> [String] {
+        let found = try await objects(of: differing, source, here)
+        return differing.compactMap { found[$0]?.object }
+    }
+
+    /// Of each key its columns as a JSON object of texts, and whether the source has its row.
+    func objects(
+        of keys: [[String]], _ source: any SweepReader, _ here: any SweepReader
+    ) async throws -> [[String]: (object: String, isAtSource: Bool)] {
         let columns = definition.key.map { index in digest.columns.first { $0.name == definition.columns[index].name } }
-        guard !columns.contains(nil) else { return [] }
-        var found: [[String]: String] = [:]
-        for start in stride(from: 0, to: differing.count, by: Self.keys_max) {
-            let part = Array(differing[start..<min(start + Self.keys_max, differing.count)])
-            for (reader, relation, side) in [(source, relation, side), (here, current, SweepSide.warehouse)] {
-                let sql = digest.values(
-                    of: relation, on: side, columns.compactMap { $0 }, where: digest.filter(keys: part, on: side))
+        guard !columns.contains(nil) else { return [:] }
+        var found: [[String]: (object: String, isAtSource: Bool)] = [:]
+        for start in stride(from: 0, to: keys.count, by: Self.keys_max) {
+            let part = Array(keys[start..<min(start + Self.keys_max, keys.count)])
+            // The source's own words last: they count.
+            for (reader, relation, side, isSource) in [
+                (here, current, SweepSide.warehouse, false), (source, relation, side, true),
+            ] {
+                let chosen = digest.filter(keys: part, on: side)
+                let all = isSource ? filter.map { "(\(chosen)) AND (\($0))" } ?? chosen : chosen
+                let sql = digest.values(of: relation, on: side, columns.compactMap { $0 }, where: all)
                 for row in try await reader.rows(sql) {
                     let texts = row.compactMap { $0 }
                     guard texts.count == 2 * columns.count else { continue }
                     let members = zip(columns, texts.dropFirst(columns.count)).map { column, text in
                         (column?.name ?? "", JSONValue.string(text))
                     }
-                    found[Array(texts.prefix(columns.count))] = JSONValue.object(members).serialized
+                    found[Array(texts.prefix(columns.count))] = (JSONValue.object(members).serialized, isSource)
                 }
             }
         }
-        return differing.compactMap { found[$0] }
+        return found
     }
 
     /// - Parameter repaired: differences that were mended before; those that are left aren't.
@@ -328,17 +451,6 @@ struct TableSweep {
                 .permanent, "\(definition.source): a row has no key, so it can't be compared", table: definition.source)
         }
         return texts
-    }
-
-    private func buckets(_ rows: [[String?]]) throws -> [String: SetDigest] {
-        var buckets: [String: SetDigest] = [:]
-        for row in rows {
-            guard let name = row.first ?? nil, let digest = SetDigest(row: Array(row.dropFirst())) else {
-                throw Self.noHash
-            }
-            buckets[name] = digest
-        }
-        return buckets
     }
 
     /// The rows of these keys and no others, some thousands at a time.

@@ -61,13 +61,17 @@ extension DuckDBTransaction {
             let sql = try staging.sql(table, layout, session)
             let purpose = "reading events of \(layout.raw).\(table.target)"
             try fillKeys(keys, purpose)
-            let columns = Self.rawColumns("")
+            let columns = Self.rawColumns("") + ", loaded_at"
             var events: [RawEvent] = []
             func read(_ condition: String) throws {
                 try session.forEachChunk(
                     "SELECT \(columns) FROM \(sql.raw) WHERE \(condition)", purpose: purpose
                 ) { chunk in
-                    for row in 0..<chunk.rowCount { events.append(try Self.rawEvent(chunk, row)) }
+                    for row in 0..<chunk.rowCount {
+                        var event = try Self.rawEvent(chunk, row)
+                        event.loadedAt_us = chunk.integer(12, row)
+                        events.append(event)
+                    }
                 }
             }
             if !keys.isEmpty { try read("CAST(key AS VARCHAR) IN (SELECT key FROM \(StagingTables.keys))") }

@@ -23,6 +23,12 @@ extension DuckDBWarehouse {
         }
     }
 
+    package func mend(_ mend: RowMend) async throws -> BatchApplier.Outcome {
+        try withTransaction {
+            try writer.mend(mend, layout: layout, in: $0, loadedAt_us: DuckDBClock.next_us())
+        }
+    }
+
     package func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String] {
         try withSession { session in
             var keys: [String] = []

@@ -75,8 +75,27 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
     /// Rows of raw.
     private static let page = 5000
 
+    private func raw(_ table: TableDefinition) -> String {
+        "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"
+    }
+
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+        try session.with { session in
+            var events: [RawEvent] = []
+            try session.forEachChunk(
+                """
+                SELECT \(DuckDBTransaction.rawColumns("r.")) FROM \(raw(table)) r \
+                WHERE \(RawReplay.chosen(keys, truncates: truncates))
+                """, purpose: "reading raw", streaming: true
+            ) { chunk in
+                for row in 0..<chunk.rowCount { events.append(try DuckDBTransaction.rawEvent(chunk, row)) }
+            }
+            return events
+        }
+    }
+
     func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
-        let raw = "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"
+        let raw = raw(table)
         return try session.with { session in
             let first = page * Self.page
             let last = try session.int64("SELECT coalesce(max(rowid), -1) FROM \(raw)", purpose: "reading raw")
@@ -143,7 +162,7 @@ extension DuckDBWarehouse {
                 uncovered, digest_source, digest_warehouse, CAST(missing AS VARCHAR), CAST(extra AS VARCHAR), \
                 CAST(different AS VARCHAR), CAST(moved AS VARCHAR), CAST(repaired AS VARCHAR) \
                 FROM \(MetaTables.name("sweeps")) WHERE pipeline = ? QUALIFY row_number() OVER \
-                (PARTITION BY source_schema, source_table, is_equal ORDER BY finished_at DESC) = 1
+                (PARTITION BY source_schema, source_table, is_equal, starts_with(snapshot, '\(SweepRecord.recentStart)') ORDER BY finished_at DESC) = 1
                 """, [.text(layout.pipeline)], purpose: "reading the sweeps"
             ) { chunk in
                 for row in 0..<chunk.rowCount {

@@ -9,7 +9,7 @@ enum Keys {
     ]
     static let source = ["kafka", "postgres", "file", "include", "exclude", "snapshot", "debezium"]
     static let kafka = [
-        "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "properties",
+        "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "connector_slot", "properties",
     ]
     static let postgresSource = ["url", "publication", "slot", "copy_workers"]
     static let file = ["path", "format", "schema_registry"]

@@ -124,6 +124,7 @@ extension PipelineDecoder {
         settings.schemaRegistry = schemaRegistry(kafka)
         checkFormat(settings.format, kafka)
         settings.catalog = catalog(kafka)
+        settings.connectorSlot = kafka.text("connector_slot")?.text
         settings.properties = properties(kafka)
         return brokers == nil || topics == nil ? nil : settings
     }

@@ -21,7 +21,7 @@ struct PipelineDecoder {
         let batch = self.batch(root)
         let agent = self.agent(root)
         let alerts = self.alerts(root)
-        let sweeps = self.sweeps(root)
+        let sweeps = self.sweeps(root, layers)
         let schemaChanges = self.schemaChanges(root, source?.input)
         refuseLaterSteps(root)
 
@@ -56,7 +56,7 @@ struct PipelineDecoder {
         return value.text
     }
 
-    private func sweeps(_ root: Section) -> Pipeline.Sweeps {
+    private func sweeps(_ root: Section, _ layers: Pipeline.Layers) -> Pipeline.Sweeps {
         var sweeps = Pipeline.Sweeps()
         guard let section = root.section("sweeps", keys: Keys.sweeps) else { return sweeps }
         if let text = section.text("full"), text.text != "never" {
@@ -68,6 +68,9 @@ struct PipelineDecoder {
             }
         }
         sweeps.repairs = section.bool("repair") ?? sweeps.repairs
+        if sweeps.repairs, !layers.raw || !layers.current {
+            section.fail("repair", "a repair needs the raw and the current layer", try: "repair: false")
+        }
         if let late = section.section("late", keys: Keys.lateSweeps) {
             let year = Duration.seconds(365 * 86_400)
             sweeps.lateAfter = late.duration("after", in: .seconds(10)...year, example: "6h") ?? sweeps.lateAfter

@@ -35,7 +35,9 @@ package enum SourceRecord {
     /// and isn't in it, is deleted.
     package static let resync = UInt8(ascii: "q")
     /// A `GoneTable`.
-    package static let gone = UInt8(ascii: "g")
+    package static let goneTable = UInt8(ascii: "t")
     /// A copied row, as COPY's text; the record's offset is the snapshot's position.
     package static let row = UInt8(ascii: "k")
+    /// As `row`, of one that a snapshot hasn't got: only its key counts.
+    package static let gone = UInt8(ascii: "g")
 }

@@ -220,6 +220,32 @@ extension PgOutputDecoder {
         try finish(&event, relation, after: after, before: -1)
     }
 
+    /// A delete at the snapshot's position, like the reads of its batch.
+    func gone(_ record: RecordBatch.Record, _ row: UnsafeRawBufferPointer) throws {
+        guard let relation = copying else { throw Misfit(nil, "a row of a relation that was not described") }
+        guard relation.table.choice != nil, !relation.table.definition.isKeyless else { return }
+        let table = relation.table
+        use(table)
+        batch.read[table.index] += 1
+        inHand = table
+        if let problem = relation.problem { throw Misfit(table, problem, .delete) }
+        let before = try copyRow(row, relation)
+        for column in table.definition.columns.indices where !table.definition.key.contains(column) {
+            batch.fields[Int(before) + column] = .absent
+        }
+        var event = ChangeEvent(
+            operation: .delete, table: Int32(table.index),
+            version: Version(epoch: configuration.epoch, commit: record.offset, seq: 0), id: .zero,
+            offset: record.offset, sourceTime_us: record.timestamp_ms < 0 ? .min : record.timestamp_ms * 1000)
+        event.span = record.span
+        event.record = recordIndex
+        event.before = before
+        copiedRow += 1
+        try setKey(&event, of: before, relation)
+        event.id = copiedID(.delete, table, record, key: event.key)
+        append(event)
+    }
+
     // MARK: Events
 
     func event(_ operation: Operation, _ relation: Relation, _ record: RecordBatch.Record) -> ChangeEvent {
@@ -268,22 +294,26 @@ extension PgOutputDecoder {
     func id(
         _ operation: Operation, _ table: ReplicatedTable, _ record: RecordBatch.Record, key: ByteRange
     ) -> EventID {
+        if operation == .read { return copiedID(operation, table, record, key: key) }
         var hash = table.seed
         hash.add(UInt64(operation.rawValue))
-        if operation == .read {
-            // The chunk names its snapshot: two copies of one version are two reads.
-            let part = copiedPart.finish()
-            hash.add(record.offset)
-            hash.add(part.high, part.low)
-            if key.isNull { hash.add(copiedRow) }
-        } else {
-            hash.add(commit)
-            hash.add(place)
-        }
+        hash.add(commit)
+        hash.add(place)
         if !key.isNull { hash.add(batch.arena.bytes(key)) }
-        return operation == .read
-            ? .ordered(piece: copiedPiece, row: UInt32(truncatingIfNeeded: copiedRow), hash: hash.finish())
-            : .ordered(commit: commit, place: place, operation, hash: hash.finish())
+        return .ordered(commit: commit, place: place, operation, hash: hash.finish())
+    }
+
+    /// The chunk names its snapshot: two copies of one version are two reads.
+    private func copiedID(
+        _ operation: Operation, _ table: ReplicatedTable, _ record: RecordBatch.Record, key: ByteRange
+    ) -> EventID {
+        var hash = table.seed
+        hash.add(UInt64(operation.rawValue))
+        let part = copiedPart.finish()
+        hash.add(record.offset)
+        hash.add(part.high, part.low)
+        if key.isNull { hash.add(copiedRow) } else { hash.add(batch.arena.bytes(key)) }
+        return .ordered(piece: copiedPiece, row: UInt32(truncatingIfNeeded: copiedRow), hash: hash.finish())
     }
 
     func setKey(_ event: inout ChangeEvent, of image: Int32, _ relation: Relation) throws {

@@ -134,6 +134,7 @@ package final class PgOutputDecoder: RecordDecoder {
         case UInt8(ascii: "U"): try update(record, &cursor)
         case UInt8(ascii: "D"): try delete(record, &cursor)
         case SourceRecord.row: try copied(record, UnsafeRawBufferPointer(rebasing: bytes[1...]))
+        case SourceRecord.gone: try gone(record, UnsafeRawBufferPointer(rebasing: bytes[1...]))
         case UInt8(ascii: "B"):
             commit = try cursor.int64()
             commitTime_us = try cursor.int64() &+ Self.epoch2000_us
@@ -161,7 +162,7 @@ package final class PgOutputDecoder: RecordDecoder {
             }
             beginCopy(described, record)
             resync(record)
-        case SourceRecord.gone:
+        case SourceRecord.goneTable:
             guard let gone = GoneTable(json: UnsafeRawBufferPointer(rebasing: bytes[1...])) else {
                 throw Misfit(nil, "the name of a table that is gone can't be read")
             }

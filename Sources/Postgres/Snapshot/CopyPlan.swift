@@ -28,15 +28,17 @@ package struct CopyChunk: Sendable, Equatable {
     }
 
     /// What is read. Column order is that of the facts.
-    func sql() throws -> String {
+    package func sql() throws -> String {
         let columns = try facts.columns.map { "t.\(try quoteIdentifier($0.name))" }.joined(separator: ", ")
         if let keys {
             let root = try quoteIdentifier(schema: facts.table.schema, facts.table.table)
             let key = try keyColumns.map { try quoteIdentifier($0) }.joined(separator: ", ")
             let list = try quoteLiteral("[\(keys.joined(separator: ","))]")
+            let names = try keyColumns.map { "t.\(try quoteIdentifier($0))" }.joined(separator: ", ")
+            // A row filter names columns without their table.
             return """
-                COPY (SELECT \(columns) FROM \(root) t JOIN jsonb_populate_recordset(NULL::\(root), \(list)::jsonb) AS wanted \
-                USING (\(key))\(filter.map { " WHERE (\($0))" } ?? "")) TO STDOUT
+                COPY (SELECT \(columns) FROM \(root) t WHERE (\(names)) IN (SELECT \(key) FROM \
+                jsonb_populate_recordset(NULL::\(root), \(list)::jsonb))\(filter.map { " AND (\($0))" } ?? "")) TO STDOUT
                 """
         }
         var conditions: [String] = []

@@ -101,14 +101,18 @@ extension PostgresTransaction {
         try translating {
             let sql = try TableSQL(table, layout)
             if keys.count > Self.bloomKeys_max { try indexKeys(sql) }
-            let columns = Self.rawColumns
+            let columns = "\(Self.rawColumns), (extract(epoch FROM r.loaded_at) * 1000000)::bigint"
             let rows = try session.query(
                 """
                 SELECT \(columns) FROM (SELECT DISTINCT unnest($1::text[])) AS wanted(key) \
                 JOIN \(sql.raw) r ON r.key::text = wanted.key
                 \(truncates ? "UNION ALL SELECT \(columns) FROM \(sql.raw) r WHERE r.op = 't'" : "")
                 """, [try arrayText(keys)], for: "read events of \(layout.raw).\(table.target)")
-            return try (0..<rows.count).map { try rawEvent(rows, $0, table) }
+            return try (0..<rows.count).map { row in
+                var event = try rawEvent(rows, row, table)
+                event.loadedAt_us = rows.integer(row, 12)
+                return event
+            }
         }
     }
 

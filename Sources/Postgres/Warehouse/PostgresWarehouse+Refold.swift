@@ -20,6 +20,12 @@ extension PostgresWarehouse {
         }
     }
 
+    package func mend(_ mend: RowMend) async throws -> BatchApplier.Outcome {
+        try withTransaction { transaction in
+            try writer.mend(mend, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us)
+        }
+    }
+
     package func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String] {
         try read(orNothing: []) { session in
             let rows = try session.query(

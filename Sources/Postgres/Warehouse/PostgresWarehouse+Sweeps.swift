@@ -38,6 +38,18 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     /// Blocks of raw.
     private static let page = 64
 
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        return try ReplicationError.translating {
+            let rows = try session.query(
+                """
+                SELECT \(PostgresTransaction.rawColumns) FROM \(try TableSQL(table, layout).raw) r \
+                WHERE \(RawReplay.chosen(keys, truncates: truncates))
+                """, for: "read raw")
+            return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
+        }
+    }
+
     func rawEvents(_ table: TableDefinition, page: Int) throws -> [RawEvent]? {
         guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
         return try ReplicationError.translating {
@@ -63,7 +75,7 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
 
     func close() {
         // The server ends a connection in its own time, and its locks with it.
-        try? session?.execute("ROLLBACK", for: "end a sweep")
+        _ = try? session?.execute("ROLLBACK", for: "end a sweep")
         session?.close()
         session = nil
     }
@@ -103,11 +115,11 @@ extension PostgresWarehouse {
             guard try MetaTables.version(session) ?? 0 >= 6 else { return [:] }
             let rows = try session.query(
                 """
-                SELECT DISTINCT ON (source_schema, source_table, is_equal) source_schema, source_table, \
+                SELECT DISTINCT ON (source_schema, source_table, is_equal, snapshot LIKE '\(SweepRecord.recentStart)%') source_schema, source_table, \
                 \(SQLText.microseconds("started_at")), \(SQLText.microseconds("finished_at")), snapshot, position, rows, \
                 columns, uncovered, digest_source, digest_warehouse, missing, extra, different, moved, repaired \
                 FROM \(MetaTables.name("sweeps")) WHERE pipeline = $1 \
-                ORDER BY source_schema, source_table, is_equal, finished_at DESC
+                ORDER BY source_schema, source_table, is_equal, snapshot LIKE '\(SweepRecord.recentStart)%', finished_at DESC
                 """, [layout.pipeline], for: "read the sweeps")
             return try SweepRecord.latest(
                 (0..<rows.count).map { row in

@@ -116,6 +116,7 @@ struct TableSQL {
             CREATE INDEX ON \(raw) USING \(serverVersion >= 140_000
                 ? "brin ((key::text) text_bloom_ops) WITH (pages_per_range = 64, autosummarize = on)" : "hash ((key::text))");
             CREATE INDEX ON \(raw) (\(Self.epoch), \(Self.commit), \(Self.seq)) WHERE op = 't';
+            CREATE INDEX ON \(raw) USING brin (loaded_at) WITH (autosummarize = on);
             """
     }
 

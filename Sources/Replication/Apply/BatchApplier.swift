@@ -10,6 +10,8 @@ package struct BatchApplier {
         /// Rows written to current.
         package var rows = 0
         package var quarantined = 0
+        /// Of a mend: keys of rows that weren't written, as more is known of them than the source was asked.
+        package var unmended: [String] = []
         /// What is left of it for the next batch.
         var suspicion: RestoreSuspicion?
 
@@ -32,6 +34,8 @@ package struct BatchApplier {
     let refused: [Int32: String]
     /// The events are in raw already, and deferred.
     let isReplay: Bool
+    /// The events are what a sweep read at the source.
+    var mend: RowMend?
     /// What earlier batches have left of it; nil: it isn't to be raised.
     var suspicion: RestoreSuspicion?
     var signs: [TopicPartition: RestoreSuspicion.Signs] = [:]
@@ -53,6 +57,16 @@ package struct BatchApplier {
         return try apply(
             batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us, probeAll: probeAll,
             refused: refused, suspicion: suspicion, continuing: &unfinished, isLast: true)
+    }
+
+    static func mend(
+        _ mend: RowMend, layout: WarehouseLayout, in transaction: some WarehouseTransaction, loadedAt_us: Int64
+    ) throws -> Outcome {
+        var applier = BatchApplier(
+            layout: layout, batch: mend.batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false, refused: [:])
+        applier.mend = mend
+        var unfinished: Unfinished?
+        return try applier.run(transaction, &unfinished, isLast: true)
     }
 
     /// Applies one batch of a source transaction that comes in several.
@@ -96,7 +110,7 @@ package struct BatchApplier {
         do {
             let byTable = EventsByTable(batch, leavingOut: refused)
             let tables = byTable.indices.map { batch.tables[$0].source }
-            var states = try transaction.lock(tables.sorted(), exclusive: byTable.hasTruncate)
+            var states = try transaction.lock(tables.sorted(), exclusive: byTable.hasTruncate || mend != nil)
             if let changed = unfinished?.record.states { states.merge(changed) { $1 } }
             let marks = try unfinished?.marks ?? Marks(transaction.assertOwned(advances), advances)
             if layout.suspectsRestore, !layout.hasRaw { try refuseRestored(marks) }
@@ -151,6 +165,7 @@ package struct BatchApplier {
         var entry = LedgerEntry(table: definition.source)
         var state = stored
         entry.read = table < batch.read.count ? batch.read[table] : 0
+        let events = try mend.map { try admit(table, events, of: $0, stored, &entry, transaction) } ?? events
 
         var fresh = DistinctEvents.of(batch, events)
         entry.duplicate = events.count - fresh.count

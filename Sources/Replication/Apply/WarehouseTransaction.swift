@@ -233,6 +233,8 @@ package struct RawEvent: Sendable {
     package var transaction: Int64
     /// As `ChangeEvent.sourceTime_us`.
     package var sourceTime_us: Int64
+    /// When it came, µs since 1970 of the agent that brought it; nil where it wasn't asked for.
+    package var loadedAt_us: Int64?
 
     package init(
         id: EventID, operation: Operation, version: Version, key: String?, otherKey: String? = nil,

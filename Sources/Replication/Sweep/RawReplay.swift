@@ -22,6 +22,25 @@ package struct RawReplay {
         return "SELECT CASE WHEN pg_try_advisory_xact_lock(hashtextextended(\(name), 0)) THEN 't' ELSE 'f' END"
     }
 
+    /// SQL of the keys, one text a row, about which events came since then (µs since 1970), and of the other keys of those
+    /// events.
+    package static func touched(_ raw: String, _ since_us: Int64) -> String {
+        let recent = "FROM \(raw) AS q WHERE q.loaded_at >= \(RowDigest.moment(since_us)) AND q.op <> 't'"
+        return """
+            SELECT CAST(q.key AS text) \(recent) AND q.key IS NOT NULL \
+            UNION SELECT CAST(q.other_key AS text) \(recent) AND q.other_key IS NOT NULL
+            """
+    }
+
+    /// SQL that chooses raw's events (`r`) of these keys, through the key's index where there is one.
+    package static func chosen(_ keys: [String], truncates: Bool) -> String {
+        var parts = truncates ? ["r.op = 't'"] : []
+        if !keys.isEmpty {
+            parts.append("CAST(r.key AS text) IN (\(keys.map(SweepSQL.literal).joined(separator: ", ")))")
+        }
+        return parts.isEmpty ? "FALSE" : "(\(parts.joined(separator: " OR ")))"
+    }
+
     /// What the second warehouse is called, of which all names are its own. It has raw, too: which row an event is about
     /// may be told by others of its commit, which come with another page.
     package static func layout(of layout: WarehouseLayout) -> WarehouseLayout {

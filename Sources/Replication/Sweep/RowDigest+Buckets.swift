@@ -1,33 +1,91 @@
-/// Rows by the first digits of their hashes, and by their keys.
+/// How rows are divided, so that those that differ are found in a part of them.
+package enum RowBuckets: Sendable, Equatable {
+    /// By the first digits of their hashes, in 4,096 parts. Whose rows are listed, all are hashed again.
+    case hash
+    /// By their key, one integer, without its last bits: ranges, which the key's index finds.
+    case range(bits: Int)
+
+    package static let hashDigits = 3
+    /// Ranges of a table at most.
+    package static let ranges_max: Int64 = 4096
+
+    /// Ranges over all keys between the lowest and the highest.
+    package static func ranges(from low: Int64, to high: Int64) -> RowBuckets {
+        func isFew(_ bits: Int) -> Bool {
+            let (count, isTooLarge) = (high >> bits).subtractingReportingOverflow(low >> bits)
+            return !isTooLarge && count < ranges_max
+        }
+        return .range(bits: (0..<63).first(where: isFew) ?? 63)
+    }
+
+    /// The bucket's name.
+    package func name(ofKey key: [String], hash: String) -> String? {
+        switch self {
+        case .hash: String(hash.prefix(Self.hashDigits))
+        case .range(let bits): key.first.flatMap { Int64($0) }.map { String($0 >> bits) }
+        }
+    }
+}
+
+/// Rows in buckets, and by their keys.
 extension RowDigest {
-    /// Hex digits of a bucket's name: 4,096 of them.
-    package static let bucketDigits = 3
+    /// The key's one column where it is an integer on both sides.
+    package var integerKey: SweepColumn? {
+        let key = columns.filter(\.isKey)
+        guard key.count == 1, !key[0].isHashed, key[0].shared != nil else { return nil }
+        switch key[0].type {
+        case .smallint, .integer, .bigint: return key[0]
+        default: return nil
+        }
+    }
+
+    /// One row of two texts: the lowest and the highest key.
+    package func bounds(of relation: String, on side: SweepSide) -> String? {
+        integerKey.map { key in
+            let k = "\(Self.reference(key))"
+            return "SELECT CAST(min(\(k)) AS text), CAST(max(\(k)) AS text) FROM \(relation) AS t"
+        }
+    }
 
     /// One row for each bucket that has rows: its name and a set's three texts, `SetDigest(row:)` of the last three.
-    package func buckets(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
+    package func buckets(
+        of relation: String, on side: SweepSide, by way: RowBuckets = .hash, where filter: String? = nil
+    ) -> String {
         let from = from(relation, on: side, filter)
-        let bucket = "left(h, \(Self.bucketDigits))"
+        let (bucket, key): (String, String)
+        if case .range(let bits) = way, let column = integerKey {
+            (bucket, key) = ("k >> \(bits)", ", CAST(\(Self.reference(column)) AS bigint) AS k")
+        } else {
+            (bucket, key) = ("left(h, \(RowBuckets.hashDigits))", "")
+        }
+        let named = "CAST(\(bucket) AS text)"
         if isPostgres(side) {
             // As in `set`: hashed once, summed twice.
+            let k = key.isEmpty ? "" : ", k"
             return """
-                SELECT \(bucket), count(*)::text, sum((b::bit(64))::bigint)::text, sum(((b << 64)::bit(64))::bigint)::text \
-                FROM (SELECT h, ('x' || h)::bit(128) AS b FROM (SELECT \(hash(on: side)) AS h \(from) OFFSET 0) AS hashes \
-                OFFSET 0) AS bits GROUP BY 1
+                SELECT \(named), count(*)::text, sum((b::bit(64))::bigint)::text, sum(((b << 64)::bit(64))::bigint)::text \
+                FROM (SELECT h, ('x' || h)::bit(128) AS b\(k) FROM (SELECT \(hash(on: side)) AS h\(key) \(from) OFFSET 0) \
+                AS hashes OFFSET 0) AS bits GROUP BY \(bucket)
                 """
         }
         let half = { (end: String) in
             "CAST(sum(CAST(CAST(unhex(\(end)(h, 16)) AS BIT) AS BIGINT)) AS VARCHAR)"
         }
         return """
-            SELECT \(bucket), CAST(count(*) AS VARCHAR), \(half("left")), \(half("right")) \
-            FROM (SELECT \(hash(on: side)) AS h \(from)) AS hashes GROUP BY 1
+            SELECT \(named), CAST(count(*) AS VARCHAR), \(half("left")), \(half("right")) \
+            FROM (SELECT \(hash(on: side)) AS h\(key) \(from)) AS hashes GROUP BY \(bucket)
             """
     }
 
     /// As `rows`, of these buckets alone.
     package func rows(
-        of relation: String, on side: SweepSide, buckets: [String], where filter: String? = nil
+        of relation: String, on side: SweepSide, buckets: [String], by way: RowBuckets = .hash,
+        where filter: String? = nil
     ) -> String {
+        if case .range(let bits) = way, let column = integerKey {
+            let ranges = ranges(buckets, bits, Self.reference(column))
+            return rows(of: relation, on: side, where: filter.map { "(\($0)) AND (\(ranges))" } ?? ranges)
+        }
         let keys = keys(on: side)
         let named = keys.enumerated().map { "\($0.element) AS k\($0.offset)" } + ["\(hash(on: side)) AS h"]
         let names = keys.indices.map { "k\($0)" } + ["h"]
@@ -35,7 +93,72 @@ extension RowDigest {
         return """
             SELECT \(names.joined(separator: ", ")) FROM (SELECT \(named.joined(separator: ", ")) \
             \(from(relation, on: side, filter))\(isPostgres(side) ? " OFFSET 0" : "")) AS r \
-            WHERE left(h, \(Self.bucketDigits)) IN (\(list))
+            WHERE left(h, \(RowBuckets.hashDigits)) IN (\(list))
+            """
+    }
+
+    /// SQL that is true of the keys in these ranges; those that lie side by side are one.
+    private func ranges(_ buckets: [String], _ bits: Int, _ key: String) -> String {
+        var merged: [ClosedRange<Int64>] = []
+        for bucket in buckets.compactMap({ Int64($0) }).sorted() {
+            if let last = merged.last, last.upperBound + 1 == bucket {
+                merged[merged.count - 1] = last.lowerBound...bucket
+            } else {
+                merged.append(bucket...bucket)
+            }
+        }
+        let parts = merged.map { range in
+            "\(key) BETWEEN \(range.lowerBound << bits) AND \((range.upperBound << bits) + ((1 << bits) - 1))"
+        }
+        return parts.isEmpty ? "FALSE" : parts.joined(separator: " OR ")
+    }
+
+    /// A row for each key of which raw has events that came since then (µs since 1970): the canonical texts of its columns.
+    /// Nil where what raw writes of a key isn't a literal of all its columns' types.
+    package func keys(inRaw raw: String, since_us: Int64) -> String? {
+        rawKey.map { key in
+            """
+            SELECT DISTINCT \(keys(on: .warehouse).joined(separator: ", ")) FROM (SELECT \(key) FROM \(raw) AS r \
+            WHERE r.loaded_at >= \(Self.moment(since_us)) AND \(Self.hasKey)) AS t
+            """
+        }
+    }
+
+    /// A row for each of the keys whose newest event in raw is its delete, as `keys(inRaw:since_us:)`.
+    package func deleted(inRaw raw: String, _ keys: [[String]]) -> String? {
+        rawKey.map { key in
+            let names = self.keys(on: .warehouse).joined(separator: ", ")
+            let version = [MetadataNames.epoch, MetadataNames.commit, MetadataNames.seq].map { "\"\($0)\" DESC" }
+            return """
+                SELECT \(names) FROM (SELECT t.*, row_number() OVER (PARTITION BY \(names) ORDER BY \
+                \(version.joined(separator: ", "))) AS millrace_place FROM (SELECT \(key), r.op AS millrace_op, \
+                r."\(MetadataNames.epoch)", r."\(MetadataNames.commit)", r."\(MetadataNames.seq)" FROM \(raw) AS r \
+                WHERE \(Self.hasKey)) AS t WHERE \(filter(keys: keys, on: .warehouse))) AS t \
+                WHERE t.millrace_place = 1 AND t.millrace_op = 'd'
+                """
+        }
+    }
+
+    private static let hasKey = "r.op <> 't' AND r.key IS NOT NULL AND left(CAST(r.key AS text), 1) = '{'"
+
+    /// The key's columns as raw's JSON has them.
+    private var rawKey: String? {
+        var members: [String] = []
+        for column in columns where column.isKey {
+            guard !column.isHashed, let type = Self.cast(column.type), !column.name.contains("\"") else { return nil }
+            let path = warehouse == .duckdb ? "$.\"\(column.name)\"" : column.name
+            let text = "(r.key ->> \(SweepSQL.literal(path)))"
+            members.append(
+                "\(type.isEmpty ? text : "CAST(\(text) AS \(type))") AS \(SweepSQL.quoted(column.name))")
+        }
+        return members.isEmpty ? nil : members.joined(separator: ", ")
+    }
+
+    /// A time (µs since 1970) as both dialects read it.
+    package static func moment(_ time_us: Int64) -> String {
+        let (seconds, rest_us) = (time_us / 1_000_000, time_us % 1_000_000)
+        return """
+            (TIMESTAMPTZ '1970-01-01 00:00:00+00' + INTERVAL '\(seconds) seconds' + INTERVAL '\(rest_us) microseconds')
             """
     }
 

@@ -103,6 +103,9 @@ package protocol Warehouse: Sendable {
 
     /// Makes rows what raw says; gives how many are others now.
     func refold(_ request: RefoldRequest) async throws -> Int
+    /// Writes what a sweep read at the source, in one transaction. Rows of which more is known than it read are left as they
+    /// are, and told in the outcome. `.data` where the engine refuses a value: nothing is written then.
+    func mend(_ mend: RowMend) async throws -> BatchApplier.Outcome
     /// Keys, as raw has them, of late events that aren't reconciled and arrived then (µs since 1970); at most `limit`.
     func lateKeys(_ table: TableID, _ arrived_us: Range<Int64>, limit: Int) async throws -> [String]
 

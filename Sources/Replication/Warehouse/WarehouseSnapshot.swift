@@ -8,6 +8,8 @@ package protocol SweepReader: Sendable {
 package protocol WarehouseSnapshot: SweepReader {
     /// A table's raw a page at a time, from 0, in no order; nil behind the last page. A page may be empty.
     func rawEvents(_ table: TableDefinition, page: Int) async throws -> [RawEvent]?
+    /// All of raw's events of these keys, as raw has them; and all truncates if `truncates`.
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) async throws -> [RawEvent]
     /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
     func letGo() async throws
     func close() async
@@ -42,7 +44,12 @@ package struct SweepRecord: Sendable, Equatable {
 
     /// `snapshot` of a sweep that compared current with what raw says.
     package static let fold = "fold(raw)"
-    package var isFold: Bool { snapshot == Self.fold }
+    package var isFold: Bool { snapshot == Self.fold || isRecent && snapshot.hasSuffix(" \(Self.fold)") }
+
+    /// `snapshot` of a sweep of the rows alone of which something came in so many seconds: it proves nothing of the others.
+    package static func recent(_ recent_s: Int, _ snapshot: String) -> String { "recent \(recent_s) s: \(snapshot)" }
+    package var isRecent: Bool { snapshot.hasPrefix(Self.recentStart) }
+    package static let recentStart = "recent "
 
     package var differences: Int { missing + extra + different }
     /// Nothing differs, and nothing was left out.
@@ -91,11 +98,16 @@ extension SweepRecord {
     private static let damaged = ReplicationError(
         .environment, "_millrace.sweeps holds something that millrace didn't write")
 
-    /// - Parameter records: of each table at most one that is equal and one that isn't.
+    /// What is known of each table: of a table that differed as a whole, sweeps of its recent rows don't change that.
+    ///
+    /// - Parameter records: of each table and of whole and recent ones the newest that is equal and the newest that isn't.
     package static func latest(_ records: [SweepRecord]) -> [TableID: (last: SweepRecord, proof: SweepRecord?)] {
         Dictionary(grouping: records, by: \.table).compactMapValues { records in
-            guard let last = records.max(by: { $0.finishedAt_us < $1.finishedAt_us }) else { return nil }
-            return (last, records.first(where: \.isEqual))
+            let newest = records.sorted { $0.finishedAt_us > $1.finishedAt_us }
+            guard let any = newest.first else { return nil }
+            let whole = newest.first { !$0.isRecent }
+            let last = whole.map { $0.differences > 0 ? $0 : any } ?? any
+            return (last, newest.first { $0.isEqual && !$0.isRecent })
         }
     }
 }

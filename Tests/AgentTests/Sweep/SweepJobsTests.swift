@@ -1,3 +1,4 @@
+import Foundation
 import Replication
 import Synchronization
 import Testing
@@ -39,37 +40,39 @@ struct SweepJobsTests {
     func repairsGoOnAsLongAsTheyMend(found: [Int], looks: Int) async throws {
         let looked = Mutex(0)
         let repaired = Mutex(0)
-        let jobs = SweepJobs { _, _, _ in
+        let jobs = SweepJobs { _, _, _, _ in
             let look = looked.withLock { looked in
                 defer { looked += 1 }
                 return looked
             }
             return report(found[look])
-        } repair: { tables in
+        } repair: { tables, _, _ in
             #expect(tables == [table.source])
             repaired.withLock { $0 += 1 }
+            return [:]
         } reconcile: { _, _, _ in
             SweepReport()
         }
-        let last = try await end(jobs, try jobs.start([table], repairs: true))
+        let last = try await end(jobs, try jobs.start([table], SweepRequest(.repair)))
         #expect(looked.withLock { $0 } == looks && repaired.withLock { $0 } == looks - 1)
         #expect(last?.differences == found[looks - 1])
     }
 
     @Test func whatNobodyWaitsForGivesWay() async throws {
-        let jobs = SweepJobs { _, _, _ in
+        let jobs = SweepJobs { _, _, _, _ in
             try await Task.sleep(for: .seconds(3600))
             return SweepReport()
-        } repair: { _ in
+        } repair: { _, _, _ in
+            [:]
         } reconcile: { _, _, _ in
             SweepReport()
         }
-        let scheduled = try jobs.start([table], repairs: false, isScheduled: true)
-        #expect(throws: CommandFailure.self) { try jobs.start([table], repairs: false) }
+        let scheduled = try jobs.start([table], SweepRequest(), isScheduled: true)
+        #expect(throws: CommandFailure.self) { try jobs.start([table], SweepRequest()) }
         await jobs.stop(scheduled: true)
         #expect(!jobs.isRunning && jobs.wasStopped(scheduled))
 
-        let wanted = try jobs.start([table], repairs: false)
+        let wanted = try jobs.start([table], SweepRequest())
         await jobs.stop(scheduled: true)
         #expect(jobs.isRunning && !jobs.wasStopped(wanted), "somebody waits for it")
         await jobs.stop()
@@ -79,5 +82,61 @@ struct SweepJobsTests {
         _ = try await end(jobs, late)
         await jobs.stop()
         #expect(!jobs.wasStopped(late))
+    }
+
+    @Test func whatWasUnderWayIsGoneOnWith() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-memo-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let memo = SweepMemo(dir: folder.path, pipeline: "shop")
+        func jobs(sleeps: Bool) -> SweepJobs {
+            SweepJobs(memo: memo) { _, _, request, _ in
+                if sleeps { try await Task.sleep(for: .seconds(3600)) }
+                #expect(request.recent_s == 60)
+                return self.report(0)
+            } repair: { _, _, _ in
+                [:]
+            } reconcile: { _, _, _ in
+                SweepReport()
+            }
+        }
+        let request = SweepRequest(.repair, recent_s: 60, pace: SweepPace(workers: 3, rows_per_s: 7))
+        let first = jobs(sleeps: true)
+        #expect(first.unfinished == nil)
+        _ = try first.start([table], request)
+        // As one that is killed leaves it.
+        let second = jobs(sleeps: true)
+        #expect(second.unfinished?.request == request && second.unfinished?.tables == [table.source])
+        _ = try second.goOn([table])
+        #expect(second.unfinished == nil && memo.read().map(\.attempts) == [1])
+        // It gives way, and is due again.
+        await second.stop(scheduled: true)
+        #expect(second.unfinished?.attempts == 0 && memo.read().count == 1)
+        // Another is asked for before: both are known.
+        let third = jobs(sleeps: false)
+        let asked = try third.start([table], request)
+        _ = try await end(third, asked)
+        #expect(third.unfinished != nil && memo.read().count == 1)
+        let last = try #require(try third.goOn([table]))
+        _ = try await end(third, last)
+        #expect(third.unfinished == nil && memo.read().isEmpty)
+        await first.stop()
+    }
+
+    @Test func whatIsThroughIsLeftOut() {
+        var other = table
+        other.source = TableID(schema: "public", table: "b")
+        let entry = SweepMemo.Entry([table.source, other.source], SweepRequest(.repair), startedAt_us: 50)
+        func sweep(_ differences: Int, at startedAt_us: Int64) -> SweepRecord {
+            var record = report(differences).tables[0].record!
+            record.startedAt_us = startedAt_us
+            return record
+        }
+        func left(_ record: SweepRecord) -> [TableID] {
+            entry.left(of: [table, other], [table.source: (record, nil)]).map(\.source)
+        }
+        #expect(left(sweep(0, at: 60)) == [other.source])
+        #expect(left(sweep(0, at: 40)) == [table.source, other.source], "it was before")
+        #expect(left(sweep(2, at: 60)) == [table.source, other.source], "it isn't repaired")
+        #expect(entry.left(of: [], [:]).isEmpty)
     }
 }

@@ -27,7 +27,7 @@ struct CrashPlan: Sendable, CustomStringConvertible {
             case .ddl: 1
             case .copy: 1 + random.below(12)
             case .staging, .staged: 1 + random.below(5)
-            case .read, .commit, .committed: 1 + random.below(3)
+            case .read, .commit, .committed, .mend: 1 + random.below(3)
             }
         return "\(point.rawValue):\(times)\(isDelayed ? "+\(1 + random.below(4000))" : "")"
     }
