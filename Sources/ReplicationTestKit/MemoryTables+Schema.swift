@@ -13,7 +13,17 @@ extension MemoryTables {
         schemaChanges += SchemaChange.new(changes, beside: schemaChanges, now_us: now_us)
     }
 
-    package mutating func carryOut(_ step: SchemaStep) {
+    package mutating func carryOut(_ decision: SchemaDecision) -> SchemaDecision.Outcome {
+        do throws(SchemaPlan.Refusal) {
+            guard let step = try decision.step(schemaChanges, Array(definitions.values)) else { return .nothing }
+            carryOut(step)
+            return .done(step.change)
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private mutating func carryOut(_ step: SchemaStep) {
         let table = step.change.table
         for operation in step.operations {
             switch operation {
@@ -22,7 +32,7 @@ extension MemoryTables {
             case .renameColumn(let from, let to): rename(table, from, to: to)
             case .retype(let column, let aside):
                 forEachRow(of: table) { row in row.values[aside] = row.values[column.name] }
-            case .restore(let column, let from, let aside):
+            case .restore(let column, let from, let aside, _):
                 rename(table, column, to: aside)
                 rename(table, from, to: column)
             case .dropColumn(let column): forEachRow(of: table) { $0.values[column] = nil }
@@ -33,6 +43,7 @@ extension MemoryTables {
         if step.definition.hasShape { definitions[table] = step.definition }
         schemaChanges = schemaChanges.filter { $0.id != step.change.id } + [step.change]
         schemaChanges.sort { $0.id < $1.id }
+        guard !step.isNote else { return }
         for partition in checkpoints.keys { checkpoints[partition]?.token += 1 }
         if step.copiesAnew { copied.removeAll { $0.table == table } }
     }

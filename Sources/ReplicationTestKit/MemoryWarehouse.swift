@@ -38,9 +38,11 @@ package actor MemoryWarehouse: Warehouse {
 
     package func schemaChanges() async throws -> [SchemaChange] { transaction.committed.schemaChanges }
 
-    package func carryOut(_ step: SchemaStep) async throws {
+    package func carryOut(_ decision: SchemaDecision) async throws -> SchemaDecision.Outcome {
         writer.abandon(transaction)
-        transaction.amend { $0.carryOut(step) }
+        var outcome = SchemaDecision.Outcome.nothing
+        transaction.amend { outcome = $0.carryOut(decision) }
+        return outcome
     }
 
     package func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {

@@ -126,9 +126,11 @@ actor SimulatedWarehouse: Warehouse {
     }
 
     func schemaChanges() async throws -> [SchemaChange] { store.tables.schemaChanges }
-    func carryOut(_ step: SchemaStep) async throws {
+    func carryOut(_ decision: SchemaDecision) async throws -> SchemaDecision.Outcome {
         writer.abandon(transaction)
-        store.amend { $0.carryOut(step) }
+        var outcome = SchemaDecision.Outcome.nothing
+        store.amend { outcome = $0.carryOut(decision) }
+        return outcome
     }
 
     func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {

@@ -135,6 +135,8 @@ package struct PipelineSetup: Sendable {
         var configuration = pgOutputConfiguration(known: known)
         let select = configuration.select
         configuration.select = { tables.chooses($0.description) ? select($0) : nil }
+        // Kafka's and files' schemas are told by their events alone.
+        if case .postgres = pipeline.source.input {} else { configuration.followsSchemas = false }
         return PgOutputDecoder(configuration)
     }
 

@@ -23,7 +23,8 @@ extension Replicator {
             // A table that isn't there yet has nothing that could break, either.
             let hasCurrent = settings.schema.hasCurrent && known[table]?.hasShape == true
             let evolution = hasCurrent ? evolution : evolution.withoutCurrent
-            waiting[table] = evolution.isHeld ? evolution.wanted : nil
+            // Also with what came since of a table that waits for something else.
+            waiting[table] = evolution.wanted == evolution.applied ? nil : evolution.wanted
             if isNew(evolution, of: table) { evolutions[table] = evolution }
         }
         guard !evolutions.isEmpty || !gone.isEmpty else { return false }
@@ -171,9 +172,10 @@ extension Replicator {
 
     /// Does what is due of approved plans; before anything is read, so that decoders begin with what is there then.
     func settleSchema() async throws {
-        stuckChanges = try await retrying("changing schemas") { [warehouse, logger] in
+        let stuck = try await retrying("changing schemas") { [warehouse, logger] in
             try await SchemaDecisions.settle(warehouse, logger: logger)
         }
+        stuckChanges = Dictionary(uniqueKeysWithValues: stuck.map { ($0, FailingTable()) })
         try await readSchemaChanges()
     }
 
@@ -195,9 +197,16 @@ extension Replicator {
 
     /// Something of a plan is to be done now; the runner begins anew, with what is there then.
     func beginDueSchemaChanges() async throws {
-        let isDue = schemaChanges.contains { $0.isDue(at: now_us()) && !stuckChanges.contains($0.id) }
-        guard isDue, source.kind != "file" else { return }
+        let due = schemaChanges.filter { $0.isDue(at: now_us()) && stuckChanges[$0.id]?.isDue ?? true }.map(\.id)
+        guard !due.isEmpty, source.kind != "file" else { return }
         try await drain()
+        // Where they are stuck still there is nothing to begin anew for.
+        if due.allSatisfy({ stuckChanges[$0] != nil }) {
+            let stuck = try await SchemaDecisions.settle(warehouse, only: Set(due), logger: logger)
+            for id in stuck { stuckChanges[id]?.failed() }
+            try await readSchemaChanges()
+            guard stuck.count < due.count else { return }
+        }
         throw ReplicationError(.restart, "a schema change that was approved is due")
     }
 }

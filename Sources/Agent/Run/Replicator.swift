@@ -63,8 +63,8 @@ package actor Replicator {
     /// Those of them of which events couldn't be read.
     var unreadable: Set<TableID> = []
     var schemaChanges: [SchemaChange] = []
-    /// Of these: approved, and in somebody's way; tried again by the next run.
-    var stuckChanges: Set<Int64> = []
+    /// Of these: approved, and in somebody's way; tried again as failing tables are.
+    var stuckChanges: [Int64: FailingTable] = [:]
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 

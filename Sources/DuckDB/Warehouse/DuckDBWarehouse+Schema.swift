@@ -8,17 +8,30 @@ extension DuckDBWarehouse {
         }
     }
 
-    package func carryOut(_ step: SchemaStep) async throws {
-        try writing("changing the schema of \(step.change.table)") { session in
+    package func carryOut(_ decision: SchemaDecision) async throws -> SchemaDecision.Outcome {
+        try writing("changing a schema") { session in
+            let tables = try TableRegistry(session).entries.filter { $0.pipeline == layout.pipeline }
+            let changes = try MetaTables.schemaChanges(session, layout.pipeline)
+            let found: SchemaStep?
+            do throws(SchemaPlan.Refusal) {
+                found = try decision.step(changes, tables.map(\.definition))
+            } catch {
+                return .refused(error)
+            }
+            guard var step = found else { return .nothing }
             if step.definition.hasShape {
-                try SchemaSurgeon(session: session, layout: layout, step: step).run()
+                var surgeon = SchemaSurgeon(session: session, layout: layout, step: step)
+                try surgeon.run()
+                step = surgeon.step
             }
             try MetaTables.write([step.change], session, layout.pipeline)
+            guard !step.isNote else { return .done(step.change) }
             // Whoever is at work with the table as it was begins anew.
             try session.execute(
                 "UPDATE \(MetaTables.name("checkpoints")) SET token = token + 1 WHERE pipeline = ?",
                 [.text(layout.pipeline)], purpose: "fencing the agents")
             CrashPoint.ddl.reach()
+            return .done(step.change)
         }
     }
 }
@@ -27,14 +40,15 @@ extension DuckDBWarehouse {
 struct SchemaSurgeon {
     let session: Session
     let layout: WarehouseLayout
-    let step: SchemaStep
+    /// With what was found meanwhile.
+    private(set) var step: SchemaStep
 
     private var sql: TableSQL { TableSQL(step.definition, layout) }
     private func run(_ statement: String) throws {
         try session.run(statement, purpose: sql.purpose("changing the schema of"))
     }
 
-    func run() throws {
+    mutating func run() throws {
         if layout.hasCurrent {
             for operation in step.operations { try run(operation) }
             try run(sql.createLive)
@@ -50,7 +64,7 @@ struct SchemaSurgeon {
             purpose: "forgetting a copy")
     }
 
-    private func run(_ operation: SchemaStep.Operation) throws {
+    private mutating func run(_ operation: SchemaStep.Operation) throws {
         let table = "ALTER TABLE \(sql.current)"
         switch operation {
         case .addColumn(let column): for statement in Self.add(column, to: sql.current) { try run(statement) }
@@ -66,18 +80,33 @@ struct SchemaSurgeon {
             try run("\(table) RENAME COLUMN \(name) TO \(old)")
             try run("\(table) ADD COLUMN \(name) \(type)")
             try run("UPDATE \(sql.current) SET \(name) = TRY_CAST(\(old) AS \(type))")
-        case .restore(let column, let from, let aside):
+            try lookBack(name, old)
+        case .restore(let column, let from, let aside, let boundary):
             let (name, kept, new) = (SQLName.quoted(column), SQLName.quoted(from), SQLName.quoted(aside))
             let type = step.definition.columns.first { $0.name == column }.map { ColumnForm($0).sqlType } ?? "VARCHAR"
             try run("\(table) RENAME COLUMN \(name) TO \(new)")
             try run("\(table) RENAME COLUMN \(kept) TO \(name)")
-            try run(
-                """
-                UPDATE \(sql.current) SET \(name) = \
-                CASE WHEN \(new) IS NOT NULL THEN coalesce(TRY_CAST(\(new) AS \(type)), \(name)) END
-                """)
+            let isLater = boundary.map { version in
+                " WHERE (\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)) > "
+                    + "(\(version.epoch), \(version.commit), \(version.seq))"
+            }
+            try run("UPDATE \(sql.current) SET \(name) = TRY_CAST(\(new) AS \(type))\(isLater ?? "")")
         case .dropColumn(let column): try run("\(table) DROP COLUMN \(SQLName.quoted(column))")
         case .rekey: try rekey()
+        }
+    }
+
+    /// Until where rows have what was cast, and how much of that was lost.
+    private mutating func lookBack(_ name: String, _ old: String) throws {
+        try session.forEachChunk(
+            """
+            SELECT count(*) FILTER (WHERE \(old) IS NOT NULL AND \(name) IS NULL), \
+            (SELECT [\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)]::VARCHAR FROM \(sql.current) \
+            WHERE \(TableSQL.epoch) IS NOT NULL \
+            ORDER BY \(TableSQL.epoch) DESC, \(TableSQL.commit) DESC, \(TableSQL.seq) DESC LIMIT 1) FROM \(sql.current)
+            """, purpose: sql.purpose("looking at")
+        ) { chunk in
+            step.noteCast(lost: chunk.int64(0, 0), newest: chunk.text(1, 0))
         }
     }
 

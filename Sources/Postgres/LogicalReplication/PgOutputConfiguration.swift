@@ -13,6 +13,8 @@ package struct PgOutputConfiguration: Sendable {
     package var hash: @Sendable (UnsafeRawBufferPointer, ByteArena) -> ByteRange
     /// Whether quarantine must not keep a message's bytes, since excluded or hashed columns may stand in them.
     package var withholdsBytes: @Sendable (TableID) -> Bool = { _ in false }
+    /// Whether tables follow the schemas that relations show: not those of another source, which a copy reads beside it.
+    package var followsSchemas = true
     /// What is done with schema changes.
     package var schemaPolicy = SchemaPolicy()
 

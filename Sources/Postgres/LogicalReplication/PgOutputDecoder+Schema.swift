@@ -7,13 +7,17 @@ extension PgOutputDecoder {
 
     /// Lets the table follow a relation's schema.
     func follow(
-        _ table: ReplicatedTable, _ columns: [RelationColumn], _ facts: RelationFacts?, flagged: [String], isFull: Bool,
-        at position: Int64, place: Int64
+        _ table: ReplicatedTable, _ columns: [RelationColumn], _ facts: RelationFacts?, oid: UInt32, flagged: [String],
+        isFull: Bool, at position: Int64, place: Int64
     ) {
+        guard configuration.followsSchemas else { return }
+        // Of a later time than the relation the catalog may tell of another column under the name.
+        let isOfItsTime = facts.map { $0.oid == oid && $0.columns.map(\.name) == columns.map(\.name) } ?? false
+        let traits = isOfItsTime ? facts?.traits ?? [:] : [:]
         var schema = SourceSchema(
-            oid: facts?.oid ?? 0, position: position,
+            oid: oid, position: position,
             columns: columns.map { column in
-                let trait = facts?.traits[column.name]
+                let trait = traits[column.name]
                 return SourceSchema.Column(
                     column.name, number: trait?.number, type: column.isTold ? column.type : nil,
                     isNullable: trait.map { !$0.isNotNull })
@@ -27,7 +31,7 @@ extension PgOutputDecoder {
         let before = table.definition
         guard
             let evolution = table.evolve(
-                to: schema, told: told(columns, facts), policy: configuration.schemaPolicy, isInBatch: isInBatch)
+                to: schema, told: told(columns, traits), policy: configuration.schemaPolicy, isInBatch: isInBatch)
         else { return }
         note(evolution, of: table)
         moved(table, from: before)
@@ -50,10 +54,10 @@ extension PgOutputDecoder {
     }
 
     /// What rows have in columns that are new, as far as the catalog tells.
-    private func told(_ columns: [RelationColumn], _ facts: RelationFacts?) -> SchemaEvolution.Told {
+    private func told(_ columns: [RelationColumn], _ traits: [String: RelationFacts.Trait]) -> SchemaEvolution.Told {
         var told = SchemaEvolution.Told()
         for column in columns {
-            guard let trait = facts?.traits[column.name], !trait.isFilled,
+            guard let trait = traits[column.name], !trait.isFilled,
                 InitialValue.isPlain(trait.missing, column.type)
             else { continue }
             told.initial.updateValue(trait.missing, forKey: column.name)

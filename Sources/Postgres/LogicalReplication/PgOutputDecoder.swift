@@ -176,7 +176,7 @@ package final class PgOutputDecoder: RecordDecoder {
         copying = relation(
             described.table,
             columns: described.columns.map { ($0.name, ColumnType(sql: $0.type) ?? .unknown, true, true) },
-            facts: described, flagged: [], isFull: described.isFull, at: record.offset, place: 0)
+            facts: described, oid: described.oid, flagged: [], isFull: described.isFull, at: record.offset, place: 0)
         // Also a table without rows is made.
         if let table = copying?.table, table.choice != nil { use(table) }
         copiedRow = 0
@@ -236,7 +236,7 @@ package final class PgOutputDecoder: RecordDecoder {
         let isFull = identity == UInt8(ascii: "f")
         let flagged = isFull ? [] : columns.filter(\.isKey).map(\.name)
         let made = relation(
-            id, columns: columns, facts: described, flagged: flagged, isFull: isFull, at: commit,
+            id, columns: columns, facts: described, oid: oid, flagged: flagged, isFull: isFull, at: commit,
             place: place)
         relations[oid] = made
         // An identity that isn't the whole row is a unique index that is checked at each change; if it is the key's own.
@@ -248,7 +248,7 @@ package final class PgOutputDecoder: RecordDecoder {
     }
 
     func relation(
-        _ id: TableID, columns: [RelationColumn], facts: RelationFacts?, flagged: [String], isFull: Bool,
+        _ id: TableID, columns: [RelationColumn], facts: RelationFacts?, oid: UInt32, flagged: [String], isFull: Bool,
         at position: Int64, place: Int64
     ) -> Relation {
         let table =
@@ -261,7 +261,7 @@ package final class PgOutputDecoder: RecordDecoder {
             table: table, isIdentity: ContiguousArray(columns.map { isFull || $0.isKey }), isFull: isFull,
             copiedAt: facts?.copiedAt)
         guard let choice = table.choice else { return relation }
-        follow(table, columns, facts, flagged: flagged, isFull: isFull, at: position, place: place)
+        follow(table, columns, facts, oid: oid, flagged: flagged, isFull: isFull, at: position, place: place)
         for column in columns {
             guard let index = table.column(named: column.name, type: column.type, isNullable: true) else {
                 relation.columns.append(-1)
@@ -287,7 +287,7 @@ package final class PgOutputDecoder: RecordDecoder {
         let missing = table.settleKey(key)
         // A table that is new, or was made before schemas were followed.
         if table.definition.followed == nil {
-            follow(table, columns, facts, flagged: flagged, isFull: isFull, at: position, place: place)
+            follow(table, columns, facts, oid: oid, flagged: flagged, isFull: isFull, at: position, place: place)
         }
         lacking(relation, at: position)
         let present = Set(relation.columns)

@@ -16,6 +16,8 @@ final class ReplicatedTable {
     /// Columns that the source dropped since, and that relations of before still bring.
     private var revived: [Column] = []
     private(set) var isKeyKnown: Bool
+    /// The warehouse had it before this decoder did.
+    private let wasKnown: Bool
     private(set) var keyTemplate: KeyTemplate?
     private(set) var imageTemplate: ImageTemplate?
     private let equality: KeyEquality
@@ -46,7 +48,8 @@ final class ReplicatedTable {
         seed.add(id.table)
         self.seed = seed
         definition = known ?? TableDefinition(source: id, target: choice?.target ?? "", columns: [], key: [])
-        isKeyKnown = known?.hasShape ?? false
+        wasKnown = known?.hasShape ?? false
+        isKeyKnown = wasKnown
         if let choice {
             definition.target = choice.target
             definition.metadata = choice.metadata
@@ -83,8 +86,9 @@ final class ReplicatedTable {
         if choice.key != nil { schema.key = nil }
         // One that isn't left out any more is a new one.
         schema.columns.removeAll { choice.excluded.contains($0.name) }
+        if following.followed == nil, wasKnown { followBaseline(schema, choice) }
         guard let followed = following.followed else {
-            begin(schema, choice)
+            begin(schema)
             return nil
         }
         let later = schema.completed(from: followed)
@@ -102,16 +106,30 @@ final class ReplicatedTable {
         return evolution
     }
 
-    /// The first schema that is followed: of a new table, or of one that an earlier version made, whose types and key are
-    /// taken as they are.
-    private func begin(_ schema: SourceSchema, _ choice: TableChoice) {
+    /// A table that an earlier version made counts as having followed its own columns, so that what its source changed until
+    /// now is a change like any other. No numbers tell columns apart; nor is an older version's type the source's where the
+    /// pipeline file chooses it.
+    private func followBaseline(_ schema: SourceSchema, _ choice: TableChoice) {
+        for column in definition.columns where choice.excluded.contains(column.name) && !column.isKey {
+            following.retire(column.name)
+        }
+        let baseline = SourceSchema(
+            oid: schema.oid, position: .min,
+            columns: following.columns.map { column in
+                let isChosen = choice.hashed.contains(column.name) || choice.types[column.name] != nil
+                return .init(
+                    column.name, type: isChosen || column.isKey || column.type == .unknown ? nil : column.type)
+            }, key: choice.key == nil ? following.keyNames : nil)
+        following.followed = baseline
+        definition.followed = baseline
+        applied = following
+    }
+
+    /// The first schema of a new table.
+    private func begin(_ schema: SourceSchema) {
         func take(_ definition: inout TableDefinition) {
             definition.followed = schema
             definition.number(by: schema)
-        }
-        let names = Set(schema.columns.map(\.name))
-        for column in definition.columns where !names.contains(column.name) && !column.isKey {
-            following.retire(column.name)
         }
         take(&following)
         take(&definition)

@@ -12,7 +12,7 @@ struct SchemaSurgeon {
         try session.execute(statement, for: sql.purpose("change the schema of"))
     }
 
-    func run(_ operation: SchemaStep.Operation) throws {
+    func run(_ operation: SchemaStep.Operation, _ step: inout SchemaStep) throws {
         switch operation {
         case .addColumn(let column): try add(column, isMaybeThere: false)
         case .widen(let column): try widen(column)
@@ -23,14 +23,20 @@ struct SchemaSurgeon {
             try rename(column.name, to: aside)
             try add(column, isMaybeThere: false)
             let (name, old) = (try quoteIdentifier(column.name), try quoteIdentifier(aside))
-            // What can't be cast as a whole is left to the copy that follows.
-            try trying("UPDATE \(sql.current) SET \(name) = \(old)::text::\(type(column))")
-        case .restore(let column, let from, let aside):
+            try cast(old, to: name, type(column), where: "\(old) IS NOT NULL")
+            try lookBack(name, old, &step)
+        case .restore(let column, let from, let aside, let boundary):
             let (name, new) = (try quoteIdentifier(column), try quoteIdentifier(aside))
             try rename(column, to: aside)
             try rename(from, to: column)
             let type = sql.definition.columns.first { $0.name == column }.map { self.type($0) } ?? "text"
-            try trying("UPDATE \(sql.current) SET \(name) = \(new)::text::\(type)")
+            let isLater = boundary.map { version in
+                "(\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)) > "
+                    + "(\(version.epoch), \(version.commit), \(version.seq))"
+            }
+            let those = isLater ?? "true"
+            try execute("UPDATE \(sql.current) SET \(name) = NULL WHERE \(those)")
+            try cast(new, to: name, type, where: "\(new) IS NOT NULL AND \(those)")
         case .dropColumn(let column):
             try execute("ALTER TABLE \(sql.current) DROP COLUMN \(try quoteIdentifier(column))")
         case .rekey: try rekey()
@@ -58,15 +64,37 @@ struct SchemaSurgeon {
             "ALTER TABLE \(sql.current) RENAME COLUMN \(try quoteIdentifier(from)) TO \(try quoteIdentifier(to))")
     }
 
-    private func trying(_ statement: String) throws {
+    /// All rows at once; where one of them can't be cast, each by itself, and that one stays as it is.
+    private func cast(_ from: String, to: String, _ type: String, where those: String) throws {
+        let update = "UPDATE \(sql.current) SET \(to) = \(from)::text::\(type) WHERE "
         try execute("SAVEPOINT millrace_cast")
         do {
-            try execute(statement)
+            try execute(update + those)
         } catch {
             guard let error = error as? PostgresError, error.sqlstate?.hasPrefix("22") == true else { throw error }
             try execute("ROLLBACK TO SAVEPOINT millrace_cast")
+            // A row that was written has a new place, which isn't among those that the loop began with.
+            let body = """
+                DECLARE place tid; BEGIN FOR place IN SELECT ctid FROM \(sql.current) WHERE \(those) LOOP \
+                BEGIN \(update) ctid = place; EXCEPTION WHEN data_exception THEN NULL; END; END LOOP; END
+                """
+            try execute("DO \(try quoteLiteral(body))")
         }
         try execute("RELEASE SAVEPOINT millrace_cast")
+    }
+
+    /// Until where rows have what was cast, and how much of that was lost.
+    private func lookBack(_ name: String, _ old: String, _ step: inout SchemaStep) throws {
+        let lost = try session.scalar(
+            "SELECT count(*) FROM \(sql.current) WHERE \(old) IS NOT NULL AND \(name) IS NULL",
+            for: sql.purpose("look at"))
+        let newest = try session.scalar(
+            """
+            SELECT ARRAY[\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)]::text FROM \(sql.current) \
+            WHERE \(TableSQL.epoch) IS NOT NULL \
+            ORDER BY \(TableSQL.epoch) DESC, \(TableSQL.commit) DESC, \(TableSQL.seq) DESC LIMIT 1
+            """, for: sql.purpose("look at"))
+        step.noteCast(lost: lost.flatMap { Int64($0) } ?? 0, newest: newest)
     }
 
     /// Members of a map follow `{` or `,` at once, which no text in it does.
@@ -116,6 +144,20 @@ struct SchemaSurgeon {
     }
 
     // MARK: Views
+
+    /// Puts a view in the place of what it was. Where its columns can't just be appended to it is made anew, if nothing
+    /// depends on it.
+    func show(_ name: String, _ create: String, for purpose: String) throws {
+        try session.execute("SAVEPOINT millrace_view", for: purpose)
+        do {
+            try session.execute(create, for: purpose)
+        } catch {
+            guard (error as? PostgresError)?.sqlstate == "42P16" else { throw error }
+            try session.execute("ROLLBACK TO SAVEPOINT millrace_view; DROP VIEW \(name)", for: purpose)
+            try session.execute(create, for: purpose)
+        }
+        try session.execute("RELEASE SAVEPOINT millrace_view", for: purpose)
+    }
 
     func dropViews() throws {
         try execute("DROP VIEW IF EXISTS \(sql.live)")

@@ -259,20 +259,23 @@ struct TableMaker {
         _ sql: TableSQL, _ known: TableRegistry.Entry?, isChanged: Bool
     ) throws {
         let table = sql.definition
+        let surgeon = SchemaSurgeon(session: session, sql: sql, types: types)
         if layout.hasCurrent {
             try makeSchema(layout.live)
             let isKnown = known?.layout.hasCurrent == true
-            try makeView(layout.live, sql.live, try sql.createLive, table, isKnown: isKnown, isChanged: isChanged)
+            try makeView(layout.live, sql.live, try sql.createLive, table, surgeon, isKnown: isKnown, isChanged: isChanged)
         }
         guard layout.hasRaw, layout.hasCurrent || !table.isKeyless else { return }
         try makeSchema(layout.history)
         let isKnown = known?.layout.hasRaw == true && (known?.layout.hasCurrent == true || !table.isKeyless)
         try makeView(
-            layout.history, sql.history, try sql.createHistory(types), table, isKnown: isKnown, isChanged: isChanged)
+            layout.history, sql.history, try sql.createHistory(types), table, surgeon, isKnown: isKnown,
+            isChanged: isChanged)
     }
 
     private func makeView(
-        _ schema: String, _ name: String, _ create: String, _ table: TableDefinition, isKnown: Bool, isChanged: Bool
+        _ schema: String, _ name: String, _ create: String, _ table: TableDefinition, _ surgeon: SchemaSurgeon,
+        isKnown: Bool, isChanged: Bool
     ) throws {
         let purpose = "make view \(schema).\(table.target)"
         if isKnown, try relationKind(schema, table.target) == "v" {
@@ -280,15 +283,6 @@ struct TableMaker {
         } else {
             _ = try clear(schema, table, adopts: false)
         }
-        try session.execute("SAVEPOINT millrace_view", for: purpose)
-        do {
-            try session.execute(create, for: purpose)
-        } catch {
-            guard error.sqlstate == "42P16" else { throw error }
-            // Its columns can't be appended to (someone changed it): made anew, if nothing depends on it.
-            try session.execute("ROLLBACK TO SAVEPOINT millrace_view; DROP VIEW \(name)", for: purpose)
-            try session.execute(create, for: purpose)
-        }
-        try session.execute("RELEASE SAVEPOINT millrace_view", for: purpose)
+        try surgeon.show(name, create, for: purpose)
     }
 }

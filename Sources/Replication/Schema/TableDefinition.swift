@@ -25,6 +25,8 @@ package struct Column: Hashable, Sendable {
     package var sourceName: String?
     /// Names that events have it under which came before it was renamed.
     package var formerNames: [String] = []
+    /// Under this name it has what it was before its type was changed.
+    package var isKept = false
     /// What rows had in it that were there before it was.
     package var initial: InitialValue?
 

@@ -36,10 +36,21 @@ extension TableDefinition {
         return (columns + retired).filter { !there.contains($0.name) }
     }
 
+    /// The column that a change is about, by whatever name it has now: its number tells, which renames leave alone; else its
+    /// names do.
+    func index(of change: SchemaChange) -> Int? {
+        if let number = change.number, columns.contains(where: { $0.number != nil }) {
+            return columns.firstIndex { $0.number == number }
+        }
+        guard let name = change.column else { return nil }
+        return columns.firstIndex { $0.name == name } ?? index(ofSource: name)
+    }
+
     /// Whether it follows an older schema than the other, or is of before a decision, and so has nothing to say.
     package func isOutdated(by other: TableDefinition) -> Bool {
         if revision != other.revision { return revision < other.revision }
-        guard let followed else { return other.followed != nil && hasShape }
+        // Who follows none has no schema of its own to hold against the other's.
+        guard let followed else { return false }
         return other.followed.map { followed.isOlder(than: $0) } ?? false
     }
 

@@ -14,10 +14,15 @@ extension SchemaChange {
 
     package var values: [String?] {
         let definition =
-            wanted == nil && key.isEmpty
+            wanted == nil && key.isEmpty && number == nil && boundary == nil
             ? nil
             : JSONValue.object([
                 ("column", wanted?.json ?? .null), ("key", .array(key.map(JSONValue.string))),
+                ("number", number.map { .number(String($0)) } ?? .null),
+                (
+                    "boundary",
+                    boundary.map { .array([$0.epoch, $0.commit, $0.seq].map { .number(String($0)) }) } ?? .null
+                ),
             ]).serialized
         let steps = JSONValue.array(
             steps.map { .object([("what", .string($0.what)), ("at_us", .number(String($0.at_us)))]) })
@@ -42,6 +47,10 @@ extension SchemaChange {
         if let definition = values[10].flatMap({ try? JSONValue(parsing: $0) }) {
             wanted = definition["column"].flatMap(Column.init(json:))
             key = definition["key"]?.array?.compactMap(\.string) ?? []
+            number = definition["number"]?.int64.map { Int(truncatingIfNeeded: $0) }
+            if let parts = definition["boundary"]?.array?.compactMap(\.int64), parts.count == 3 {
+                boundary = Version(epoch: parts[0], commit: parts[1], seq: parts[2])
+            }
         }
         detectedAt_us = values[12].flatMap { Int64($0) } ?? 0
         dueAt_us = values[13].flatMap { Int64($0) }

@@ -64,6 +64,10 @@ package struct SchemaChange: Sendable, Equatable {
     package var after: String?
     /// The column as it shall be.
     package var wanted: Column?
+    /// The source's number for the column, which its name may no longer tell when it is decided.
+    package var number: Int?
+    /// Of a type that was changed: the newest version that rows had then.
+    package var boundary: Version?
     /// Of a key: its names in the warehouse.
     package var key: [String] = []
     /// Commit position at the source of the first transaction that showed it.
@@ -90,8 +94,16 @@ package struct SchemaChange: Sendable, Equatable {
 
     /// The same change, met again: after a restart, or in a replay.
     package func isSame(as other: SchemaChange) -> Bool {
-        table == other.table && kind == other.kind && column == other.column && before == other.before
+        let isSameColumn =
+            number == nil || other.number == nil ? column == other.column : number == other.number
+        return table == other.table && kind == other.kind && isSameColumn && before == other.before
             && after == other.after
+    }
+
+    /// Whether it is about that column.
+    func isAbout(_ column: Column) -> Bool {
+        if let number, let other = column.number { return number == other }
+        return column.name == self.column || self.column.map { column.isCalled($0) } ?? false
     }
 
     /// Of a table that is gone: whether it was the one of that number.

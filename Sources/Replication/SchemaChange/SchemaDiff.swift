@@ -22,6 +22,10 @@ package struct SchemaDiff: Sendable, Equatable {
     }
 
     package var differences: [Difference]
+    /// A column has the name now that another one had before.
+    package var reusesName = false
+    /// No column that is new could be one that isn't there any more, under another name.
+    package var isCertain = true
 
     /// - Parameter later: complete (`SourceSchema.completed`).
     package init(from before: SourceSchema, to later: SourceSchema) {
@@ -53,6 +57,13 @@ package struct SchemaDiff: Sendable, Equatable {
             case (false, true): differences.append(.becameNullable(column))
             default: break
             }
+        }
+        let gone = before.columns.indices.filter { !matched.contains($0) }.map { before.columns[$0] }
+        let isUnknown = gone.contains { $0.number == nil } || later.columns.contains { $0.number == nil }
+        isCertain = gone.isEmpty || before.oid == later.oid && !isUnknown
+        reusesName = later.columns.enumerated().contains { index, column in
+            let old = pairs.first { $0.later == index }.map { before.columns[$0.before].name }
+            return old != column.name && before.columns.contains { $0.name == column.name }
         }
         if let key = before.key, let laterKey = later.key, Set(key.map { renames[$0] ?? $0 }) != Set(laterKey) {
             differences.append(.keyed(from: key.map { renames[$0] ?? $0 }, to: laterKey))

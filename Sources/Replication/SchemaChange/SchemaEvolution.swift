@@ -35,6 +35,9 @@ package struct SchemaEvolution: Sendable {
         self.applied.followed = Self.held(later, applied.followed ?? before, before)
         self.wanted.followed = later
         let diff = SchemaDiff(from: before, to: later)
+        // Rows that came between may have been taken for those of another column, or table, of the name.
+        if diff.reusesName || later.oid != before.oid && later.oid != 0 && before.oid != 0 { needsCopy = true }
+        let told = diff.isCertain ? told : Told()
         for difference in diff.differences {
             take(difference, before, later, told, choice, policy)
         }
@@ -45,9 +48,21 @@ package struct SchemaEvolution: Sendable {
     /// The later schema without what is still waited for of earlier ones, so that it is met again by the next start.
     private static func held(_ later: SourceSchema, _ applied: SourceSchema, _ wanted: SourceSchema) -> SourceSchema {
         var schema = later
+        // A column that was renamed meanwhile is the same one.
+        let isSameTable = later.oid == wanted.oid
+        func find(_ column: SourceSchema.Column, _ schema: SourceSchema) -> SourceSchema.Column? {
+            if isSameTable, let number = column.number,
+                let known = schema.columns.first(where: { $0.number == number })
+            {
+                return known
+            }
+            return schema.columns.first { known in
+                known.name == column.name && (!isSameTable || known.number == nil || column.number == nil)
+            }
+        }
         schema.columns = later.columns.compactMap { column in
-            guard let before = wanted.columns.first(where: { $0.name == column.name }) else { return column }
-            guard let known = applied.columns.first(where: { $0.name == column.name }) else { return nil }
+            guard let before = find(column, wanted) else { return column }
+            guard let known = find(column, applied) else { return nil }
             var column = column
             if known.type != before.type { column.type = known.type }
             return column
@@ -179,6 +194,7 @@ package struct SchemaEvolution: Sendable {
             table: applied.source, kind: .dropColumn, state: .waiting, column: name,
             before: applied.columns[index].type.sql,
             position: position)
+        change.number = applied.columns[index].number
         change.dueAt_us = policy.deprecateAfter_us
         if wanted.isKeyless { needsCopy = true }
         // The key's own columns go with a change of the key, which holds the table.
@@ -202,6 +218,7 @@ package struct SchemaEvolution: Sendable {
         var change = SchemaChange(
             table: applied.source, kind: .renameColumn, state: .waiting, column: name, before: old.name,
             after: column.name, position: position)
+        change.number = applied.columns[index].number
         change.dueAt_us = policy.deprecateAfter_us
         applied.show(applied.columns[index].name, as: column.name)
         wanted.show(wanted.columns[later].name, as: column.name)
@@ -228,6 +245,7 @@ package struct SchemaEvolution: Sendable {
         var change = SchemaChange(
             table: applied.source, kind: isWidened ? .widenType : .changeType, state: .waiting,
             column: applied.columns[index].name, before: stored.sql, after: type.sql, position: position)
+        change.number = applied.columns[index].number
         var made = applied.columns[index]
         made.type = made.isKey ? type.withoutComposites : type
         change.wanted = made

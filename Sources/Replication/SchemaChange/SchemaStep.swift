@@ -9,10 +9,19 @@ package struct SchemaStep: Sendable {
         /// The column is kept under another name, and made anew with what it held, as far as that can be cast.
         case retype(Column, aside: String)
         /// The other way: what was kept is the column again, with what was written since, as far as that can be cast.
-        case restore(String, from: String, aside: String)
+        /// Rows of up to `until` weren't written since, and keep what was kept.
+        case restore(String, from: String, aside: String, until: Version?)
         case dropColumn(String)
         /// The table is kept under another name, and made anew with the rows whose new key is known.
         case rekey
+
+        /// A view that shows the column stands in its way.
+        package var changesShownColumns: Bool {
+            switch self {
+            case .widen, .dropColumn: true
+            default: false
+            }
+        }
     }
 
     package var definition: TableDefinition
@@ -20,13 +29,14 @@ package struct SchemaStep: Sendable {
     package var change: SchemaChange
     /// What the source alone knows: its copy counts as never made.
     package var copiesAnew = false
+    /// The plan's row alone is written: nothing is done, and nobody has to begin anew.
+    package var isNote = false
 
     package init(_ definition: TableDefinition, _ change: SchemaChange) {
         self.definition = definition
         self.definition.revision += 1
         self.change = change
     }
-
 }
 
 /// A plan's way: from `waiting` by a person's word to `approved`, and to `done` when its time has come.
@@ -44,13 +54,13 @@ package enum SchemaPlan {
         guard let definition else {
             var change = change
             change.finish("nothing is left of the table", at_us: now_us)
-            return SchemaStep(TableDefinition(source: change.table, target: "", columns: [], key: []), change)
+            return SchemaStep(change.nothing, change)
         }
         var step = SchemaStep(definition, change)
         switch change.kind {
         case .addColumn: step.addColumn(now_us)
-        case .widenType: step.widen(now_us)
-        case .changeType: step.retype(now_us)
+        case .widenType: try step.widen(now_us)
+        case .changeType: try step.retype(now_us)
         case .changeKey: try step.rekey(now_us)
         case .dropColumn:
             guard now_us >= change.dueAt_us ?? 0 else { return nil }
@@ -73,8 +83,7 @@ package enum SchemaPlan {
                 message: "change \(change.id) is \(change.state.rawValue), and can't be rolled back",
                 remedy: "millrace schema list")
         }
-        var step = SchemaStep(
-            definition ?? TableDefinition(source: change.table, target: "", columns: [], key: []), change)
+        var step = SchemaStep(definition ?? change.nothing, change)
         switch change.kind {
         case .renameColumn: step.rollBackRename()
         case .changeType where change.state == .done: try step.restore()
@@ -99,6 +108,17 @@ extension SchemaChange {
 }
 
 extension SchemaStep {
+    /// What a warehouse found when it made a column anew.
+    ///
+    /// - Parameter newest: version of the newest row, as `[epoch, commit, seq]`.
+    package mutating func noteCast(lost: Int64, newest: String?) {
+        let parts = (newest ?? "").split { "[], ()".contains($0) }.compactMap { Int64($0) }
+        change.boundary = parts.count == 3 ? Version(epoch: parts[0], commit: parts[1], seq: parts[2]) : .none
+        guard lost > 0 else { return }
+        change.note(
+            "\(lost) values can't be cast: they are NULL until the source has been copied", at_us: change.finishedAt_us ?? 0)
+    }
+
     static let renamed = "renamed; the old name is an alias in the live view"
 
     fileprivate mutating func followKey() {
@@ -129,53 +149,72 @@ extension SchemaStep {
         change.finish("added", at_us: now_us)
     }
 
-    fileprivate mutating func widen(_ now_us: Int64) {
-        if let column = change.wanted, let at = definition.columns.firstIndex(where: { $0.name == column.name }) {
-            definition.columns[at].type = column.type
-            operations.append(.widen(definition.columns[at]))
-            follow(definition.columns[at])
+    /// The column that the plan is about, by whatever name it has now. Without it the table would go on as if it had been
+    /// changed.
+    private func place() throws(SchemaPlan.Refusal) -> (at: Int, wanted: Column) {
+        guard let column = change.wanted, let at = definition.index(of: change) else {
+            throw SchemaPlan.Refusal(
+                message: "the column that change \(change.id) is about isn't there any more",
+                remedy: "millrace schema rollback \(change.id)")
         }
+        return (at, column)
+    }
+
+    fileprivate mutating func widen(_ now_us: Int64) throws(SchemaPlan.Refusal) {
+        let (at, column) = try place()
+        definition.columns[at].type = column.type
+        operations.append(.widen(definition.columns[at]))
+        follow(definition.columns[at])
         change.finish("widened", at_us: now_us)
     }
 
-    fileprivate mutating func retype(_ now_us: Int64) {
-        if let column = change.wanted, let at = definition.columns.firstIndex(where: { $0.name == column.name }) {
-            let aside = SchemaEvolution.asideName(column.name, definition)
-            var old = definition.columns[at]
-            old.formerNames.append(old.name)
-            old.name = aside
-            // It isn't shown, but where it stood the new one is.
-            definition.shown = definition.liveColumns
-            definition.retired.append(old)
-            definition.columns[at].type = column.type
-            operations.append(.retype(definition.columns[at], aside: aside))
-            follow(definition.columns[at])
-            copiesAnew = true
-        }
+    fileprivate mutating func retype(_ now_us: Int64) throws(SchemaPlan.Refusal) {
+        let (at, column) = try place()
+        var old = definition.columns[at]
+        let aside = SchemaEvolution.asideName(old.name, definition)
+        old.formerNames.append(old.name)
+        old.name = aside
+        old.isKept = true
+        // It isn't shown, but where it stood the new one is.
+        definition.shown = definition.liveColumns
+        definition.retired.append(old)
+        definition.columns[at].type = column.type
+        operations.append(.retype(definition.columns[at], aside: aside))
+        follow(definition.columns[at])
+        copiesAnew = true
         change.finish("a new column has the values, the old one is kept beside it", at_us: now_us)
     }
 
     fileprivate mutating func restore() throws(SchemaPlan.Refusal) {
-        guard let name = change.column, let at = definition.columns.firstIndex(where: { $0.name == name }),
+        guard let at = definition.index(of: change),
             let kept = definition.retired.lastIndex(where: {
-                $0.formerNames.last == name && $0.type.sql == change.before
+                $0.isKept && change.isAbout($0) && $0.type.sql == change.before
             })
         else {
             throw SchemaPlan.Refusal(
                 message: "the column that change \(change.id) kept isn't there any more", remedy: "millrace schema list"
             )
         }
-        let aside = SchemaEvolution.asideName(name, definition)
-        operations.append(.restore(name, from: definition.retired[kept].name, aside: aside))
         var new = definition.columns[at]
+        let (name, aside) = (new.name, SchemaEvolution.asideName(new.name, definition))
+        operations.append(
+            .restore(name, from: definition.retired[kept].name, aside: aside, until: change.boundary))
         new.formerNames.append(name)
         new.name = aside
+        new.isKept = true
+        // What the source has now is read there, as far as it fits.
+        copiesAnew = true
         definition.columns[at].type = definition.retired[kept].type
         definition.retired.remove(at: kept)
         definition.retired.append(new)
     }
 
     fileprivate mutating func rekey(_ now_us: Int64) throws(SchemaPlan.Refusal) {
+        // By the names that they have now.
+        change.key = change.key.map { name in
+            definition.columns.contains { $0.name == name }
+                ? name : definition.index(ofSource: name).map { definition.columns[$0].name } ?? name
+        }
         let there = change.key.allSatisfy { name in definition.columns.contains { $0.name == name } }
         guard !change.key.isEmpty, !definition.isKeyless, there else {
             throw SchemaPlan.Refusal(
@@ -194,8 +233,8 @@ extension SchemaStep {
     }
 
     fileprivate mutating func dropColumn(_ now_us: Int64) {
-        let name = change.column ?? ""
-        if let at = definition.retired.firstIndex(where: { $0.name == name || $0.formerNames.contains(name) }) {
+        // Never what a change of its type keeps beside it.
+        if let at = definition.retired.firstIndex(where: { !$0.isKept && change.isAbout($0) }) {
             let gone = definition.retired.remove(at: at)
             definition.shown.removeAll { $0.column == gone.name }
             operations.append(.dropColumn(gone.name))
@@ -205,8 +244,7 @@ extension SchemaStep {
 
     fileprivate mutating func rename(_ now_us: Int64) {
         change.note(Self.renamed, at_us: now_us)
-        guard let at = definition.columns.firstIndex(where: { $0.name == change.column }),
-            let name = definition.columns[at].sourceName, !definition.columns[at].isKey,
+        guard let at = definition.index(of: change), let name = definition.columns[at].sourceName, !definition.columns[at].isKey,
             !definition.columns.contains(where: { $0.name == name }),
             !definition.retired.contains(where: { $0.name == name })
         else { return }
@@ -243,5 +281,12 @@ extension SchemaStep {
     }
 
     /// The source is as it is, and the table stays as it is: the two differ from here on.
-    fileprivate mutating func accept() { if let column = change.wanted { follow(column) } }
+    fileprivate mutating func accept() {
+        guard var column = change.wanted else { return }
+        if let at = definition.index(of: change) {
+            column.name = definition.columns[at].name
+            column.sourceName = definition.columns[at].sourceName
+        }
+        follow(column)
+    }
 }

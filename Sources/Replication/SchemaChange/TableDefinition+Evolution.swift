@@ -59,6 +59,7 @@ extension Column {
         if let number { members.append(("number", .number(String(number)))) }
         if let sourceName { members.append(("source", .string(sourceName))) }
         if !formerNames.isEmpty { members.append(("former", .array(formerNames.map(JSONValue.string)))) }
+        if isKept { members.append(("kept", .bool(true))) }
         if let initial {
             members.append(
                 ("initial", .array([initial.text.map(JSONValue.string) ?? .null, .number(String(initial.since))])))
@@ -70,6 +71,7 @@ extension Column {
         number = traits["number"]?.int64.map { Int(truncatingIfNeeded: $0) }
         sourceName = traits["source"]?.string
         formerNames = traits["former"]?.array?.compactMap(\.string) ?? []
+        isKept = traits["kept"]?.bool ?? false
         if let pair = traits["initial"]?.array, pair.count == 2, let since = pair[1].int64 {
             initial = InitialValue(text: pair[0].string, since: since)
         }

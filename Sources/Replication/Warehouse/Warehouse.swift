@@ -41,8 +41,8 @@ package protocol Warehouse: Sendable {
 
     /// Schema changes and what became of them, in the order of their numbers.
     func schemaChanges() async throws -> [SchemaChange]
-    /// Does what a plan says, in one transaction, under the table's lock.
-    func carryOut(_ step: SchemaStep) async throws
+    /// Tells from the plan and its table, as they are behind their lock, what is to be done, and does it in that transaction.
+    func carryOut(_ decision: SchemaDecision) async throws -> SchemaDecision.Outcome
 
     /// Raises the token of each partition in the transaction that reads its position.
     func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint]

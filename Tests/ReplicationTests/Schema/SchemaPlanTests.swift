@@ -81,7 +81,7 @@ import Testing
         // Back from its end.
         let back = try SchemaPlan.rollback(step.change, step.definition, now_us: 2)
         #expect(back.definition.columns.map(\.type) == before.columns.map(\.type))
-        #expect(back.operations == [.restore("v", from: "v_retired_1", aside: "v_retired_2")])
+        #expect(back.operations == [.restore("v", from: "v_retired_1", aside: "v_retired_2", until: nil)])
     }
 
     @Test func anotherKey() throws {
