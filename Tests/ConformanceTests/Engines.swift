@@ -44,7 +44,14 @@ actor SharedServer {
     private var server: Task<ThrowawayPostgres, any Error>?
 
     func url() async throws -> String {
-        if server == nil { server = Task { try await ThrowawayPostgres.start() } }
+        if server == nil {
+            server = Task {
+                var options = ThrowawayPostgres.Options()
+                // Tests of all suites have their warehouses open beside each other.
+                options.maxConnections = 200
+                return try await ThrowawayPostgres.start(options)
+            }
+        }
         guard let server else { throw CancellationError() }
         return try await server.value.url()
     }

@@ -22,6 +22,10 @@ struct SweepsTests {
             "sweeps: { full: \"0 0 30 2 *\" }",
             "6: sweeps.full: 0 0 30 2 * is no cron expression of five fields whose time comes"
         ),
+        (
+            "sweeps: { repair: true }\nlayers: { raw: false }",
+            "6: sweeps.repair: a repair needs the raw and the current layer"
+        ),
         ("sweeps: { late: { after: 1s } }", "6: sweeps.late.after: 1s is outside of 10s to 365d"),
     ]) func whatIsRefused(extra: String, problem: String) {
         #expect(problems(minimal(extra)) == [problem])

@@ -233,11 +233,34 @@ import Testing
         #expect(outcome.ledger.first?.applied == 1)
     }
 
+    /// Whoever makes tables may itself be waiting for one: an agent waits for its turn for longer than for a lock.
+    @Test func tablesAreMadeOnceTheirTurnHasCome() async throws {
+        let shop = try await WarehouseFixture([.orders])
+        let hasty = PostgresWarehouse(
+            url: shop.url, layout: WarehouseLayout(pipeline: "hasty"), lockWait: "50ms")
+        try await hasty.open(readOnly: false)
+        let reader = try Session(url: shop.url)
+        try reader.execute("BEGIN; SELECT FROM shop.orders")
+        var wider = TableDefinition.orders
+        wider.columns.append(Column(name: "extra", type: .text))
+        let widened = Task { [wider, warehouse = shop.warehouse] in await kind { try await warehouse.ensure([wider]) } }
+        try await shop.wait(until: "wait_event = 'relation'")
+        let made = Task { await kind { try await hasty.ensure([.orders]) } }
+        try await shop.wait(until: "wait_event = 'advisory' AND clock_timestamp() - query_start > '150 ms'")
+        try reader.execute("ROLLBACK")
+        #expect(await widened.value == nil)
+        #expect(await made.value == nil)
+        // And for nothing else.
+        #expect(try await hasty.query("SHOW lock_timeout", rows_max: 1).rows == [["50ms"]])
+        reader.close()
+        await hasty.close()
+    }
+
     @Test func anInterruptionEndsTheStatementAndTheNextOneWorks() async throws {
         let shop = try await WarehouseFixture([.orders])
         let warehouse = shop.warehouse
         let waiting = Task { await kind { _ = try await warehouse.query("SELECT pg_sleep(60)", rows_max: 1) } }
-        while try await shop.rows("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == ["0"] {}
+        try await shop.wait(until: "wait_event = 'PgSleep'")
         warehouse.interrupt()
         #expect(await waiting.value == .passing)
         try await shop.apply([create(1, .text("a"), .null, at: 1)])

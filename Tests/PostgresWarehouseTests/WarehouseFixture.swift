@@ -76,6 +76,16 @@ final class WarehouseFixture {
             .map(String.init).filter { !$0.isEmpty }
     }
 
+    /// Until a session of this database is in the state that `condition` names of `pg_stat_activity`.
+    func wait(until condition: String) async throws {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while try await rows("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND \(condition)")
+            .isEmpty
+        {
+            try #require(ContinuousClock.now < deadline, "no session has \(condition)")
+        }
+    }
+
     /// The rest of `orders`' current that matters, in key order.
     func orders() async throws -> [String] {
         try await rows(

@@ -4,10 +4,9 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import urllib.parse
 
-from clusters import measured
+from clusters import TICKS_PER_S, measured, read_stat
 from contenders import Agent, title
 from orders import COLUMNS, Orders
 
@@ -72,8 +71,11 @@ class Sweep:
                 # A program that ends with 4 where rows differ, as it should.
                 script = f'"$@"; [ $? = {4 if count else 0} ]'
                 start = ["sh", "-c", script, "sh", *self.bench.command(path, "sweep")]
-                # Within the time is what the agent does; its own CPU isn't counted in.
+                before = read_stat(agent.process.pid)[0]
                 text, cost = measured(start, self.bench.clusters, cwd=os.path.dirname(path))
+                # The agent does the work.
+                cost["cpu_s"] += (read_stat(agent.process.pid)[0] - before) / TICKS_PER_S
+                cost["peak_MiB"] = max(size for _, size in agent.memory.samples) / 2**20
             finally:
                 agent.stop()
             one = json.loads(text)["tables"][0]

@@ -40,11 +40,12 @@ actor CatalogRoute: SweepRoute {
         try await waitForConnector(moment.position)
         let ends = try await ends()
         try await wait("the warehouse hasn't come to the topics' ends", "see what holds it up: millrace status") {
-            let positions = Dictionary(
-                try await warehouse.checkpoints().map { ($0.partition, $0.position ?? .min) }
-            ) { first, _ in first }
+            var positions: [TopicPartition: Int64] = [:]
+            for checkpoint in try await warehouse.checkpoints() {
+                positions[checkpoint.partition] = checkpoint.position
+            }
             return (
-                ends.allSatisfy { (positions[$0.key] ?? 0) >= $0.value }, positions.values.reduce(0) { $0 &+ $1 }
+                ends.allSatisfy { (positions[$0.key] ?? 0) >= $0.value }, positions.values.reduce(0, +)
             )
         }
     }
@@ -129,15 +130,11 @@ actor CatalogRoute: SweepRoute {
             running.isEmpty ? "" : " OR (r.source_tx % \(cycle)) IN (\(running.joined(separator: ", ")))"
         let (commit, seq) = ("\"\(MetadataNames.commit)\"", "\"\(MetadataNames.seq)\"")
         return """
-            (t.\(commit), t.\(seq)) IN (SELECT r.\(commit), r.\(seq) FROM \(raw(table)) AS r \
+            (t.\(commit), t.\(seq)) IN (SELECT r.\(commit), r.\(seq) FROM \(layout.raw(of: table)) AS r \
             WHERE r.loaded_at >= \(RowDigest.moment(moment.takenAt_us - Self.clocks_us)) AND CASE \
             WHEN r.op = 'r' OR r.source_tx IS NULL THEN r.loaded_at >= \(RowDigest.moment(moment.takenAt_us)) \
             ELSE \(isLater)\(wasRunning) END)
             """
-    }
-
-    private nonisolated func raw(_ table: TableDefinition) -> String {
-        "\(RowDigest.quoted(layout.raw)).\(RowDigest.quoted(table.target))"
     }
 
     nonisolated func unseen(since moment: SourceSnapshot.Moment) throws -> RowMend.Unseen {
@@ -165,7 +162,7 @@ actor CatalogRoute: SweepRoute {
                 """
         }
         let unnamed = """
-            SELECT 1 FROM \(raw(sweep.definition)) AS r WHERE r.source_tx IS NULL \
+            SELECT 1 FROM \(layout.raw(of: sweep.definition)) AS r WHERE r.source_tx IS NULL \
             AND (r.op IN ('c', 'u') OR (r.op = 'd' AND r.before IS NULL)) LIMIT 1
             """
         guard try await here.rows(unnamed).isEmpty else {

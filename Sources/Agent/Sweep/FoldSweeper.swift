@@ -117,7 +117,7 @@ struct FoldSweeper {
                 let keys = try await recent(table, since_us, here)
                 var some = try await sweep(table, here, second.warehouse, layout, repaired, &entry, keys: keys)
                 // Events of other rows may belong to these: what differs is told once all of raw says so.
-                if some?.record.differences == 0 {
+                if some.map({ $0.record.differences == 0 }) ?? true {
                     await second.remove()
                     some?.limit(to_s: recent_s)
                     return some
@@ -138,15 +138,11 @@ struct FoldSweeper {
     /// More of them are a sweep of the whole table's.
     private static let recent_max = 50_000
 
-    private func raw(_ table: TableDefinition) -> String {
-        "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
-    }
-
     private func recent(_ table: TableDefinition, _ since_us: Int64, _ here: any WarehouseSnapshot) async throws
         -> [String]
     {
         let keys = try await here.rows(
-            "SELECT * FROM (\(RawReplay.touched(raw(table), since_us))) AS k LIMIT \(Self.recent_max + 1)"
+            "SELECT * FROM (\(RawReplay.touched(setup.layout.raw(of: table), since_us))) AS k LIMIT \(Self.recent_max + 1)"
         ).compactMap { $0.first ?? nil }
         guard keys.count <= Self.recent_max else {
             throw ReplicationError(
@@ -217,7 +213,7 @@ struct FoldSweeper {
             try await sweep.look(touched: "FALSE", there, here, isLast: keys == nil)
             if keys != nil { try await sweep.look(touched: "FALSE", there, here, isLast: true) }
             try await sweep.nameColumns(there, here)
-            try await sweep.nameKinds(here, raw: raw(table))
+            try await sweep.nameKinds(here, raw: setup.layout.raw(of: table))
             findings[table.source].keys = try await sweep.keysOfDifferences(there, here)
             await there.close()
         } catch {

@@ -70,7 +70,8 @@ struct RowMender {
     ) async throws -> [String] {
         let (commit, isAboveStored) = route.version(at: moment)
         let deadline = ContinuousClock.now + Self.patience
-        for attempt in 0... {
+        var attempt = 0
+        while true {
             do {
                 // Read and decoded for each attempt, under a name of its own: one may have been written all the same.
                 let records = Records(rows.facts, commit: commit, moment, "\(number)/\(attempt)")
@@ -94,10 +95,10 @@ struct RowMender {
                 CrashPoint.mend.reach()
                 return outcome.unmended
             } catch let error as ReplicationError where error.kind == .passing && ContinuousClock.now < deadline {
+                attempt += 1
                 try await Task.sleep(for: .milliseconds(100))
             }
         }
-        return []
     }
 
     private func decoded(_ records: RecordBatch, _ table: TableDefinition) async throws -> ChangeBatch {

@@ -16,7 +16,6 @@ struct SourceScan {
     /// The server reads no more of a table than a range of blocks (14 and later).
     let hasRanges: Bool
     let pace: SweepPace
-    let throttle: SweepThrottle
     /// Is told which share of the blocks was read.
     let tell: @Sendable (Double) -> Void
 
@@ -53,12 +52,13 @@ struct SourceScan {
     func buckets(_ digest: RowDigest, by way: RowBuckets, where filter: String?) async throws -> [String: SetDigest] {
         let ranges = ranges(filter)
         let progress = Progress(ranges)
+        let throttle = SweepThrottle(pace.rows_per_s)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<min(pace.workers, ranges.count) {
                 group.addTask {
                     let reader = SourceSnapshot(url: url)
                     do {
-                        try await read(progress, digest, way, reader)
+                        try await read(progress, throttle, digest, way, reader)
                     } catch {
                         await reader.close()
                         throw error
@@ -72,7 +72,8 @@ struct SourceScan {
     }
 
     private func read(
-        _ progress: Progress, _ digest: RowDigest, _ way: RowBuckets, _ reader: SourceSnapshot
+        _ progress: Progress, _ throttle: SweepThrottle, _ digest: RowDigest, _ way: RowBuckets,
+        _ reader: SourceSnapshot
     ) async throws {
         try await reader.join(snapshot)
         while let range = progress.next() {

@@ -156,8 +156,7 @@ actor SourceSnapshot: SweepReader {
 
     /// Reads a table's blocks by several connections, which share the snapshot.
     func scan(
-        _ table: TableID, _ moment: Moment, _ pace: SweepPace, _ throttle: SweepThrottle,
-        tell: @escaping @Sendable (Double) -> Void
+        _ table: TableID, _ moment: Moment, _ pace: SweepPace, tell: @escaping @Sendable (Double) -> Void
     ) async throws -> SourceScan? {
         // Beside the snapshot's transaction: how long the table is at most.
         let control = SourceControl(url: url)
@@ -167,7 +166,7 @@ actor SourceSnapshot: SweepReader {
             guard !parts.isEmpty else { return nil }
             return SourceScan(
                 url: url, snapshot: moment.exported, parts: parts, hasRanges: version >= 140_000, pace: pace,
-                throttle: throttle, tell: tell)
+                tell: tell)
         } catch {
             await control.close()
             throw error

@@ -21,7 +21,8 @@ package final class SweepJobs: Sendable {
         var isStopped = false
         /// As it was asked for, for an agent that goes on with it.
         var entry: SweepMemo.Entry?
-        var unfinished: SweepMemo.Entry?
+        /// What was asked for and not finished, the newest first.
+        var unfinished: [SweepMemo.Entry] = []
     }
     private let held = Mutex(Held())
     /// - Parameter repaired: how many differences of a table were mended just before.
@@ -55,7 +56,8 @@ package final class SweepJobs: Sendable {
     ) {
         self.memo = memo
         // Before another is asked for.
-        if let first = memo?.read().first { held.withLock { $0.unfinished = first } }
+        let left = memo?.read() ?? []
+        held.withLock { $0.unfinished = left }
         self.work = work
         self.repair = repair
         self.reconcile = reconcile
@@ -70,27 +72,32 @@ package final class SweepJobs: Sendable {
         }
     }
 
-    /// What was asked for and not finished when the agent ended; nil: nothing.
-    var unfinished: SweepMemo.Entry? { held.withLock { $0.unfinished } }
+    /// The newest that was asked for and not finished when the agent ended, or that gave way; nil: nothing.
+    var unfinished: SweepMemo.Entry? { held.withLock { $0.unfinished.first } }
 
-    /// What was unfinished isn't wanted any more.
-    func forget() { note { $0.unfinished = nil } }
+    /// That one isn't wanted any more.
+    func forget() { note { $0.unfinished = Array($0.unfinished.dropFirst()) } }
 
-    /// Goes on with what was unfinished.
+    /// Goes on with that one.
     ///
     /// - Parameter tables: those of it that aren't through.
     func goOn(_ tables: [TableDefinition]) throws -> Int? {
-        guard let entry = unfinished?.again else { return nil }
-        let number = try start(true, memo: entry) { tell in try await self.run(tables, entry.request, tell) }
-        note { $0.unfinished = nil }
-        return number
+        // The file has it until the sweep stands there for itself.
+        let taken = held.withLock { $0.unfinished.isEmpty ? nil : $0.unfinished.removeFirst() }
+        guard let entry = taken else { return nil }
+        do {
+            return try start(true, memo: entry.again) { tell in try await self.run(tables, entry.request, tell) }
+        } catch {
+            held.withLock { $0.unfinished.insert(entry, at: 0) }
+            throw error
+        }
     }
 
     /// Keeps the file as what is under way and what is still to be gone on with.
     private func note(_ change: (inout Held) -> Void) {
         held.withLock { held in
             change(&held)
-            memo?.write([held.entry, held.unfinished].compactMap { $0 })
+            memo?.write((held.entry.map { [$0] } ?? []) + held.unfinished)
         }
     }
 
@@ -111,7 +118,7 @@ package final class SweepJobs: Sendable {
                 number: held.number + 1, state: .running(progress: ""), isScheduled: isScheduled, entry: entry,
                 unfinished: held.unfinished)
             let number = held.number
-            if entry != nil { memo?.write([entry, held.unfinished].compactMap { $0 }) }
+            if let entry { memo?.write([entry] + held.unfinished) }
             held.task = Task {
                 let state: State
                 do {
@@ -127,8 +134,9 @@ package final class SweepJobs: Sendable {
                     self.note { held in
                         held.entry = nil
                         guard held.number == number, held.isStopped else { return }
-                        held.unfinished = entry
-                        held.unfinished?.attempts = 0
+                        var again = entry
+                        again.attempts = 0
+                        held.unfinished.insert(again, at: 0)
                     }
                 }
                 self.held.withLock { $0.state = state }

@@ -44,7 +44,7 @@ package struct SweepReport: Sendable, Equatable {
 /// twice.
 struct Sweeper {
     /// Snapshots after the first.
-    private static let rounds_max = 12
+    static let rounds_max = 12
 
     /// What was found of each table when it was looked at last, for who mends it.
     final class Findings: Sendable {
@@ -75,7 +75,7 @@ struct Sweeper {
         }
     }
 
-    private func withSource<R>(_ body: (SourceSnapshot) async throws -> R) async throws -> R {
+    func withSource<R>(_ body: (SourceSnapshot) async throws -> R) async throws -> R {
         let source = SourceSnapshot(url: url)
         do {
             let result = try await body(source)
@@ -165,7 +165,7 @@ struct Sweeper {
                 try await sweep.begin(
                     recent: moment.takenAt_us - Int64(recent_s) * 1_000_000, raw: raw(table), here)
             } else {
-                let scan = try await source.scan(table.source, moment, request.pace, throttle) { share in
+                let scan = try await source.scan(table.source, moment, request.pace) { share in
                     let done = String(repeating: "#", count: Int(share * 20))
                     let left = String(repeating: "-", count: 20 - done.count)
                     progress("[\(done)\(left)] \(Int(share * 100)) % of \(table.source)\(place)")
@@ -179,11 +179,8 @@ struct Sweeper {
     }
 
     private func raw(_ table: TableDefinition) -> String? {
-        guard setup.layout.hasRaw else { return nil }
-        return "\(RowDigest.quoted(setup.layout.raw)).\(RowDigest.quoted(table.target))"
+        setup.layout.hasRaw ? setup.layout.raw(of: table) : nil
     }
-
-    private var throttle: SweepThrottle { SweepThrottle(request.pace.rows_per_s) }
 
     /// What is through is on record at once: it stays proven, whatever becomes of the others.
     private func record(_ all: inout Comparison) async throws {
@@ -207,7 +204,7 @@ struct Sweeper {
     }
 
     /// What is one table's alone is told as the reason why it isn't compared; the others are.
-    private func alone(
+    func alone(
         _ source: SourceSnapshot, _ here: any WarehouseSnapshot, _ work: () async throws -> String?
     ) async throws -> String? {
         var reason: String?
@@ -222,7 +219,7 @@ struct Sweeper {
     }
 
     /// Both sides' snapshots: what the source's shows, the warehouse's holds.
-    private func take(_ source: SourceSnapshot) async throws -> (SourceSnapshot.Moment, any WarehouseSnapshot) {
+    func take(_ source: SourceSnapshot) async throws -> (SourceSnapshot.Moment, any WarehouseSnapshot) {
         let moment = try await source.take(at: Moment.now_us())
         try await route.arrive(at: moment)
         return (moment, try await warehouse.snapshot())
@@ -231,68 +228,6 @@ struct Sweeper {
     private func obstacle(_ table: TableDefinition) -> String? {
         if let reason = status.current.obstacle(table) { return reason }
         return table.isFiltered ? "it has a where, which the source can't judge (not yet)" : nil
-    }
-
-    // MARK: Mending
-
-    /// Writes the rows that differed as the source has them.
-    ///
-    /// - Returns: tables of which that wasn't done with all rows.
-    func mend(_ tables: [TableID]) async throws -> [TableID: Unmended] {
-        var wrong: [TableID: [[String]]] = [:]
-        var unmended: [TableID: Unmended] = [:]
-        for table in tables {
-            guard let sweep = findings[table] else { continue }
-            if sweep.isCut || sweep.differing.count > RowMender.rows_max {
-                unmended[table] = Unmended("too many of its rows differ to be mended one by one", wantsCopy: true)
-            } else if !sweep.hasReadableKey {
-                unmended[table] = Unmended("the warehouse has only a hash of its key", wantsCopy: true)
-            } else {
-                wrong[table] = sweep.differing
-            }
-        }
-        let mender = RowMender(setup: setup, warehouse: warehouse, route: route)
-        try await withSource { source in
-            for _ in 1...Self.rounds_max where !wrong.isEmpty {
-                // An idle source's log may stand where it stood when a row was written last.
-                if route is DirectRoute { try await source.moveLog() }
-                let (moment, here) = try await take(source)
-                do {
-                    for (table, keys) in wrong.sorted(by: { $0.key < $1.key }) {
-                        guard let sweep = findings[table] else { continue }
-                        progress("mending \(keys.count) rows of \(table)")
-                        var left: [[String]] = []
-                        let reason = try await alone(source, here) {
-                            if let reason = try await route.refusal(sweep, here) { return reason }
-                            left = try await mender.mend(keys, of: sweep, at: moment, source, here)
-                            return nil
-                        }
-                        unmended[table] = reason.map { Unmended($0) }
-                        wrong[table] = left.isEmpty ? nil : left
-                    }
-                } catch {
-                    await here.close()
-                    throw error
-                }
-                await here.close()
-            }
-        }
-        for (table, keys) in wrong {
-            unmended[table] = Unmended("\(keys.count) rows had changed whenever they were read")
-        }
-        return unmended
-    }
-}
-
-/// Why rows of a table weren't mended.
-package struct Unmended: Sendable, Equatable {
-    package var reason: String
-    /// It should be copied anew.
-    package var wantsCopy: Bool
-
-    package init(_ reason: String, wantsCopy: Bool = false) {
-        self.reason = reason
-        self.wantsCopy = wantsCopy
     }
 }
 

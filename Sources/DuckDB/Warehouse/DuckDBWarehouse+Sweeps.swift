@@ -75,9 +75,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
     /// Rows of raw.
     private static let page = 5000
 
-    private func raw(_ table: TableDefinition) -> String {
-        "\(SQLName.quoted(layout.raw)).\(SQLName.quoted(table.target))"
-    }
+    private func raw(_ table: TableDefinition) -> String { SQLName.quoted(layout.raw, table.target) }
 
     func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
         try session.with { session in

@@ -29,11 +29,23 @@ enum MetaTables {
             remedy: "use a newer millrace")
     }
 
+    /// Locks the definitions until the transaction ends. Whoever has them may itself be waiting for a table's lock, with
+    /// other agents in line before this one, or be frozen until its `idle_in_transaction_session_timeout` ends it: one
+    /// wait for a lock is no measure of that.
+    static func waitForTurn(_ session: Session, for purpose: String) throws {
+        let usual = try session.scalar("SHOW lock_timeout", for: purpose) ?? "0"
+        try session.execute("SET LOCAL lock_timeout = '\(turn_s)s'", for: purpose)
+        try session.execute("SELECT pg_advisory_xact_lock(\(lockKey))", for: purpose)
+        try session.execute("SET LOCAL lock_timeout = '\(usual)'", for: purpose)
+    }
+
+    private static let turn_s = 90
+
     /// Makes `_millrace`, or brings it to this program's version, in one transaction.
     static func migrate(_ session: Session) throws {
         if try version(session) == WarehouseSchema.version { return }
         try session.transaction(for: "make _millrace") {
-            try session.execute("SELECT pg_advisory_xact_lock(\(lockKey))", for: "make _millrace")
+            try waitForTurn(session, for: "make _millrace")
             let found = try version(session)
             try refuseNewer(found)
             if let found { return try upgrade(session, from: found) }

@@ -63,7 +63,7 @@ extension PostgresWarehouse {
         try write { session in
             let types = try typeNames(tables, session)
             try session.transaction(for: "make tables") {
-                try session.execute("SELECT pg_advisory_xact_lock(\(MetaTables.lockKey))", for: "make tables")
+                try MetaTables.waitForTurn(session, for: "make tables")
                 // Read again behind the lock: another agent may have made them a moment ago.
                 var maker = TableMaker(session, layout, try TableRegistry(session), types)
                 for table in tables {
@@ -103,7 +103,7 @@ extension PostgresWarehouse {
         try write { session in
             guard try MetaTables.version(session) != nil else { return }
             try session.transaction(for: "drop the pipeline") {
-                try session.execute("SELECT pg_advisory_xact_lock(\(MetaTables.lockKey))", for: "drop the pipeline")
+                try MetaTables.waitForTurn(session, for: "drop the pipeline")
                 let registry = try TableRegistry(session)
                 if tables {
                     for entry in registry.entries where entry.pipeline == layout.pipeline {

@@ -49,7 +49,7 @@ extension RowDigest {
 
     /// One row for each bucket that has rows: its name and a set's three texts, `SetDigest(row:)` of the last three.
     package func buckets(
-        of relation: String, on side: SweepSide, by way: RowBuckets = .hash, where filter: String? = nil
+        of relation: String, on side: SweepSide, by way: RowBuckets, where filter: String? = nil
     ) -> String {
         let from = from(relation, on: side, filter)
         let (bucket, key): (String, String)
@@ -79,7 +79,7 @@ extension RowDigest {
 
     /// As `rows`, of these buckets alone.
     package func rows(
-        of relation: String, on side: SweepSide, buckets: [String], by way: RowBuckets = .hash,
+        of relation: String, on side: SweepSide, buckets: [String], by way: RowBuckets,
         where filter: String? = nil
     ) -> String {
         if case .range(let bits) = way, let column = integerKey {

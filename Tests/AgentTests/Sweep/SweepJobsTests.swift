@@ -119,7 +119,61 @@ struct SweepJobsTests {
         let last = try #require(try third.goOn([table]))
         _ = try await end(third, last)
         #expect(third.unfinished == nil && memo.read().isEmpty)
+        // Killed while one is under way and another is still to be gone on with: neither is lost.
+        _ = try jobs(sleeps: true).start([table], request)
+        let fourth = jobs(sleeps: true)
+        _ = try fourth.start([table], request)
+        let fifth = jobs(sleeps: false)
+        #expect(memo.read().count == 2)
+        for left in [1, 0] {
+            _ = try await end(fifth, try #require(try fifth.goOn([table])))
+            #expect(memo.read().count == left)
+        }
+        #expect(try fifth.goOn([table]) == nil)
         await first.stop()
+    }
+
+    /// What can't be mended is told with its reason, and isn't tried again; the others are.
+    @Test func refusalsAreTold() async throws {
+        var other = table
+        other.source = TableID(schema: "public", table: "b")
+        func both(_ differences: Int, _ others: Int) -> SweepReport {
+            var all = report(differences)
+            var second = report(others).tables[0]
+            second.source = other.source.description
+            second.record?.table = other.source
+            all.tables.append(second)
+            return all
+        }
+        let looks = Mutex([both(5, 4), both(5, 2), report(0)])
+        let asked = Mutex<[[TableID]]>([])
+        let jobs = SweepJobs { tables, _, _, _ in
+            var next = looks.withLock { $0.removeFirst() }
+            if tables.count == 1 { next.tables[0].source = tables[0].source.description }
+            return next
+        } repair: { tables, _, _ in
+            asked.withLock { $0.append(tables) }
+            return tables.contains(table.source) ? [table.source: Unmended("it is masked")] : [:]
+        } reconcile: { _, _, _ in
+            SweepReport()
+        }
+        let last = try await end(jobs, try jobs.start([table, other], SweepRequest(.repair)))
+        #expect(asked.withLock { $0 } == [[table.source, other.source], [other.source]])
+        #expect(last?.tables.first?.reason == "it isn't mended: it is masked")
+        #expect(last?.tables.last?.reason == nil)
+    }
+
+    /// A repair that fails takes nothing away from what was found.
+    @Test func aRepairThatFailsIsTold() async throws {
+        let jobs = SweepJobs { _, _, _, _ in
+            report(3)
+        } repair: { _, _, _ in
+            throw ReplicationError(.environment, "the source is away")
+        } reconcile: { _, _, _ in
+            SweepReport()
+        }
+        let last = try await end(jobs, try jobs.start([table], SweepRequest(.repair)))
+        #expect(last?.differences == 3 && last?.tables.first?.reason == "it isn't mended: the source is away")
     }
 
     @Test func whatIsThroughIsLeftOut() {
