@@ -131,12 +131,20 @@ package struct PipelineSetup: Sendable {
     package func prepare(_ records: RecordBatch) async throws { try await schemas?.prepare(records) }
 
     /// What decodes a backfill: the stream of its slot brings all that is published, and only what is copied counts.
-    func makeCopyDecoder(known: [TableDefinition], of tables: TableSelector) throws -> any RecordDecoder {
+    ///
+    /// - Parameter followsSchemas: false: what is copied changes no table.
+    func makeCopyDecoder(
+        known: [TableDefinition], of tables: TableSelector, followsSchemas: Bool = true
+    ) throws -> any RecordDecoder {
         var configuration = pgOutputConfiguration(known: known)
         let select = configuration.select
         configuration.select = { tables.chooses($0.description) ? select($0) : nil }
         // Kafka's and files' schemas are told by their events alone.
-        if case .postgres = pipeline.source.input {} else { configuration.followsSchemas = false }
+        if case .postgres = pipeline.source.input {
+            configuration.followsSchemas = followsSchemas
+        } else {
+            configuration.followsSchemas = false
+        }
         return PgOutputDecoder(configuration)
     }
 

@@ -33,7 +33,7 @@ struct RowMender {
         }
         // What the warehouse hasn't got isn't made by a mend.
         var facts = published
-        let columns = Set(table.columns.map(\.name))
+        let columns = Set(table.columns.map(\.nameAtSource))
         facts.columns.removeAll { !columns.contains($0.name) }
         var left: [[String]] = []
         for start in stride(from: 0, to: keys.count, by: Self.batch_max) {
@@ -43,12 +43,22 @@ struct RowMender {
             let wanted = part.compactMap { objects[$0] }
             guard !wanted.isEmpty else { continue }
             let rows = Rows(
-                facts: facts, filter: filter, key: table.key.map { table.columns[$0].name },
-                read: wanted.filter(\.isAtSource).map(\.object), gone: wanted.filter { !$0.isAtSource }.map(\.object))
+                facts: facts, filter: filter, key: table.key.map { table.columns[$0].nameAtSource },
+                read: try wanted.filter(\.isAtSource).map { try Self.atSource($0.object, table) },
+                gone: try wanted.filter { !$0.isAtSource }.map { try Self.atSource($0.object, table) })
             let unmended = try await write(rows, table, at: moment, source, "\(start)")
             left += try Self.keys(part, objects, unmended, KeyNames(table, setup.keyEquality))
         }
         return left
+    }
+
+    /// A key's columns as the source calls them.
+    private static func atSource(_ object: String, _ table: TableDefinition) throws -> String {
+        let renamed = table.key.map { table.columns[$0] }.filter { $0.sourceName != nil }
+        guard !renamed.isEmpty, case .object(let members) = try JSONValue(parsing: object) else { return object }
+        return JSONValue.object(
+            members.map { name, value in (renamed.first { $0.name == name }?.nameAtSource ?? name, value) }
+        ).serialized
     }
 
     /// What a transaction writes, as the snapshot has it.
@@ -102,7 +112,8 @@ struct RowMender {
     }
 
     private func decoded(_ records: RecordBatch, _ table: TableDefinition) async throws -> ChangeBatch {
-        let decoder = try setup.makeCopyDecoder(known: [table], of: setup.pipeline.source.tables)
+        let decoder = try setup.makeCopyDecoder(
+            known: [table], of: setup.pipeline.source.tables, followsSchemas: false)
         decoder.take(try await warehouse.epochs())
         let batch = decoder.decode(records)
         guard batch.quarantined.isEmpty else {

@@ -80,7 +80,7 @@ struct TableSweep {
         isDeleted = "t.\(quoted(definition.metadata.isDeleted)) IS TRUE"
         loadedAt = quoted(definition.metadata.loadedAt)
         let extra = types.keys.filter { name in
-            !excluded.contains(name) && !definition.columns.contains { $0.name == name }
+            !excluded.contains(name) && !definition.columns.contains { $0.nameAtSource == name }
         }.sorted()
         record = SweepRecord(
             table: definition.source, startedAt_us: startedAt_us, finishedAt_us: startedAt_us,

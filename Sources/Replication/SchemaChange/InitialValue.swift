@@ -49,9 +49,8 @@ extension TableDefinition {
     /// Whether it follows an older schema than the other, or is of before a decision, and so has nothing to say.
     package func isOutdated(by other: TableDefinition) -> Bool {
         if revision != other.revision { return revision < other.revision }
-        // Who follows none has no schema of its own to hold against the other's.
-        guard let followed else { return false }
-        return other.followed.map { followed.isOlder(than: $0) } ?? false
+        // Who follows none hasn't seen that the other does.
+        return other.followed.map { followed?.isOlder(than: $0) ?? true } ?? false
     }
 
     /// Whether a table that follows the same schema has all that events of this one need, as they do which came before a

@@ -42,7 +42,7 @@ extension RowDigest {
     /// One row of two texts: the lowest and the highest key.
     package func bounds(of relation: String, on side: SweepSide) -> String? {
         integerKey.map { key in
-            let k = "\(Self.reference(key))"
+            let k = Self.reference(key, on: side)
             return "SELECT CAST(min(\(k)) AS text), CAST(max(\(k)) AS text) FROM \(relation) AS t"
         }
     }
@@ -54,7 +54,7 @@ extension RowDigest {
         let from = from(relation, on: side, filter)
         let (bucket, key): (String, String)
         if case .range(let bits) = way, let column = integerKey {
-            (bucket, key) = ("k >> \(bits)", ", CAST(\(Self.reference(column)) AS bigint) AS k")
+            (bucket, key) = ("k >> \(bits)", ", CAST(\(Self.reference(column, on: side)) AS bigint) AS k")
         } else {
             (bucket, key) = ("left(h, \(RowBuckets.hashDigits))", "")
         }
@@ -83,7 +83,7 @@ extension RowDigest {
         where filter: String? = nil
     ) -> String {
         if case .range(let bits) = way, let column = integerKey {
-            let ranges = ranges(buckets, bits, Self.reference(column))
+            let ranges = ranges(buckets, bits, Self.reference(column, on: side))
             return rows(of: relation, on: side, where: filter.map { "(\($0)) AND (\(ranges))" } ?? ranges)
         }
         let keys = keys(on: side)
@@ -170,7 +170,7 @@ extension RowDigest {
         let columns = self.columns.filter(\.isKey)
         let isTyped = columns.allSatisfy { !$0.isHashed && Self.cast($0.type) != nil }
         let parts = columns.map { column in
-            isTyped ? Self.reference(column) : "(\(text(of: column, on: side) ?? Self.reference(column)))"
+            isTyped ? Self.reference(column, on: side) : "(\(text(of: column, on: side) ?? Self.reference(column, on: side)))"
         }
         func value(_ text: String, _ column: SweepColumn) -> String {
             let literal = SweepSQL.literal(text)
@@ -192,7 +192,7 @@ extension RowDigest {
                 let literal = SweepSQL.literal(text)
                 return type.isEmpty ? literal : "CAST(\(literal) AS \(type))"
             }
-            return "\(Self.reference(column)) IN (\(values.joined(separator: ", ")))"
+            return "\(Self.reference(column, on: side)) IN (\(values.joined(separator: ", ")))"
         }
         return (helpful + [whole]).joined(separator: " AND ")
     }

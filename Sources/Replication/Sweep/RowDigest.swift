@@ -39,11 +39,12 @@ package struct RowDigest: Sendable {
         _ definition: TableDefinition, source types: [String: ColumnType], hashed: Set<String>, engine: String,
         isSourceUTF8: Bool
     ) {
-        let columns = definition.columns.enumerated().filter { types[$0.element.name] != nil }.map { index, column in
-            SweepColumn(
-                column.name, column.type, isKey: definition.key.contains(index),
-                isHashed: hashed.contains(column.name),
-                sourceType: hashed.contains(column.name) ? nil : types[column.name])
+        let columns = definition.columns.enumerated().compactMap { index, column -> SweepColumn? in
+            guard let type = types[column.nameAtSource] else { return nil }
+            let isHashed = hashed.contains(column.nameAtSource)
+            return SweepColumn(
+                column.name, column.type, isKey: definition.key.contains(index), isHashed: isHashed,
+                sourceName: column.sourceName, sourceType: isHashed ? nil : type)
         }
         self.init(columns, warehouse: engine == "duckdb" ? .duckdb : .postgres, isSourceUTF8: isSourceUTF8)
     }
@@ -138,7 +139,7 @@ package struct RowDigest: Sendable {
         let all = columns + uncovered
         guard !isPostgres(side), !all.isEmpty else { return rows }
         // No other column may be taken for an element of a list.
-        return "FROM (SELECT \(all.map(Self.reference).joined(separator: ", ")) \(rows)) AS t"
+        return "FROM (SELECT \(all.map { Self.reference($0, on: side) }.joined(separator: ", ")) \(rows)) AS t"
     }
 
     func hash(on side: SweepSide) -> String {
@@ -150,7 +151,7 @@ package struct RowDigest: Sendable {
     // MARK: Columns
 
     private func value(of column: SweepColumn, on side: SweepSide) -> String {
-        let v = Self.reference(column)
+        let v = Self.reference(column, on: side)
         let type = column.shared ?? column.type
         if column.isHashed { return side == .source ? PostgresText.hashed(v).sql : v }
         return isPostgres(side) ? PostgresText.value(v, type) : duckdb.value(v, type)
@@ -161,7 +162,7 @@ package struct RowDigest: Sendable {
     func text(of column: SweepColumn, on side: SweepSide) -> String? { canonical(column, on: side)?.sql }
 
     private func canonical(_ column: SweepColumn, on side: SweepSide) -> CanonicalText? {
-        let v = Self.reference(column)
+        let v = Self.reference(column, on: side)
         if column.isHashed {
             if side == .source { return PostgresText.hashed(v) }
             return warehouse == .postgres ? PostgresText.stored("(\(v))::text") : DuckDBText.unspoilt(v)
@@ -174,5 +175,7 @@ package struct RowDigest: Sendable {
 
     func isPostgres(_ side: SweepSide) -> Bool { side == .source || warehouse == .postgres }
 
-    static func reference(_ column: SweepColumn) -> String { "t.\(SweepSQL.quoted(column.name))" }
+    static func reference(_ column: SweepColumn, on side: SweepSide) -> String {
+        "t.\(SweepSQL.quoted(side == .source ? column.sourceName : column.name))"
+    }
 }

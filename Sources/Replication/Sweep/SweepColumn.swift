@@ -27,6 +27,8 @@ package enum SweepSide: Hashable, Sendable {
 /// A column that both sides have.
 package struct SweepColumn: Hashable, Sendable {
     package let name: String
+    /// Of a column that was renamed there.
+    package let sourceName: String
     package let isKey: Bool
     /// Whether the warehouse has the SHA-256 of the value's text instead, in lower hex digits.
     package let isHashed: Bool
@@ -38,11 +40,13 @@ package struct SweepColumn: Hashable, Sendable {
 
     /// - Parameters:
     ///   - type: of the warehouse's table, as its definition has it.
-    ///   - sourceType: what the source's catalog says now; nil: the same.
+    ///   - sourceName: nil: the same, as is `sourceType`, what the source's catalog says now.
     package init(
-        _ name: String, _ type: ColumnType, isKey: Bool = false, isHashed: Bool = false, sourceType: ColumnType? = nil
+        _ name: String, _ type: ColumnType, isKey: Bool = false, isHashed: Bool = false,
+        sourceName: String? = nil, sourceType: ColumnType? = nil
     ) {
         self.name = name
+        self.sourceName = sourceName ?? name
         self.type = type
         self.isKey = isKey
         self.isHashed = isHashed
@@ -50,7 +54,9 @@ package struct SweepColumn: Hashable, Sendable {
     }
 
     package init(_ column: Column, isHashed: Bool = false, sourceType: ColumnType? = nil) {
-        self.init(column.name, column.type, isKey: column.isKey, isHashed: isHashed, sourceType: sourceType)
+        self.init(
+            column.name, column.type, isKey: column.isKey, isHashed: isHashed, sourceName: column.sourceName,
+            sourceType: sourceType)
     }
 }
 
