@@ -104,6 +104,57 @@ import Testing
         await subject.close()
     }
 
+    /// Taken back, rows have what they had, also where that was made what can't be cast back; what was written since is cast.
+    @Test(arguments: Engine.stored) func aTypeIsTakenBack(engine: Engine) async throws {
+        let subject = try await engine.warehouse("takenback")
+        let warehouse = subject.warehouse
+        try await warehouse.open(readOnly: false)
+        var table = ModelHistory.definition
+        table.followed = schema(1, [("id", 1, .bigint), ("n", 2, .bigint), ("note", 3, .text)])
+        try await warehouse.ensure([table])
+        _ = try await suite.replicate(
+            [(1...6).map { row(table, $0, $0, [.int($0 * 10), .null]) }], table, into: subject)
+        let evolution = evolve(table, schema(10, [("id", 1, .bigint), ("n", 2, .text), ("note", 3, .text)]))
+        try await warehouse.ensure([evolution.applied], recording: evolution.changes)
+        let change = try #require(try await warehouse.schemaChanges().first)
+        for kind in [SchemaDecision.Kind.approve, .goOn] {
+            _ = try await warehouse.carryOut(.init(kind, change.id, now_us: 1))
+        }
+        // Decided once.
+        guard case .refused = try await warehouse.carryOut(.init(.approve, change.id, now_us: 1)) else {
+            Issue.record("\(engine): approved twice")
+            return
+        }
+        table = try #require(try await warehouse.knownTables().first)
+        // As the copy behind it reads two of them, and a write each of what fits, what doesn't, and nothing.
+        func read(_ id: Int64, _ n: Cell) -> EventSpec {
+            EventSpec(
+                .read, table.source, Version(epoch: 0, commit: 20, seq: 0), after: [.int(id), n, .null])
+        }
+        func update(_ id: Int64, _ n: Cell) -> EventSpec {
+            var spec = row(table, 30, id, [n, .null])
+            spec.operation = .update
+            return spec
+        }
+        let sum = try await suite.replicate(
+            [
+                [read(1, .text("ten")), read(2, .text("21"))],
+                [update(3, .text("31")), update(4, .text("forty")), update(5, .null)],
+            ], table, into: subject)
+        #expect(sum.applied == 5 && sum.addsUp)
+        _ = try await warehouse.carryOut(.init(.rollBack, change.id, now_us: 2))
+        table = try #require(try await warehouse.knownTables().first)
+        #expect(table.columns[1].type == .bigint)
+        #expect(
+            try await subject.live(table, order: "id").map { $0["n"] } == ["10", "21", "31", "null", "null", "60"],
+            "\(engine)")
+        // What it can't be is kept, beside it.
+        let kept = try await warehouse.query(
+            "select n_retired_2 from \"\(subject.layout.current)\".\"model\" order by id", rows_max: 10)
+        #expect(kept.rows.map { $0[0] } == ["ten", "21", "31", "forty", nil, "60"])
+        await subject.close()
+    }
+
     @Test(arguments: Engine.stored) func aTableGetsAnotherKey(engine: Engine) async throws {
         let subject = try await engine.warehouse("rekeyed")
         let warehouse = subject.warehouse

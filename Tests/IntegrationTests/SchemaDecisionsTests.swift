@@ -162,6 +162,62 @@ import ThrowawayPostgres
         #expect(rows[0].contains("z") && rows[0].contains("c"))
     }
 
+    /// A table that is held for one change goes on to follow others, and has all of them in the end.
+    @Test(arguments: Engine.allCases, ["change_type", "change_key"])
+    func whatComesBehindAPlanWaitsWithIt(engine: Engine, kind: String) async throws {
+        let source = try await SourceDatabase("behind_\(kind)_\(engine.rawValue)", Self.setup)
+        let run = try await source.pipeline(engine)
+        try await run.untilEnd()
+        let plan = try #require(Self.plans.first { $0.kind == kind })
+        let value = kind == "change_type" ? "'b'" : "7"
+        for sql in [
+            plan.sql + "UPDATE t SET b = \(value) WHERE id = 1;",
+            "ALTER TABLE t ADD COLUMN d int DEFAULT 5; UPDATE t SET d = 6, b = \(value) WHERE id = 2;",
+            "ALTER TABLE t RENAME COLUMN a TO z; INSERT INTO t (id, code, z, b, d) VALUES (6, 60, 'z', \(value), 7);",
+            "ALTER TABLE t DROP COLUMN c; UPDATE t SET z = 'y' WHERE id = 3;",
+        ] {
+            try await source.sql(sql)
+            let summary = try await run.untilEnd()
+            let quarantined = summary.tables.values.reduce(0) { $0 + $1.ledger.quarantined }
+            #expect(quarantined == 0, "\(sql)")
+            let holds = try await run.looking { warehouse, _ in try await warehouse.holds() }
+            #expect(holds.map(\.kind) == [.schema], "\(sql)")
+        }
+        let changes = try await run.schemaChanges()
+        #expect(changes.map(\.kind.rawValue) == ["new_table", kind, "add_column", "rename_column", "drop_column"])
+        try await run.decide()
+        try await run.untilEnd()
+        let holds = try await run.looking { warehouse, _ in try await warehouse.holds() }
+        #expect(holds.isEmpty)
+        try await source.expectEqual(run, ["public.t"], "approved")
+    }
+
+    /// Views of other people stand in the way of what changes columns that they may show, and of nothing else.
+    @Test func aViewOfSomebodyElse() async throws {
+        let source = try await SourceDatabase("viewed", Self.setup)
+        var run = try await source.pipeline(.postgres)
+        run.yaml += "schema_changes: { deprecate_after: 0s }\n"
+        try await run.untilEnd()
+        let warehouse = try await SharedServer.shared.theServer()
+        try await warehouse.psql("CREATE VIEW public.of_somebody AS SELECT id, b FROM \(run.name)_live.t")
+        try await source.sql("ALTER TABLE t RENAME COLUMN a TO z;" + Self.touch)
+        try await run.untilEnd()
+        // The name alone: nothing goes from the view.
+        let renamed = try await run.decide()
+        #expect(renamed.map(\.kind) == [.renameColumn] && renamed[0].steps.contains { $0.what.hasPrefix("renamed") })
+        try await source.sql("ALTER TABLE t DROP COLUMN c;" + Self.touch)
+        try await run.untilEnd()
+        let dropped = try await run.decide()
+        #expect(dropped.map(\.state) == [.approved])
+        #expect(dropped[0].steps.last?.what.contains("waits") == true, "\(dropped[0].steps)")
+        try await run.untilEnd()
+        #expect(try await run.schemaChanges().last?.state == .approved)
+        try await warehouse.psql("DROP VIEW public.of_somebody")
+        try await run.untilEnd()
+        #expect(try await run.schemaChanges().map(\.state) == [.applied, .done, .done])
+        try await source.expectEqual(run, ["public.t"], "approved")
+    }
+
     /// The same stream once more, from before the changes.
     @Test(arguments: Engine.allCases) func aReplayChangesNothing(engine: Engine) async throws {
         let source = try await SourceDatabase("again_\(engine.rawValue)", Self.setup)

@@ -90,7 +90,13 @@ struct SchemaSurgeon {
                 " WHERE (\(TableSQL.epoch), \(TableSQL.commit), \(TableSQL.seq)) > "
                     + "(\(version.epoch), \(version.commit), \(version.seq))"
             }
-            try run("UPDATE \(sql.current) SET \(name) = TRY_CAST(\(new) AS \(type))\(isLater ?? "")")
+            let cast = "TRY_CAST(\(new) AS \(type))"
+            // What the copy behind the change read and can't be cast was so before.
+            try run(
+                """
+                UPDATE \(sql.current) SET \(name) = CASE WHEN \(TableSQL.seq) = 0 AND \(new) IS NOT NULL \
+                THEN coalesce(\(cast), \(name)) ELSE \(cast) END\(isLater ?? "")
+                """)
         case .dropColumn(let column): try run("\(table) DROP COLUMN \(SQLName.quoted(column))")
         case .rekey: try rekey()
         }

@@ -26,7 +26,13 @@ extension PostgresWarehouse {
                     }
                     guard var step = found else { return .nothing }
                     guard step.definition == expected?.definition else { return nil }
-                    if step.definition.hasShape { try carryOut(&step, types, session) }
+                    if step.definition.hasShape {
+                        do {
+                            try carryOut(&step, types, session)
+                        } catch let error as PostgresError {
+                            throw ReplicationError(error, table: step.definition, who: connectedAs)
+                        }
+                    }
                     try MetaTables.write([step.change], session, layout.pipeline)
                     guard !step.isNote else { return .done(step.change) }
                     // Whoever is at work with the table as it was begins anew.

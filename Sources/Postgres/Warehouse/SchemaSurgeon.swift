@@ -35,7 +35,8 @@ struct SchemaSurgeon {
                     + "(\(version.epoch), \(version.commit), \(version.seq))"
             }
             let those = isLater ?? "true"
-            try execute("UPDATE \(sql.current) SET \(name) = NULL WHERE \(those)")
+            // What the copy behind the change read and can't be cast was so before.
+            try execute("UPDATE \(sql.current) SET \(name) = NULL WHERE \(those) AND (\(TableSQL.seq) > 0 OR \(new) IS NULL)")
             try cast(new, to: name, type, where: "\(new) IS NOT NULL AND \(those)")
         case .dropColumn(let column):
             try execute("ALTER TABLE \(sql.current) DROP COLUMN \(try quoteIdentifier(column))")

@@ -84,6 +84,66 @@ import Testing
         #expect(back.operations == [.restore("v", from: "v_retired_1", aside: "v_retired_2", until: nil)])
     }
 
+    private func next(_ table: TableDefinition, _ after: String, position: Int64) -> SchemaEvolution {
+        SchemaEvolution(
+            table, wanted: table, to: SchemaTableTests.schema(after, position: position), told: .init(), choice: choice,
+            policy: SchemaPolicy())
+    }
+
+    /// Plans are decided in any order, and the column may have another name by then.
+    @Test func aColumnIsFoundByItsNumber() throws {
+        let (_, renamed) = evolve("id bigint, v text", "id bigint, w text")
+        let typed = next(renamed.applied, "id bigint, w jsonb", position: 30)
+        #expect(typed.changes.map(\.kind) == [.changeType] && typed.changes[0].column == "v")
+        let rename = try #require(try SchemaPlan.step(approved(renamed.changes[0]), typed.applied, now_us: 1))
+        let step = try #require(try SchemaPlan.step(approved(typed.changes[0]), rename.definition, now_us: 2))
+        #expect(step.operations == [.retype(step.definition.columns[1], aside: "w_retired_1")])
+        #expect(step.definition.columns[1].name == "w" && step.definition.columns[1].type == .jsonb)
+        let back = try SchemaPlan.rollback(step.change, step.definition, now_us: 3)
+        #expect(back.operations == [.restore("w", from: "w_retired_1", aside: "w_retired_2", until: nil)])
+        // Of one that isn't there any more nothing is done, and nobody is told that it was.
+        var without = typed.applied
+        without.retire("v")
+        #expect(throws: SchemaPlan.Refusal.self) {
+            try SchemaPlan.step(approved(typed.changes[0]), without, now_us: 2)
+        }
+    }
+
+    /// The name of a column that was dropped may be another's by then.
+    @Test func anApprovedDropTakesItsOwnColumn() throws {
+        let (_, first) = evolve("id bigint, v text", "id bigint")
+        let added = next(first.applied, "id bigint, v text #3", position: 30)
+        let second = next(added.applied, "id bigint", position: 40)
+        #expect(second.applied.retired.map(\.name) == ["v_retired_1", "v"])
+        #expect(!second.changes[0].isSame(as: first.changes[0]))
+        for (change, name) in [(first.changes[0], "v_retired_1"), (second.changes[0], "v")] {
+            let step = try #require(try SchemaPlan.step(approved(change), second.applied, now_us: 100))
+            #expect(step.operations == [.dropColumn(name)])
+        }
+        // What a change of its type keeps beside it stays.
+        let (_, typed) = evolve("id bigint, v text", "id bigint, v jsonb")
+        let retyped = try #require(try SchemaPlan.step(approved(typed.changes[0]), typed.applied, now_us: 1))
+        let dropped = next(retyped.definition, "id bigint", position: 50)
+        let step = try #require(try SchemaPlan.step(approved(dropped.changes[0]), dropped.applied, now_us: 100))
+        #expect(step.operations == [.dropColumn("v")])
+        #expect(step.definition.retired.map(\.name) == ["v_retired_1"])
+    }
+
+    /// Rows that came between may have been taken for those of the other column.
+    @Test func aNameThatAnotherColumnHadIsReadAtTheSource() {
+        for after in ["id bigint, w text, v text #3", "id bigint, w text, v text", "id bigint, v text #3"] {
+            let (_, evolution) = evolve("id bigint, v text", after)
+            #expect(evolution.needsCopy, "\(after)")
+        }
+        #expect(!evolve("id bigint, v text", "id bigint, w text").evolution.needsCopy)
+        // Names that were swapped.
+        var swapped = SchemaTableTests.schema("id bigint, b text, a text", position: 20)
+        (swapped.columns[1].number, swapped.columns[2].number) = (2, 3)
+        let before = SchemaTableTests.schema("id bigint, a text, b text", position: 10)
+        #expect(SchemaDiff(from: before, to: swapped).reusesName)
+        #expect(SchemaDiff(from: before, to: swapped).differences.count == 2)
+    }
+
     @Test func anotherKey() throws {
         let (_, evolution) = evolve("id bigint, v bigint; key id", "id bigint, v bigint; key v")
         #expect(evolution.applied.keyNames == ["id"] && evolution.wanted.keyNames == ["v"])

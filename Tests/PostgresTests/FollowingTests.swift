@@ -1,0 +1,109 @@
+import Replication
+import Testing
+
+@testable import Postgres
+
+/// What a stream's relations make of a table that the warehouse has already.
+@Suite struct FollowingTests {
+    private static let id = TableID(schema: "public", table: "t")
+    private typealias Described = (name: String, oid: Int32, type: String, number: Int)
+
+    /// A transaction at position 100 whose first message is the relation, described by `facts` of the catalog.
+    private func decode(
+        _ known: TableDefinition, _ relation: [Described], facts: (oid: UInt32, columns: [Described])? = nil,
+        follows: Bool = true
+    ) -> ChangeBatch {
+        var configuration = PgOutputConfiguration { _ in TableChoice(target: "t") }
+        configuration.knownTables = [known]
+        configuration.followsSchemas = follows
+        let batch = RecordBatch()
+        let span = batch.span(of: TopicPartition(topic: "test", partition: 0), startingAt: 0)
+        func append(_ bytes: [UInt8]) {
+            bytes.withUnsafeBytes { batch.append(span: span, offset: 100, key: nil, value: $0) }
+        }
+        func big<T: FixedWidthInteger>(_ value: T) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+        append(Array("B".utf8) + big(Int64(100)) + big(Int64(0)) + big(Int32(7)))
+        let (oid, columns) = facts ?? (1, relation)
+        var told = RelationFacts(
+            oid: oid, table: Self.id, key: ["id"], identity: ["id"], isFull: false,
+            columns: columns.map { ($0.name, $0.type) })
+        for column in columns {
+            told.traits[column.name] = .init(
+                number: column.number, isNotNull: column.name == "id", missing: nil, isFilled: false)
+        }
+        append([SourceRecord.facts] + Array(told.json.utf8))
+        var message = Array("R".utf8) + big(UInt32(1)) + Array("public\0t\0d".utf8) + big(Int16(relation.count))
+        for column in relation {
+            message += [column.name == "id" ? 1 : 0] + Array("\(column.name)\0".utf8) + big(column.oid) + big(Int32(-1))
+        }
+        append(message)
+        var row = Array("I".utf8) + big(UInt32(1)) + Array("N".utf8) + big(Int16(relation.count))
+        for _ in relation { row += Array("t".utf8) + big(Int32(1)) + Array("1".utf8) }
+        append(row)
+        return PgOutputDecoder(configuration).decode(batch)
+    }
+
+    private static func table(_ columns: [(String, ColumnType, Int?)], followed: Bool) -> TableDefinition {
+        var table = TableDefinition(
+            source: id, target: "t",
+            columns: columns.map { name, type, number in
+                var column = Column(name: name, type: type, isKey: name == "id", nullable: name != "id")
+                column.number = number
+                return column
+            }, key: [0])
+        guard followed else { return table }
+        table.followed = SourceSchema(
+            oid: 1, position: 50,
+            columns: columns.map { .init($0.0, number: $0.2, type: $0.1, isNullable: $0.0 != "id") }, key: ["id"],
+            identity: .key)
+        return table
+    }
+
+    private static let int8: Int32 = 20
+    private static let text: Int32 = 25
+
+    /// A table of an earlier version, whose source was changed before this one first saw it.
+    @Test func whatChangedAcrossAnUpgradeIsFollowed() throws {
+        let known = Self.table([("id", .bigint, nil), ("a", .text, nil), ("b", .text, nil)], followed: false)
+        let batch = decode(
+            known, [("id", Self.int8, "bigint", 1), ("b", Self.int8, "bigint", 3), ("c", Self.text, "text", 4)])
+        let evolution = try #require(batch.evolutions[Self.id])
+        #expect(evolution.changes.map(\.kind) == [.dropColumn, .changeType, .addColumn])
+        #expect(evolution.changes.map(\.column) == ["a", "b", "c"])
+        // What the new column has of earlier rows can't be told: it may be the one that isn't there any more.
+        #expect(evolution.needsCopy && evolution.isHeld)
+        #expect(evolution.applied.retired.map(\.name) == ["a"])
+        #expect(evolution.wanted.columns.map(\.type) == [.bigint, .bigint, .text])
+        #expect(batch.quarantined.isEmpty && batch.events.count == 1)
+        // Without a change it is followed from here on, and nothing is told.
+        let same = decode(
+            known, [("id", Self.int8, "bigint", 1), ("a", Self.text, "text", 2), ("b", Self.text, "text", 3)])
+        #expect(same.evolutions[Self.id]?.changes.isEmpty ?? true)
+        #expect(same.tables[0].followed != nil)
+        #expect(same.tables[0].columns.map(\.number) == [1, 2, 3])
+    }
+
+    /// The catalog is asked later than the relation was so: its numbers may be another column's of the name.
+    @Test func aCatalogOfALaterTimeTellsNoNumbers() throws {
+        let known = Self.table([("id", .bigint, 1), ("v", .text, 2)], followed: true)
+        // The relation of before `RENAME v TO v_old; ADD v bigint`, with the catalog of behind it.
+        let relation: [Described] = [("id", Self.int8, "bigint", 1), ("v", Self.text, "text", 2)]
+        let later: [Described] = [
+            ("id", Self.int8, "bigint", 1), ("v_old", Self.text, "text", 2), ("v", Self.int8, "bigint", 3),
+        ]
+        #expect(decode(known, relation, facts: (1, later)).evolutions.isEmpty)
+        // Of another table that has the name by then.
+        #expect(decode(known, relation, facts: (9, relation)).evolutions.isEmpty)
+        // And of its own time.
+        let renamed = try #require(decode(known, later).evolutions[Self.id])
+        #expect(renamed.changes.map(\.kind) == [.renameColumn, .addColumn] && renamed.needsCopy)
+    }
+
+    /// A copy for a table that something else brings the changes of.
+    @Test func aCopyBesideOtherEventsFollowsNothing() {
+        let known = Self.table([("id", .bigint, nil), ("a", .text, nil)], followed: false)
+        let batch = decode(
+            known, [("id", Self.int8, "bigint", 1), ("a", Self.text, "text", 2)], follows: false)
+        #expect(batch.evolutions.isEmpty && batch.tables[0].followed == nil && batch.tables[0] == known)
+    }
+}
