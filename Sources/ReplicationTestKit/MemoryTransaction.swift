@@ -73,7 +73,7 @@ package final class MemoryTransaction: WarehouseTransaction {
                 throw ReplicationError(
                     .duplicateRaw, "\(table.source): an event is in raw already", table: table.source)
             }
-            working.raw[table.source, default: []].append(RawEvent(event, table, in: batch))
+            working.raw[table.source, default: []].append(RawEvent(event, table, in: batch, isStored: true))
             if batch.spans.indices.contains(Int(event.span)) {
                 working.places[event.id] = (batch.spans[Int(event.span)].partition, event.offset)
             }

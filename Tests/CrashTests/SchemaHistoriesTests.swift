@@ -57,7 +57,7 @@ import ThrowawayPostgres
         mutating func ddl() -> String {
             let alter = "ALTER TABLE \(name)"
             func pick() -> Int { random.below(columns.count) }
-            switch random.below(columns.isEmpty ? 3 : 10) {
+            switch random.below(columns.isEmpty ? 3 : 13) {
             case 0:
                 made += 1
                 let type = ["integer", "text", "numeric(8,2)", "character varying(10)"][random.below(4)]
@@ -96,6 +96,31 @@ import ThrowawayPostgres
                 columns[index].type = "text"
                 return
                     "\(alter) ALTER COLUMN \(columns[index].name) DROP DEFAULT, ALTER COLUMN \(columns[index].name) TYPE text;\n"
+            // Names that other columns had, or the table.
+            case 9:
+                let index = pick()
+                let (name, type) = (columns[index].name, ["integer", "text", "numeric(8,2)"][random.below(3)])
+                columns[index].type = type
+                let value = random.below(2) == 0 ? " DEFAULT \(value(type))" : ""
+                return "\(alter) DROP COLUMN \(name), ADD COLUMN \(name) \(type)\(value);\n"
+            case 10:
+                let index = pick()
+                let (name, type) = (columns[index].name, columns[index].type)
+                made += 1
+                columns[index].name = "r\(made)"
+                columns.append((name, type))
+                return "\(alter) RENAME COLUMN \(name) TO r\(made);\n\(alter) ADD COLUMN \(name) \(type);\n"
+            case 11:
+                let (a, b) = (pick(), pick())
+                guard a != b else { return "" }
+                let names = (columns[a].name, columns[b].name)
+                (columns[a].name, columns[b].name) = (names.1, names.0)
+                return """
+                    \(alter) RENAME COLUMN \(names.0) TO swapping;
+                    \(alter) RENAME COLUMN \(names.1) TO \(names.0);
+                    \(alter) RENAME COLUMN swapping TO \(names.1);
+
+                    """
             default:
                 key = key == "id" ? "u" : "id"
                 return "\(alter) DROP CONSTRAINT t_pkey, ADD CONSTRAINT t_pkey PRIMARY KEY (\(key));\n"
@@ -163,7 +188,8 @@ import ThrowawayPostgres
         let agent = try AgentProcess(["run"], in: folder)
         // Who looks before that has the file.
         try await until("it has the file", [agent]) { agent.said().contains("listening") }
-        try await until("\(engine) \(seed): all is decided and applied", within: .seconds(240), [agent]) {
+        do {
+          try await until("\(engine) \(seed): all is decided and applied", within: .seconds(60), [agent]) {
             // It may not have opened the file yet.
             let answer = try await AgentProcess.run(["status", "--json"], in: folder).output
             guard let status = try? JSONValue(parsing: answer) else { return false }
@@ -180,6 +206,13 @@ import ThrowawayPostgres
                 "SELECT confirmed_flush_lsn >= (SELECT max(x) FROM (SELECT pg_current_wal_flush_lsn() - 20000 AS x) y) FROM pg_replication_slots WHERE slot_name = 'millrace_\(name)'"
             )
             return end == "t"
+          }
+        } catch {
+            let status = try? await AgentProcess.run(["status", "--json"], in: folder).output
+            let changes = try? await AgentProcess.run(["schema", "list", "--all"], in: folder).output
+            let plan = await approve(folder)
+            Issue.record("\(changes ?? "")\n\(status ?? "")\n\(plan)\n\(log.joined())")
+            throw error
         }
         let sweep = try await AgentProcess.run(["sweep", "--json"], in: folder)
         if sweep.status != 0 {
@@ -203,12 +236,15 @@ import ThrowawayPostgres
         try await source.psql("SELECT pg_drop_replication_slot('millrace_\(name)'); DROP PUBLICATION millrace_\(name)")
     }
 
-    private func approve(_ folder: URL) async {
+    @discardableResult private func approve(_ folder: URL) async -> String {
         guard let list = try? await AgentProcess.run(["schema", "list", "--json"], in: folder), list.status == 0,
             let plans = (try? JSONValue(parsing: list.output))?.array
-        else { return }
+        else { return "" }
+        var errors = ""
         for plan in plans where plan["state"]?.string == "waiting" {
-            _ = try? await AgentProcess.run(["schema", "approve", "\(plan["id"]?.int64 ?? 0)"], in: folder)
+            let answer = try? await AgentProcess.run(["schema", "approve", "\(plan["id"]?.int64 ?? 0)"], in: folder)
+            errors += answer?.errors ?? ""
         }
+        return errors
     }
 }

@@ -14,7 +14,7 @@ extension TableSQL {
 
     /// A column's value in an image, under whatever name it had when the event came.
     static func member(_ column: Column, of object: String) -> String {
-        let values = ([column.name] + column.formerNames.reversed()).map {
+        let values = column.namesInRaw.reversed().map {
             "json_extract(\(object), \(SQLName.literal(ColumnForm.pointer(to: $0))))"
         }
         return values.count == 1 ? values[0] : "coalesce(\(values.joined(separator: ", ")))"

@@ -26,7 +26,7 @@ final class RawWriter {
         let names = names
         places = batch.spans.map { names.append("\($0.partition.topic):\($0.partition.partition):") }
         for column in definition.columns {
-            let text = names.append(column.name)
+            let text = names.append(column.nameInRaw)
             let name = FieldText.appendString(text, of: names, to: names)
             names.append(byte: 0x3A)
             labels.append((ByteRange(offset: name.offset, length: name.length + 1), name))

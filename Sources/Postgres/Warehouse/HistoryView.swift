@@ -17,22 +17,24 @@ extension TableSQL {
     /// Raw with images in which columns have the names that they have now.
     var rawImages: String {
         get throws {
-            let renames = try definition.columns.flatMap { column in
-                try column.formerNames.map {
-                    "WHEN \(try quoteLiteral($0)) THEN \(try quoteLiteral(column.name))"
-                }
+            guard let names = RawNames(definition) else { return raw }
+            let renames = try names.changed.sorted { $0.key < $1.key }.map { name, now in
+                "WHEN \(try quoteLiteral(name)) THEN \(try now.map { try quoteLiteral($0) } ?? "NULL")"
             }
-            guard !renames.isEmpty else { return raw }
             func renamed(_ name: String) -> String { "CASE \(name) \(renames.joined(separator: " ")) ELSE \(name) END" }
             let columns = WarehouseSchema.rawColumns.map { column in
                 switch column.name {
                 case "before", "after":
                     """
                     (SELECT json_object_agg(\(renamed("m.key")), m.value) \
-                    FROM json_each(\(Self.readable("x.\(column.name)"))) m) AS \(column.name)
+                    FROM json_each(\(Self.readable("x.\(column.name)"))) m \
+                    WHERE \(renamed("m.key")) IS NOT NULL) AS \(column.name)
                     """
                 case "unchanged":
-                    "(SELECT json_agg(\(renamed("u"))) FROM json_array_elements_text(x.unchanged) u) AS unchanged"
+                    """
+                    (SELECT json_agg(\(renamed("u"))) FROM json_array_elements_text(x.unchanged) u \
+                    WHERE \(renamed("u")) IS NOT NULL) AS unchanged
+                    """
                 default: "x.\"\(column.name)\""
                 }
             }

@@ -25,7 +25,7 @@ struct RawRowWriter {
         names = ByteArena(capacity: 1024)
         let plain = ByteArena(capacity: 256)
         for column in table.columns {
-            FieldText.appendString(plain.append(column.name), of: plain, to: names)
+            FieldText.appendString(plain.append(column.nameInRaw), of: plain, to: names)
             nameEnds.append(names.count)
         }
         places = batch.spans.map { Array("\($0.partition):".utf8) }

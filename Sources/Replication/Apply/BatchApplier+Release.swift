@@ -125,6 +125,7 @@ struct RawBatch {
     private let filter: (any RowFilter)?
     private let filterColumns: [Int]
     private let judge = RowJudge()
+    private let names: RawNames?
     /// Known ones: the table's, and those that are left out.
     private let columnNames: Set<String>
     /// Of a table with a key, and of one without.
@@ -137,8 +138,8 @@ struct RawBatch {
     ) {
         self.definition = definition
         self.filter = filter
-        columnNames = excluded.union(definition.columns.flatMap { [$0.name] + $0.formerNames })
-            .union(definition.retired.flatMap { [$0.name] + $0.formerNames })
+        names = RawNames(definition)
+        columnNames = excluded.union((definition.columns + definition.retired).map(\.name))
         filterColumns = filter?.indices(in: definition) ?? []
         keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
         imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil
@@ -188,13 +189,17 @@ struct RawBatch {
     private func append(
         _ deferred: DeferredEvent, _ span: Int32, to batch: ChangeBatch, _ unknown: inout String?
     ) throws(Misfit) {
-        let raw = deferred.event
+        let raw = names?.event(deferred.event) ?? deferred.event
         var event = bare(deferred, span)
         let width = Int32(definition.columns.count)
         event.width = width
-        event.before = try image(raw.before, [], deferred.jsonNulls(isAfter: false), nil, batch, &unknown)
+        func jsonNulls(isAfter: Bool) -> Set<String> {
+            let all = deferred.jsonNulls(isAfter: isAfter)
+            return names.map { Set($0.names(Array(all))) } ?? all
+        }
+        event.before = try image(raw.before, [], jsonNulls(isAfter: false), nil, batch, &unknown)
         event.after = try image(
-            raw.after, Set(raw.unchanged), deferred.jsonNulls(isAfter: true), raw.version, batch, &unknown)
+            raw.after, Set(raw.unchanged), jsonNulls(isAfter: true), raw.version, batch, &unknown)
         if let key = raw.key { event.key = batch.arena.append(key) }
         if let other = raw.otherKey { event.otherKey = batch.arena.append(other) }
         if event.after >= 0, (0..<Int(width)).contains(where: { !batch.field(event.after, $0, width: width).isKnown }) {
@@ -243,14 +248,12 @@ struct RawBatch {
             for member in tape.children(tape.root) { if let name = tape.key(member) { members[name] = member } }
             other = members.keys.first { !columnNames.contains($0) }
             for column in definition.columns {
-                let name = column.formerNames.first { members[$0] != nil || unchanged.contains($0) } ?? column.name
-                guard let at = members[column.name] ?? members[name] else {
+                guard let at = members[column.name] else {
                     fields.append(
-                        unchanged.contains(column.name) || unchanged.contains(name)
-                            ? .unchanged : absent(column, version, batch))
+                        unchanged.contains(column.name) ? .unchanged : absent(column, version, batch))
                     continue
                 }
-                if jsonNulls.contains(name) {
+                if jsonNulls.contains(column.name) {
                     fields.append(.stretch(.json, batch.arena.append("null")))
                     continue
                 }

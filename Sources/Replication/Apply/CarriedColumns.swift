@@ -187,6 +187,7 @@ struct RawFold {
     mutating func load(_ keys: Set<String>, from transaction: some WarehouseTransaction) throws {
         var wanted = keys
         var truncates = true
+        let names = RawNames(definition)
         for _ in 0..<CarriedColumns.chainLength_max where !wanted.isEmpty {
             for key in wanted { byKey[key] = [] }
             var next = Set<String>()
@@ -194,7 +195,7 @@ struct RawFold {
                 if event.operation == .truncate {
                     floors.append(event.version)
                 } else if let key = event.key {
-                    byKey[key, default: []].append(event)
+                    byKey[key, default: []].append(names?.event(event) ?? event)
                     if event.version.createsMovedKey, let other = event.otherKey, byKey[other] == nil {
                         next.insert(other)
                     }

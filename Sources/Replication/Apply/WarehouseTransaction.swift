@@ -263,7 +263,12 @@ extension RawEvent {
     }
 
     /// The event as raw will show it.
-    package init(_ event: ChangeEvent, _ definition: TableDefinition, in batch: ChangeBatch) {
+    ///
+    /// - Parameter isStored: with the names that raw has for the columns, instead of their own.
+    package init(
+        _ event: ChangeEvent, _ definition: TableDefinition, in batch: ChangeBatch, isStored: Bool = false
+    ) {
+        func name(_ column: Column) -> String { isStored ? column.nameInRaw : column.name }
         func object(_ image: Int32) -> String? {
             guard image >= 0 else { return nil }
             let sink = ByteArena()
@@ -274,7 +279,7 @@ extension RawEvent {
                 sink.removeAll()
                 FieldText.appendJSON(field, definition.type, from: batch.arena, to: sink)
                 parts.append(
-                    JSONText.quoted(definition.name) + ":" + sink.string(ByteRange(offset: 0, length: sink.count)))
+                    JSONText.quoted(name(definition)) + ":" + sink.string(ByteRange(offset: 0, length: sink.count)))
             }
             return "{" + parts.joined(separator: ",") + "}"
         }
@@ -283,7 +288,7 @@ extension RawEvent {
             ? []
             : definition.columns.indices.filter {
                 batch.field(event.after, $0, width: event.width).kind == .unchanged
-            }.map { definition.columns[$0].name }
+            }.map { name(definition.columns[$0]) }
         self.init(
             id: event.id, operation: event.operation, version: event.version,
             key: event.key.isNull ? nil : batch.arena.string(event.key),

@@ -25,6 +25,8 @@ package struct Column: Hashable, Sendable {
     package var sourceName: String?
     /// Names that events have it under which came before it was renamed.
     package var formerNames: [String] = []
+    /// Names that raw's images have it under, in the order in which they came, where that isn't just its name (`RawNames`).
+    private var rawNames: [String] = []
     /// Under this name it has what it was before its type was changed.
     package var isKept = false
     /// What rows had in it that were there before it was.
@@ -32,6 +34,12 @@ package struct Column: Hashable, Sendable {
 
     /// The name that the source has for it.
     package var nameAtSource: String { sourceName ?? name }
+    /// The last is what its events come under now.
+    package var namesInRaw: [String] {
+        get { rawNames.isEmpty ? [name] : rawNames }
+        set { rawNames = newValue == [name] ? [] : newValue }
+    }
+    package var nameInRaw: String { rawNames.last ?? name }
     package func isCalled(_ name: String) -> Bool { nameAtSource == name || formerNames.contains(name) }
 
     package init(name: String, type: ColumnType, isKey: Bool = false, nullable: Bool = true) {
@@ -102,6 +110,8 @@ package struct TableDefinition: Hashable, Sendable {
     package var revision: Int64 = 0
     /// Columns that current keeps and nobody writes any more: the source dropped them, or they have another type there.
     package var retired: [Column] = []
+    /// Names under which raw has events of columns that are removed.
+    package var spentNames: [String] = []
     /// What the live view shows, where that isn't just the columns.
     package var shown: [ShownColumn] = []
 

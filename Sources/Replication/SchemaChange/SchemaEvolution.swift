@@ -161,9 +161,10 @@ package struct SchemaEvolution: Sendable {
         var change = SchemaChange(
             table: applied.source, kind: .addColumn, state: .applied, column: column.name, after: type.sql,
             position: position)
-        change.wanted = made
         applied.makeRoom(for: column.name)
         wanted.makeRoom(for: column.name)
+        wanted.nameInRaw(&made)
+        change.wanted = made
         wanted.columns.append(made)
         if record(change, policy) { applied.columns.append(made) } else { unfollow(column.name) }
     }
@@ -296,7 +297,7 @@ extension TableDefinition {
         if let index = retired.firstIndex(where: { $0.name == name }) {
             let aside = SchemaEvolution.asideName(name, self)
             retired[index].formerNames.append(name)
-            retired[index].name = aside
+            retired[index].setAside(as: aside)
             for at in shown.indices where shown[at].column == name { shown[at] = ShownColumn(aside, of: aside) }
         }
         guard let index = columns.firstIndex(where: { $0.name == name }), let now = columns[index].sourceName else {
@@ -304,7 +305,7 @@ extension TableDefinition {
         }
         shown = liveColumns.filter { $0.name != name }
         columns[index].formerNames.append(name)
-        columns[index].name = now
+        rename(index, to: now)
         columns[index].sourceName = nil
         for at in shown.indices where shown[at].column == name { shown[at].column = now }
     }

@@ -149,10 +149,14 @@ extension SchemaStep {
         change.finish("added", at_us: now_us)
     }
 
-    /// The column that the plan is about, by whatever name it has now. Without it the table would go on as if it had been
-    /// changed.
-    private func place() throws(SchemaPlan.Refusal) -> (at: Int, wanted: Column) {
+    /// The column that the plan is about, by whatever name it has now; nil: it was dropped since, and the plan ends with that.
+    /// Where that can't be told, the table would go on as if it had been changed.
+    private mutating func place(_ now_us: Int64) throws(SchemaPlan.Refusal) -> (at: Int, wanted: Column)? {
         guard let column = change.wanted, let at = definition.index(of: change) else {
+            if change.wanted != nil, change.number != nil, definition.columns.allSatisfy({ $0.number != nil }) {
+                change.finish("the column was dropped since", at_us: now_us)
+                return nil
+            }
             throw SchemaPlan.Refusal(
                 message: "the column that change \(change.id) is about isn't there any more",
                 remedy: "millrace schema rollback \(change.id)")
@@ -161,7 +165,7 @@ extension SchemaStep {
     }
 
     fileprivate mutating func widen(_ now_us: Int64) throws(SchemaPlan.Refusal) {
-        let (at, column) = try place()
+        guard let (at, column) = try place(now_us) else { return }
         definition.columns[at].type = column.type
         operations.append(.widen(definition.columns[at]))
         follow(definition.columns[at])
@@ -169,11 +173,11 @@ extension SchemaStep {
     }
 
     fileprivate mutating func retype(_ now_us: Int64) throws(SchemaPlan.Refusal) {
-        let (at, column) = try place()
+        guard let (at, column) = try place(now_us) else { return }
         var old = definition.columns[at]
         let aside = SchemaEvolution.asideName(old.name, definition)
         old.formerNames.append(old.name)
-        old.name = aside
+        old.setAside(as: aside)
         old.isKept = true
         // It isn't shown, but where it stood the new one is.
         definition.shown = definition.liveColumns
@@ -200,7 +204,7 @@ extension SchemaStep {
         operations.append(
             .restore(name, from: definition.retired[kept].name, aside: aside, until: change.boundary))
         new.formerNames.append(name)
-        new.name = aside
+        new.setAside(as: aside)
         new.isKept = true
         // What the source has now is read there, as far as it fits.
         copiesAnew = true
@@ -237,6 +241,7 @@ extension SchemaStep {
         if let at = definition.retired.firstIndex(where: { !$0.isKept && change.isAbout($0) }) {
             let gone = definition.retired.remove(at: at)
             definition.shown.removeAll { $0.column == gone.name }
+            definition.spentNames += gone.namesInRaw.filter { !definition.spentNames.contains($0) }
             operations.append(.dropColumn(gone.name))
         }
         change.finish("removed", at_us: now_us)
@@ -251,7 +256,7 @@ extension SchemaStep {
         let old = definition.columns[at].name
         definition.shown = definition.liveColumns
         definition.columns[at].formerNames.append(old)
-        definition.columns[at].name = name
+        definition.rename(at, to: name)
         definition.columns[at].sourceName = nil
         for index in definition.shown.indices where definition.shown[index].column == old {
             definition.shown[index].column = name
@@ -270,7 +275,7 @@ extension SchemaStep {
         let alias = change.after ?? ""
         if let at = definition.columns.firstIndex(where: { $0.name == alias && $0.formerNames.contains(name) }) {
             definition.columns[at].formerNames.removeAll { $0 == name }
-            definition.columns[at].name = name
+            definition.rename(at, to: name)
             definition.columns[at].sourceName = alias
             for index in definition.shown.indices where definition.shown[index].column == alias {
                 definition.shown[index].column = name

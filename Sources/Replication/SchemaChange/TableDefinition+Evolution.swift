@@ -7,12 +7,13 @@ extension TableDefinition {
             let members = column.traits
             return members.isEmpty ? nil : (column.name, .object(members))
         }
-        guard followed != nil || revision > 0 || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty else {
-            return nil
-        }
+        guard
+            followed != nil || revision > 0 || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty
+                || !spentNames.isEmpty
+        else { return nil }
         return JSONValue.object([
             ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
-            ("retired", .array(retired.map(\.json))),
+            ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
             ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
             ("columns", .object(traits)),
         ]).serialized
@@ -23,6 +24,7 @@ extension TableDefinition {
         guard let evolution, let value = try? JSONValue(parsing: evolution) else { return }
         followed = value["followed"].flatMap(SourceSchema.init(json:))
         revision = value["revision"]?.int64 ?? 0
+        spentNames = value["spent"]?.array?.compactMap(\.string) ?? []
         retired = value["retired"]?.array?.compactMap(Column.init(json:)) ?? []
         shown =
             value["shown"]?.array?.compactMap { pair in
@@ -59,6 +61,7 @@ extension Column {
         if let number { members.append(("number", .number(String(number)))) }
         if let sourceName { members.append(("source", .string(sourceName))) }
         if !formerNames.isEmpty { members.append(("former", .array(formerNames.map(JSONValue.string)))) }
+        if namesInRaw != [name] { members.append(("raw", .array(namesInRaw.map(JSONValue.string)))) }
         if isKept { members.append(("kept", .bool(true))) }
         if let initial {
             members.append(
@@ -71,6 +74,7 @@ extension Column {
         number = traits["number"]?.int64.map { Int(truncatingIfNeeded: $0) }
         sourceName = traits["source"]?.string
         formerNames = traits["former"]?.array?.compactMap(\.string) ?? []
+        if let names = traits["raw"]?.array?.compactMap(\.string), !names.isEmpty { namesInRaw = names }
         isKept = traits["kept"]?.bool ?? false
         if let pair = traits["initial"]?.array, pair.count == 2, let since = pair[1].int64 {
             initial = InitialValue(text: pair[0].string, since: since)

@@ -3,7 +3,7 @@ extension TableDefinition {
     package var withHistory: TableDefinition {
         var all = self
         let places = liveColumns.map(\.column)
-        let kept = retired.filter { $0.formerNames.isEmpty && places.contains($0.name) }
+        let kept = retired.filter { !$0.isKept && places.contains($0.name) }
         guard !kept.isEmpty else { return self }
         func place(_ column: Column) -> Int { places.firstIndex(of: column.name) ?? places.count }
         all.columns = (columns + kept).enumerated().sorted {

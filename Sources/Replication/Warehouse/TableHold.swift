@@ -114,12 +114,13 @@ package struct DeferredEvent: Sendable {
     package static func jsonColumns(_ table: TableDefinition) -> [(index: Int, name: String)] {
         table.columns.enumerated().compactMap { index, column in
             switch column.type {
-            case .json, .jsonb, .unknown: (index, column.name)
+            case .json, .jsonb, .unknown: (index, column.nameInRaw)
             default: nil
             }
         }
     }
 
+    /// Names as raw has them.
     func jsonNulls(isAfter: Bool) -> Set<String> {
         guard let jsonNulls, let lists = (try? JSONValue(parsing: jsonNulls))?.array, lists.count == 2 else {
             return []
