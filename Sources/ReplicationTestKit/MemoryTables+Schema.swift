@@ -5,8 +5,9 @@ extension MemoryTables {
         for table in tables where table.hasShape || definitions[table.source] == nil {
             if let known = definitions[table.source] {
                 guard !table.isOutdated(by: known) else { continue }
-                for (from, to) in table.renames(from: known) { rename(table.source, from, to: to) }
-                for column in table.additions(to: known) { add(column, to: table.source) }
+                let changes = TableChanges(from: known, to: table)
+                for (from, to) in changes.renames { rename(table.source, from, to: to) }
+                for column in changes.additions { add(column, to: table.source) }
             }
             definitions[table.source] = table
         }

@@ -155,6 +155,71 @@ import Testing
         await subject.close()
     }
 
+    /// A column has the name now under which raw has another one's events: each finds its own, in what is applied later, what
+    /// a key change carries over, history and the past.
+    @Test(arguments: Engine.allCases) func eachColumnFindsItsOwnEvents(engine: Engine) async throws {
+        let subject = try await engine.warehouse("ownevents")
+        let warehouse = subject.warehouse
+        try await warehouse.open(readOnly: false)
+        var table = ModelHistory.definition
+        table.followed = schema(1, [("id", 1, .bigint), ("n", 2, .bigint), ("note", 3, .text)])
+        try await warehouse.ensure([table])
+        _ = try await suite.replicate(
+            [(1...3).map { row(table, $0, $0, [.int($0), .text("first \($0)")]) }], table, into: subject)
+        try await warehouse.hold([table.source], .paused, reason: "a test's")
+        _ = try await suite.replicate([[row(table, 4, 4, [.int(4), .text("first 4")])]], table, into: subject)
+
+        // `note` is `old` from here on, and another column is called `note`; `n` is gone, and there is one of that name again.
+        let evolution = evolve(
+            table,
+            schema(5, [("id", 1, .bigint), ("old", 3, .text), ("note", 4, .text), ("n", 5, .text)]))
+        #expect(evolution.changes.map(\.kind) == [.dropColumn, .renameColumn, .addColumn, .addColumn])
+        try await warehouse.ensure([evolution.applied], recording: evolution.changes)
+        table = try #require(try await warehouse.knownTables().first)
+        #expect(table == evolution.applied && table.columns.map(\.name) == ["id", "old", "note", "n"])
+        #expect(table.columns.map(\.nameInRaw) == ["id", "old", "note_2", "n_2"])
+        func change(_ operation: Operation, _ id: Int64, _ commit: Int64, _ cells: [Cell], from other: Int64? = nil)
+            -> EventSpec
+        {
+            var version = Version.change(epoch: 0, commit: commit, place: 1)
+            if other != nil, operation != .delete { version.seq += 1 }
+            return EventSpec(
+                operation, table.source, version, before: operation == .delete ? [.int(id)] + cells : nil,
+                after: operation == .delete ? nil : [.int(id)] + cells,
+                otherKey: other.map { [.int($0), .unchanged, .unchanged, .unchanged] }, transaction: commit)
+        }
+        _ = try await suite.replicate(
+            [
+                [
+                    change(.update, 1, 6, [.unchanged, .text("new 1"), .text("text")]),
+                    change(.delete, 2, 7, [.unchanged, .unchanged, .unchanged], from: 20),
+                    change(.create, 20, 7, [.unchanged, .text("new 2"), .null], from: 2),
+                ]
+            ], table, into: subject)
+        #expect(try await warehouse.release(table, .paused).isDone)
+        let live = try await subject.live(table, order: "id").map { [$0["id"], $0["old"], $0["note"], $0["n"]] }
+        // What the new ones had in rows that were there isn't told by anything of raw.
+        #expect(
+            live.sorted { ($0[0] ?? "") < ($1[0] ?? "") } == [
+                ["1", "\"first 1\"", "\"new 1\"", "\"text\""], ["20", "\"first 2\"", "\"new 2\"", "null"],
+                ["3", "\"first 3\"", "null", "null"], ["4", "\"first 4\"", "null", "null"],
+            ], "\(engine): \(live)")
+        guard engine != .memory else { return await subject.close() }
+        let history = try await warehouse.query(
+            "select old, note from \"\(subject.layout.history)\".model where id = 1 order by note nulls first",
+            rows_max: 10)
+        #expect(history.rows == [["first 1", nil], ["first 1", "new 1"]], "\(engine)")
+        let query = try AsOfQuery(
+            "select id, old, note from model order by id", at: .position(6), known: try await warehouse.knownTables(),
+            isDirect: true, refusal: AsOfRefusal(subject.layout) { "\($0)" })
+        let past = try await warehouse.query(query, rows_max: 10)
+        #expect(
+            past.rows == [
+                ["1", "first 1", nil], ["2", "first 2", nil], ["3", "first 3", nil], ["4", "first 4", nil],
+            ])
+        await subject.close()
+    }
+
     @Test(arguments: Engine.stored) func aTableGetsAnotherKey(engine: Engine) async throws {
         let subject = try await engine.warehouse("rekeyed")
         let warehouse = subject.warehouse

@@ -189,24 +189,24 @@ import ThrowawayPostgres
         // Who looks before that has the file.
         try await until("it has the file", [agent]) { agent.said().contains("listening") }
         do {
-          try await until("\(engine) \(seed): all is decided and applied", within: .seconds(60), [agent]) {
-            // It may not have opened the file yet.
-            let answer = try await AgentProcess.run(["status", "--json"], in: folder).output
-            guard let status = try? JSONValue(parsing: answer) else { return false }
-            let plans = status["schema_changes"]?.array ?? []
-            if plans.contains(where: { $0["state"]?.string == "waiting" }) {
-                await approve(folder)
-                return false
+            try await until("\(engine) \(seed): all is decided and applied", within: .seconds(60), [agent]) {
+                // It may not have opened the file yet.
+                let answer = try await AgentProcess.run(["status", "--json"], in: folder).output
+                guard let status = try? JSONValue(parsing: answer) else { return false }
+                let plans = status["schema_changes"]?.array ?? []
+                if plans.contains(where: { $0["state"]?.string == "waiting" }) {
+                    await approve(folder)
+                    return false
+                }
+                guard let tables = status["tables"]?.array, !tables.isEmpty, status["agent"]?.string == "running",
+                    status["consistent_since"]?.string != nil,
+                    tables.allSatisfy({ $0["state"]?.string == "streaming" })
+                else { return false }
+                let end = try await source.value(
+                    "SELECT confirmed_flush_lsn >= (SELECT max(x) FROM (SELECT pg_current_wal_flush_lsn() - 20000 AS x) y) FROM pg_replication_slots WHERE slot_name = 'millrace_\(name)'"
+                )
+                return end == "t"
             }
-            guard let tables = status["tables"]?.array, !tables.isEmpty, status["agent"]?.string == "running",
-                status["consistent_since"]?.string != nil,
-                tables.allSatisfy({ $0["state"]?.string == "streaming" })
-            else { return false }
-            let end = try await source.value(
-                "SELECT confirmed_flush_lsn >= (SELECT max(x) FROM (SELECT pg_current_wal_flush_lsn() - 20000 AS x) y) FROM pg_replication_slots WHERE slot_name = 'millrace_\(name)'"
-            )
-            return end == "t"
-          }
         } catch {
             let status = try? await AgentProcess.run(["status", "--json"], in: folder).output
             let changes = try? await AgentProcess.run(["schema", "list", "--all"], in: folder).output

@@ -72,7 +72,7 @@ struct SchemaSurgeon {
             try run("\(table) ALTER COLUMN \(SQLName.quoted(column.name)) SET DATA TYPE \(ColumnForm(column).sqlType)")
         case .renameColumn(let from, let to):
             try run("\(table) RENAME COLUMN \(SQLName.quoted(from)) TO \(SQLName.quoted(to))")
-            try renameInMaps(from, to)
+            for statement in Self.renameInMaps(from, to, of: sql.current) { try run(statement) }
         case .retype(let column, let aside):
             let (name, old, type) = (
                 SQLName.quoted(column.name), SQLName.quoted(aside), ColumnForm(column).sqlType
@@ -132,14 +132,13 @@ struct SchemaSurgeon {
     }
 
     /// Members of a map follow `{` or `,` at once, which no text in it does.
-    private func renameInMaps(_ from: String, _ to: String) throws {
-        for lead in ["{", ","] {
+    static func renameInMaps(_ from: String, _ to: String, of current: String) -> [String] {
+        ["{", ","].map { lead in
             let (old, new) = ("\(lead)\(JSONText.quoted(from)):[", "\(lead)\(JSONText.quoted(to)):[")
-            try run(
-                """
-                UPDATE \(sql.current) SET \(TableSQL.map) = replace(\(TableSQL.map), \(SQLName.literal(old)), \
+            return """
+                UPDATE \(current) SET \(TableSQL.map) = replace(\(TableSQL.map), \(SQLName.literal(old)), \
                 \(SQLName.literal(new))) WHERE contains(\(TableSQL.map), \(SQLName.literal(old)))
-                """)
+                """
         }
     }
 

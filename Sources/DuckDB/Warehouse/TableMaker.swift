@@ -52,14 +52,10 @@ struct TableMaker {
         if layout.hasCurrent {
             let isOurs = made?.layout.hasCurrent == true && known?.layout.current == layout.current
             // Composites that have more fields now.
-            let renamed = Set(made.map { definition.renames(from: $0.definition).map(\.from) } ?? [])
+            let changes = made.map { TableChanges(from: $0.definition, to: definition) }
             let widened = Set(
-                definition.columns.filter { column in
-                    !renamed.contains(column.name)
-                        && made?.definition.columns.contains { $0.name == column.name && $0.type != column.type }
-                            ?? false
-                }.map { SQLName.folded($0.name) })
-            if isOurs, let made { try rename(definition.renames(from: made.definition), sql) }
+                changes?.kept.filter { $0.before.type != $0.now.type }.map { SQLName.folded($0.now.name) } ?? [])
+            if isOurs, let changes { try rename(changes.renames, sql) }
             let retired = definition.retired.map { ($0.name, ColumnForm($0).sqlType) }
             let adoption = try table(
                 layout.current, sql.createCurrent, sql.currentColumns + retired, isOurs: isOurs, widened: widened,
@@ -84,9 +80,10 @@ struct TableMaker {
 
     private func rename(_ renames: [(from: String, to: String)], _ sql: TableSQL) throws {
         for (from, to) in renames {
-            try session.run(
-                "ALTER TABLE \(sql.current) RENAME COLUMN \(SQLName.quoted(from)) TO \(SQLName.quoted(to))",
-                purpose: sql.purpose("renaming a column of"))
+            let rename = "ALTER TABLE \(sql.current) RENAME COLUMN \(SQLName.quoted(from)) TO \(SQLName.quoted(to))"
+            for statement in [rename] + SchemaSurgeon.renameInMaps(from, to, of: sql.current) {
+                try session.run(statement, purpose: sql.purpose("renaming a column of"))
+            }
         }
     }
 
@@ -285,9 +282,7 @@ struct TableMaker {
                 """,
                 remedy: "keep the key, or drop the pipeline and copy it anew", table: definition.source)
         }
-        let renamed = Set(definition.renames(from: known).map(\.from))
-        for column in definition.columns where !renamed.contains(column.name) {
-            guard let old = known.columns.first(where: { $0.name == column.name }) else { continue }
+        for (old, column) in TableChanges(from: known, to: definition).kept {
             let isWider = old.type.widened(by: column.type) == column.type || old.type.isWidened(to: column.type)
             guard isWider || ColumnForm(old).sqlType == ColumnForm(column).sqlType else {
                 throw ReplicationError(

@@ -90,10 +90,7 @@ extension PgOutputDecoder {
         guard before.columns.map(\.name) != table.definition.columns.map(\.name) else { return }
         let columns = table.definition.columns
         let places = before.columns.map { column -> Int32? in
-            let index =
-                columns.firstIndex { $0.name == column.name && $0.number == column.number }
-                ?? columns.firstIndex { $0.name == column.name || $0.formerNames.last == column.name }
-            return index.map { Int32($0) }
+            columns.firstIndex { $0.identity == column.identity }.map { Int32($0) }
         }
         for relation in relations.values where relation.table === table { relation.move(places) }
         if copying?.table === table { copying?.move(places) }

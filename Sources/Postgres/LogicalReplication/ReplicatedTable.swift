@@ -110,6 +110,8 @@ final class ReplicatedTable {
     /// now is a change like any other. No numbers tell columns apart; nor is an older version's type the source's where the
     /// pipeline file chooses it.
     private func followBaseline(_ schema: SourceSchema, _ choice: TableChoice) {
+        definition.identify()
+        following.identify()
         for column in definition.columns where choice.excluded.contains(column.name) && !column.isKey {
             following.retire(column.name)
         }
@@ -130,6 +132,7 @@ final class ReplicatedTable {
         func take(_ definition: inout TableDefinition) {
             definition.followed = schema
             definition.number(by: schema)
+            definition.identify()
         }
         take(&following)
         take(&definition)
@@ -146,9 +149,7 @@ final class ReplicatedTable {
         var all = following
         var columns: [Column] = []
         for column in batch.columns {
-            let now =
-                following.columns.first { $0.name == column.name && ($0.number == nil || $0.number == column.number) }
-                ?? following.retired.last { $0.name == column.name || $0.formerNames.last == column.name }
+            let now = (following.columns + following.retired).first { $0.identity == column.identity }
             columns.append(now ?? column)
         }
         let names = Set(columns.map(\.name))

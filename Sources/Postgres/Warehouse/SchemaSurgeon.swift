@@ -36,7 +36,8 @@ struct SchemaSurgeon {
             }
             let those = isLater ?? "true"
             // What the copy behind the change read and can't be cast was so before.
-            try execute("UPDATE \(sql.current) SET \(name) = NULL WHERE \(those) AND (\(TableSQL.seq) > 0 OR \(new) IS NULL)")
+            try execute(
+                "UPDATE \(sql.current) SET \(name) = NULL WHERE \(those) AND (\(TableSQL.seq) > 0 OR \(new) IS NULL)")
             try cast(new, to: name, type, where: "\(new) IS NOT NULL AND \(those)")
         case .dropColumn(let column):
             try execute("ALTER TABLE \(sql.current) DROP COLUMN \(try quoteIdentifier(column))")
@@ -99,7 +100,7 @@ struct SchemaSurgeon {
     }
 
     /// Members of a map follow `{` or `,` at once, which no text in it does.
-    private func renameInMaps(_ from: String, _ to: String) throws {
+    func renameInMaps(_ from: String, _ to: String) throws {
         for lead in ["{", ","] {
             let old = try quoteLiteral("\(lead)\(JSONText.quoted(from)):[")
             let new = try quoteLiteral("\(lead)\(JSONText.quoted(to)):[")

@@ -46,18 +46,20 @@ struct TableMaker {
         if let known { try checkUnchanged(wanted, known) }
         var definition = wanted
         if let known {
-            // A column that became known before stays, and stays where it was.
-            // unless the source has it no more.
-            let later = Dictionary(wanted.columns.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-            let gone = Set(wanted.retired.map(\.name)).union(wanted.renames(from: known.definition).map(\.from))
-            definition.columns = known.definition.columns.compactMap { column in
-                if gone.contains(column.name) { return nil }
-                guard var now = later[column.name] else { return column }
-                if !column.type.isWidened(to: now.type) { now.type = column.type.widened(by: now.type) }
-                return now
+            for (before, now) in TableChanges(from: known.definition, to: wanted).kept {
+                guard let index = definition.columns.firstIndex(where: { $0.name == now.name }),
+                    !before.type.isWidened(to: now.type)
+                else { continue }
+                definition.columns[index].type = before.type.widened(by: now.type)
             }
-            let names = Set(definition.columns.map(\.name))
-            definition.columns += wanted.columns.filter { !names.contains($0.name) }
+            if wanted.followed == nil {
+                // A column that became known before stays, and stays where it was.
+                let later = Dictionary(
+                    definition.columns.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+                definition.columns = known.definition.columns.map { later[$0.name] ?? $0 }
+                let names = Set(definition.columns.map(\.name))
+                definition.columns += wanted.columns.filter { !names.contains($0.name) }
+            }
             definition.key = wanted.key.compactMap { index in
                 definition.columns.firstIndex { $0.name == wanted.columns[index].name }
             }
@@ -67,6 +69,8 @@ struct TableMaker {
         let isChanged =
             definition.columns.map(\.name) != known?.definition.columns.map(\.name)
             || definition.columns.map(\.type) != known?.definition.columns.map(\.type)
+            || definition.retired.map(\.name) != known?.definition.retired.map(\.name)
+            || RawNames(definition)?.changed != known.flatMap { RawNames($0.definition)?.changed }
             || definition.liveColumns != known?.definition.liveColumns
         var entry = TableRegistry.Entry(
             pipeline: layout.pipeline, definition: definition, layout: layout, isAdopted: known?.isAdopted ?? false)
@@ -239,13 +243,16 @@ struct TableMaker {
     /// Brings current's columns to the definition.
     private func change(_ sql: TableSQL, from known: TableDefinition) throws {
         let surgeon = SchemaSurgeon(session: session, sql: sql, types: types)
-        for (from, to) in sql.definition.renames(from: known) { try surgeon.rename(from, to: to) }
-        for column in sql.definition.additions(to: known) { try surgeon.add(column, isMaybeThere: true) }
-        let before = types.byName(known)
-        let renamed = Set(sql.definition.renames(from: known).map(\.from))
+        let changes = TableChanges(from: known, to: sql.definition)
+        for (from, to) in changes.renames {
+            try surgeon.rename(from, to: to)
+            try surgeon.renameInMaps(from, to)
+        }
+        for column in changes.additions { try surgeon.add(column, isMaybeThere: true) }
+        let (before, after) = (types.byName(known), types.byName(sql.definition))
         let wider = sql.definition.columns.filter { column in
-            !renamed.contains(column.name)
-                && before[column.name].map { $0 != types.byName(sql.definition)[column.name] } ?? false
+            let old = changes.kept.first { $0.now.name == column.name }.flatMap { before[$0.before.name] }
+            return old.map { $0 != after[column.name] } ?? false
         }
         guard !wider.isEmpty else { return }
         // They hold on to the types of what they show; they are made again below.
@@ -263,7 +270,8 @@ struct TableMaker {
         if layout.hasCurrent {
             try makeSchema(layout.live)
             let isKnown = known?.layout.hasCurrent == true
-            try makeView(layout.live, sql.live, try sql.createLive, table, surgeon, isKnown: isKnown, isChanged: isChanged)
+            try makeView(
+                layout.live, sql.live, try sql.createLive, table, surgeon, isKnown: isKnown, isChanged: isChanged)
         }
         guard layout.hasRaw, layout.hasCurrent || !table.isKeyless else { return }
         try makeSchema(layout.history)

@@ -19,6 +19,8 @@ package struct Column: Hashable, Sendable {
     package var isKey: Bool
     /// False where the source said NOT NULL; kept as a fact, never enforced on current (deleted rows are key-only).
     package var nullable: Bool
+    /// In its table, whatever its name and type become; 0: of a table that follows no schema.
+    package var identity = 0
     /// The source's number for it, where that is told.
     package var number: Int?
     /// Its name at the source, where that is another: it was renamed there, and nobody has approved that yet.

@@ -14,28 +14,6 @@ extension InitialValue {
 }
 
 extension TableDefinition {
-    /// Columns of current that get other names so that it becomes this table, in order: those that made room for new ones.
-    package func renames(from known: TableDefinition) -> [(from: String, to: String)] {
-        let there = Set(known.retired.map(\.name)).union(known.columns.map(\.name))
-        return (retired + columns).compactMap { column in
-            guard !there.contains(column.name), let former = column.formerNames.last else { return nil }
-            let isKnown =
-                known.retired.contains { $0.name == former }
-                || known.columns.contains { $0.name == former && $0.number == column.number }
-            return isKnown ? (former, column.name) : nil
-        }
-    }
-
-    /// Columns that current shall have beside those of `known`, which may be ones that nobody writes any more.
-    package func additions(to known: TableDefinition) -> [Column] {
-        var there = Set(known.columns.map(\.name)).union(known.retired.map(\.name))
-        for (from, to) in renames(from: known) {
-            there.remove(from)
-            there.insert(to)
-        }
-        return (columns + retired).filter { !there.contains($0.name) }
-    }
-
     /// The column that a change is about, by whatever name it has now: its number tells, which renames leave alone; else its
     /// names do.
     func index(of change: SchemaChange) -> Int? {

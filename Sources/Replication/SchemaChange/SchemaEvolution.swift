@@ -32,6 +32,8 @@ package struct SchemaEvolution: Sendable {
         self.applied = applied
         self.wanted = wanted
         guard let before = wanted.followed else { return }
+        self.applied.identify()
+        self.wanted.identify()
         self.applied.followed = Self.held(later, applied.followed ?? before, before)
         self.wanted.followed = later
         let diff = SchemaDiff(from: before, to: later)
@@ -148,6 +150,7 @@ package struct SchemaEvolution: Sendable {
         let type = choice.hashed.contains(column.name) ? .text : choice.types[column.name] ?? column.type ?? .unknown
         var made = Column(name: column.name, type: type, nullable: column.isNullable ?? true)
         made.number = column.number
+        made.identity = max(applied.nextIdentity, wanted.nextIdentity)
         if choice.hashed.contains(column.name) {
             // The hash of a default is made where values are; NULL stays NULL.
             if let initial = told.initial[column.name], initial == nil {
@@ -163,6 +166,12 @@ package struct SchemaEvolution: Sendable {
             position: position)
         applied.makeRoom(for: column.name)
         wanted.makeRoom(for: column.name)
+        if let index = wanted.columns.firstIndex(where: { $0.name == column.name }) {
+            // The key's own, which was dropped and is there again: the key's change has it.
+            wanted.columns[index].number = column.number
+            needsCopy = true
+            return
+        }
         wanted.nameInRaw(&made)
         change.wanted = made
         wanted.columns.append(made)
@@ -303,6 +312,8 @@ extension TableDefinition {
         guard let index = columns.firstIndex(where: { $0.name == name }), let now = columns[index].sourceName else {
             return
         }
+        // The source has that name for this column alone.
+        makeRoom(for: now)
         shown = liveColumns.filter { $0.name != name }
         columns[index].formerNames.append(name)
         rename(index, to: now)

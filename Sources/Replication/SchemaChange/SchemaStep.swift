@@ -85,7 +85,7 @@ package enum SchemaPlan {
         }
         var step = SchemaStep(definition ?? change.nothing, change)
         switch change.kind {
-        case .renameColumn: step.rollBackRename()
+        case .renameColumn: try step.rollBackRename()
         case .changeType where change.state == .done: try step.restore()
         case .changeType, .widenType, .addColumn: step.accept()
         case .changeKey: step.followKey()
@@ -116,7 +116,8 @@ extension SchemaStep {
         change.boundary = parts.count == 3 ? Version(epoch: parts[0], commit: parts[1], seq: parts[2]) : .none
         guard lost > 0 else { return }
         change.note(
-            "\(lost) values can't be cast: they are NULL until the source has been copied", at_us: change.finishedAt_us ?? 0)
+            "\(lost) values can't be cast: they are NULL until the source has been copied",
+            at_us: change.finishedAt_us ?? 0)
     }
 
     static let renamed = "renamed; the old name is an alias in the live view"
@@ -140,7 +141,8 @@ extension SchemaStep {
     }
 
     fileprivate mutating func addColumn(_ now_us: Int64) {
-        if let column = change.wanted, !definition.columns.contains(where: { $0.name == column.name }) {
+        if var column = change.wanted, !definition.columns.contains(where: { $0.name == column.name }) {
+            column.identity = definition.nextIdentity
             operations.append(.addColumn(column))
             definition.columns.append(column)
             follow(column)
@@ -178,6 +180,7 @@ extension SchemaStep {
         let aside = SchemaEvolution.asideName(old.name, definition)
         old.formerNames.append(old.name)
         old.setAside(as: aside)
+        old.identity = definition.nextIdentity
         old.isKept = true
         // It isn't shown, but where it stood the new one is.
         definition.shown = definition.liveColumns
@@ -205,6 +208,7 @@ extension SchemaStep {
             .restore(name, from: definition.retired[kept].name, aside: aside, until: change.boundary))
         new.formerNames.append(name)
         new.setAside(as: aside)
+        new.identity = definition.nextIdentity
         new.isKept = true
         // What the source has now is read there, as far as it fits.
         copiesAnew = true
@@ -249,7 +253,8 @@ extension SchemaStep {
 
     fileprivate mutating func rename(_ now_us: Int64) {
         change.note(Self.renamed, at_us: now_us)
-        guard let at = definition.index(of: change), let name = definition.columns[at].sourceName, !definition.columns[at].isKey,
+        guard let at = definition.index(of: change), let name = definition.columns[at].sourceName,
+            !definition.columns[at].isKey,
             !definition.columns.contains(where: { $0.name == name }),
             !definition.retired.contains(where: { $0.name == name })
         else { return }
@@ -270,9 +275,15 @@ extension SchemaStep {
         change.finish("the alias was removed", at_us: now_us)
     }
 
-    fileprivate mutating func rollBackRename() {
+    fileprivate mutating func rollBackRename() throws(SchemaPlan.Refusal) {
         let name = change.column ?? ""
         let alias = change.after ?? ""
+        guard !(definition.columns + definition.retired).contains(where: { $0.name == name && !change.isAbout($0) })
+        else {
+            throw SchemaPlan.Refusal(
+                message: "the name \(name) is another column's now",
+                remedy: "millrace schema approve \(change.id), where it waits")
+        }
         if let at = definition.columns.firstIndex(where: { $0.name == alias && $0.formerNames.contains(name) }) {
             definition.columns[at].formerNames.removeAll { $0 == name }
             definition.rename(at, to: name)

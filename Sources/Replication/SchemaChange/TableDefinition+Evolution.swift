@@ -58,6 +58,7 @@ extension Column {
 
     fileprivate var traits: [JSONValue.Member] {
         var members: [JSONValue.Member] = []
+        if identity != 0 { members.append(("id", .number(String(identity)))) }
         if let number { members.append(("number", .number(String(number)))) }
         if let sourceName { members.append(("source", .string(sourceName))) }
         if !formerNames.isEmpty { members.append(("former", .array(formerNames.map(JSONValue.string)))) }
@@ -71,6 +72,7 @@ extension Column {
     }
 
     fileprivate mutating func take(traits: JSONValue) {
+        identity = traits["id"]?.int64.map { Int(truncatingIfNeeded: $0) } ?? 0
         number = traits["number"]?.int64.map { Int(truncatingIfNeeded: $0) }
         sourceName = traits["source"]?.string
         formerNames = traits["former"]?.array?.compactMap(\.string) ?? []

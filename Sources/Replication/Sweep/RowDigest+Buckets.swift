@@ -170,7 +170,9 @@ extension RowDigest {
         let columns = self.columns.filter(\.isKey)
         let isTyped = columns.allSatisfy { !$0.isHashed && Self.cast($0.type) != nil }
         let parts = columns.map { column in
-            isTyped ? Self.reference(column, on: side) : "(\(text(of: column, on: side) ?? Self.reference(column, on: side)))"
+            isTyped
+                ? Self.reference(column, on: side)
+                : "(\(text(of: column, on: side) ?? Self.reference(column, on: side)))"
         }
         func value(_ text: String, _ column: SweepColumn) -> String {
             let literal = SweepSQL.literal(text)
