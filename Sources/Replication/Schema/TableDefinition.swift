@@ -29,8 +29,9 @@ package struct Column: Hashable, Sendable {
     package var formerNames: [String] = []
     /// Names that raw's images have it under, in the order in which they came, where that isn't just its name (`RawNames`).
     private var rawNames: [String] = []
-    /// Under this name it has what it was before its type was changed.
-    package var isKept = false
+    /// It has what the column of this identity was before its type was changed.
+    package var keptFor: Int?
+    package var isKept: Bool { keptFor != nil }
     /// What rows had in it that were there before it was.
     package var initial: InitialValue?
 

@@ -14,12 +14,9 @@ extension InitialValue {
 }
 
 extension TableDefinition {
-    /// The column that a change is about, by whatever name it has now: its number tells, which renames leave alone; else its
-    /// names do.
+    /// The column that a change is about, by whatever name it has now.
     func index(of change: SchemaChange) -> Int? {
-        if let number = change.number, columns.contains(where: { $0.number != nil }) {
-            return columns.firstIndex { $0.number == number }
-        }
+        if let identity = change.identity { return columns.firstIndex { $0.identity == identity } }
         guard let name = change.column else { return nil }
         return columns.firstIndex { $0.name == name } ?? index(ofSource: name)
     }

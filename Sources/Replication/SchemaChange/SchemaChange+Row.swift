@@ -14,11 +14,11 @@ extension SchemaChange {
 
     package var values: [String?] {
         let definition =
-            wanted == nil && key.isEmpty && number == nil && boundary == nil
+            wanted == nil && key.isEmpty && identity == nil && boundary == nil
             ? nil
             : JSONValue.object([
                 ("column", wanted?.json ?? .null), ("key", .array(key.map(JSONValue.string))),
-                ("number", number.map { .number(String($0)) } ?? .null),
+                ("id", identity.map { .number(String($0)) } ?? .null),
                 (
                     "boundary",
                     boundary.map { .array([$0.epoch, $0.commit, $0.seq].map { .number(String($0)) }) } ?? .null
@@ -47,7 +47,7 @@ extension SchemaChange {
         if let definition = values[10].flatMap({ try? JSONValue(parsing: $0) }) {
             wanted = definition["column"].flatMap(Column.init(json:))
             key = definition["key"]?.array?.compactMap(\.string) ?? []
-            number = definition["number"]?.int64.map { Int(truncatingIfNeeded: $0) }
+            identity = definition["id"]?.int64.map { Int(truncatingIfNeeded: $0) }
             if let parts = definition["boundary"]?.array?.compactMap(\.int64), parts.count == 3 {
                 boundary = Version(epoch: parts[0], commit: parts[1], seq: parts[2])
             }

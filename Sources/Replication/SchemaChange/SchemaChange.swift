@@ -64,8 +64,8 @@ package struct SchemaChange: Sendable, Equatable {
     package var after: String?
     /// The column as it shall be.
     package var wanted: Column?
-    /// The source's number for the column, which its name may no longer tell when it is decided.
-    package var number: Int?
+    /// The column's in its table, which its name may no longer tell when it is decided.
+    package var identity: Int?
     /// Of a type that was changed: the newest version that rows had then.
     package var boundary: Version?
     /// Of a key: its names in the warehouse.
@@ -95,14 +95,14 @@ package struct SchemaChange: Sendable, Equatable {
     /// The same change, met again: after a restart, or in a replay.
     package func isSame(as other: SchemaChange) -> Bool {
         let isSameColumn =
-            number == nil || other.number == nil ? column == other.column : number == other.number
+            identity == nil || other.identity == nil ? column == other.column : identity == other.identity
         return table == other.table && kind == other.kind && isSameColumn && before == other.before
             && after == other.after
     }
 
     /// Whether it is about that column.
     func isAbout(_ column: Column) -> Bool {
-        if let number, let other = column.number { return number == other }
+        if let identity, column.identity != 0 { return identity == column.identity }
         return column.name == self.column || self.column.map { column.isCalled($0) } ?? false
     }
 

@@ -204,7 +204,7 @@ package struct SchemaEvolution: Sendable {
             table: applied.source, kind: .dropColumn, state: .waiting, column: name,
             before: applied.columns[index].type.sql,
             position: position)
-        change.number = applied.columns[index].number
+        change.identity = applied.columns[index].identity
         change.dueAt_us = policy.deprecateAfter_us
         if wanted.isKeyless { needsCopy = true }
         // The key's own columns go with a change of the key, which holds the table.
@@ -228,7 +228,7 @@ package struct SchemaEvolution: Sendable {
         var change = SchemaChange(
             table: applied.source, kind: .renameColumn, state: .waiting, column: name, before: old.name,
             after: column.name, position: position)
-        change.number = applied.columns[index].number
+        change.identity = applied.columns[index].identity
         change.dueAt_us = policy.deprecateAfter_us
         applied.show(applied.columns[index].name, as: column.name)
         wanted.show(wanted.columns[later].name, as: column.name)
@@ -255,7 +255,7 @@ package struct SchemaEvolution: Sendable {
         var change = SchemaChange(
             table: applied.source, kind: isWidened ? .widenType : .changeType, state: .waiting,
             column: applied.columns[index].name, before: stored.sql, after: type.sql, position: position)
-        change.number = applied.columns[index].number
+        change.identity = applied.columns[index].identity
         var made = applied.columns[index]
         made.type = made.isKey ? type.withoutComposites : type
         change.wanted = made

@@ -155,7 +155,7 @@ extension SchemaStep {
     /// Where that can't be told, the table would go on as if it had been changed.
     private mutating func place(_ now_us: Int64) throws(SchemaPlan.Refusal) -> (at: Int, wanted: Column)? {
         guard let column = change.wanted, let at = definition.index(of: change) else {
-            if change.wanted != nil, change.number != nil, definition.columns.allSatisfy({ $0.number != nil }) {
+            if change.wanted != nil, change.identity != nil {
                 change.finish("the column was dropped since", at_us: now_us)
                 return nil
             }
@@ -181,7 +181,7 @@ extension SchemaStep {
         old.formerNames.append(old.name)
         old.setAside(as: aside)
         old.identity = definition.nextIdentity
-        old.isKept = true
+        old.keptFor = definition.columns[at].identity
         // It isn't shown, but where it stood the new one is.
         definition.shown = definition.liveColumns
         definition.retired.append(old)
@@ -195,7 +195,7 @@ extension SchemaStep {
     fileprivate mutating func restore() throws(SchemaPlan.Refusal) {
         guard let at = definition.index(of: change),
             let kept = definition.retired.lastIndex(where: {
-                $0.isKept && change.isAbout($0) && $0.type.sql == change.before
+                $0.keptFor == definition.columns[at].identity && $0.type.sql == change.before
             })
         else {
             throw SchemaPlan.Refusal(
@@ -209,7 +209,7 @@ extension SchemaStep {
         new.formerNames.append(name)
         new.setAside(as: aside)
         new.identity = definition.nextIdentity
-        new.isKept = true
+        new.keptFor = definition.columns[at].identity
         // What the source has now is read there, as far as it fits.
         copiesAnew = true
         definition.columns[at].type = definition.retired[kept].type

@@ -63,7 +63,7 @@ extension Column {
         if let sourceName { members.append(("source", .string(sourceName))) }
         if !formerNames.isEmpty { members.append(("former", .array(formerNames.map(JSONValue.string)))) }
         if namesInRaw != [name] { members.append(("raw", .array(namesInRaw.map(JSONValue.string)))) }
-        if isKept { members.append(("kept", .bool(true))) }
+        if let keptFor { members.append(("kept", .number(String(keptFor)))) }
         if let initial {
             members.append(
                 ("initial", .array([initial.text.map(JSONValue.string) ?? .null, .number(String(initial.since))])))
@@ -77,7 +77,7 @@ extension Column {
         sourceName = traits["source"]?.string
         formerNames = traits["former"]?.array?.compactMap(\.string) ?? []
         if let names = traits["raw"]?.array?.compactMap(\.string), !names.isEmpty { namesInRaw = names }
-        isKept = traits["kept"]?.bool ?? false
+        keptFor = traits["kept"]?.int64.map { Int(truncatingIfNeeded: $0) }
         if let pair = traits["initial"]?.array, pair.count == 2, let since = pair[1].int64 {
             initial = InitialValue(text: pair[0].string, since: since)
         }

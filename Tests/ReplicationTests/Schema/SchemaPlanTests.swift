@@ -106,10 +106,11 @@ import Testing
         without.retire("v")
         let moot = try #require(try SchemaPlan.step(approved(typed.changes[0]), without, now_us: 2))
         #expect(moot.operations.isEmpty && moot.change.state == .done && !moot.copiesAnew)
-        // Where numbers don't tell, nothing is done, and nobody is told that it was.
-        for index in without.columns.indices { without.columns[index].number = nil }
+        // Where names alone tell, nothing is done, and nobody is told that it was.
+        var unnamed = typed.changes[0]
+        unnamed.identity = nil
         #expect(throws: SchemaPlan.Refusal.self) {
-            try SchemaPlan.step(approved(typed.changes[0]), without, now_us: 2)
+            try SchemaPlan.step(approved(unnamed), without, now_us: 2)
         }
     }
 
