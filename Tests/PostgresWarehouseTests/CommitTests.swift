@@ -239,11 +239,13 @@ import Testing
         let hasty = PostgresWarehouse(
             url: shop.url, layout: WarehouseLayout(pipeline: "hasty"), lockWait: "50ms")
         try await hasty.open(readOnly: false)
+        let patient = PostgresWarehouse(url: shop.url, layout: shop.layout, lockWait: "120s")
+        try await patient.open(readOnly: false)
         let reader = try Session(url: shop.url)
         try reader.execute("BEGIN; SELECT FROM shop.orders")
         var wider = TableDefinition.orders
         wider.columns.append(Column(name: "extra", type: .text))
-        let widened = Task { [wider, warehouse = shop.warehouse] in await kind { try await warehouse.ensure([wider]) } }
+        let widened = Task { [wider] in await kind { try await patient.ensure([wider]) } }
         try await shop.wait(until: "wait_event = 'relation'")
         let made = Task { await kind { try await hasty.ensure([.orders]) } }
         try await shop.wait(until: "wait_event = 'advisory' AND clock_timestamp() - query_start > '150 ms'")
@@ -253,6 +255,7 @@ import Testing
         // And for nothing else.
         #expect(try await hasty.query("SHOW lock_timeout", rows_max: 1).rows == [["50ms"]])
         reader.close()
+        await patient.close()
         await hasty.close()
     }
 
