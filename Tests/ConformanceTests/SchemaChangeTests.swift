@@ -248,7 +248,15 @@ import Testing
         #expect(try await subject.live(table, order: "n").map { $0["note"] } == ["\"new\"", "null"], "\(engine)")
         let kept = try await warehouse.query(
             "select count(*) from \"\(subject.layout.current)\".\"model_retired_1\"", rows_max: 1)
-        #expect(kept.rows == [["4"]])
+        #expect(kept.rows == [["4"]] && table.keptTables == ["model_retired_1"])
+        // What stands under the old key would be left.
+        await #expect(throws: ReplicationError.self) {
+            try await warehouse.erase(ErasureRequest(table: table, key: "{\"n\":10}", reason: "asked"))
+        }
+        try await warehouse.drop(tables: true)
+        let left = try await warehouse.query(
+            "select count(*) from information_schema.tables where table_schema = '\(subject.layout.current)'", rows_max: 1)
+        #expect(left.rows == [["0"]])
         await subject.close()
     }
 }

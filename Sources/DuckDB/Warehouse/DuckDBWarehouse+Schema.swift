@@ -98,7 +98,7 @@ struct SchemaSurgeon {
                 THEN coalesce(\(cast), \(name)) ELSE \(cast) END\(isLater ?? "")
                 """)
         case .dropColumn(let column): try run("\(table) DROP COLUMN \(SQLName.quoted(column))")
-        case .rekey: try rekey()
+        case .rekey: step.definition.keptTables.append(try rekey())
         }
     }
 
@@ -142,7 +142,8 @@ struct SchemaSurgeon {
         }
     }
 
-    private func rekey() throws {
+    /// Gives the name of the table as it was.
+    private func rekey() throws -> String {
         let catalog = CatalogReader(session: session)
         var number = 1
         while try catalog.kind(layout.current, "\(step.definition.target)_retired_\(number)") != nil { number += 1 }
@@ -156,5 +157,6 @@ struct SchemaSurgeon {
             QUALIFY row_number() OVER (PARTITION BY \(key.joined(separator: ", ")) ORDER BY \
             \(TableSQL.epoch) DESC NULLS LAST, \(TableSQL.commit) DESC, \(TableSQL.seq) DESC) = 1
             """)
+        return aside
     }
 }

@@ -110,7 +110,9 @@ extension DuckDBWarehouse {
             try session.run("DROP VIEW \(name)", purpose: purpose)
         }
         if entry.layout.hasCurrent, !entry.isAdopted {
-            try session.run("DROP TABLE IF EXISTS \(sql.current)", purpose: purpose)
+            for name in [sql.current] + entry.definition.keptTables.map({ SQLName.quoted(entry.layout.current, $0) }) {
+                try session.run("DROP TABLE IF EXISTS \(name)", purpose: purpose)
+            }
         }
         if entry.layout.hasRaw { try session.run("DROP TABLE IF EXISTS \(sql.raw)", purpose: purpose) }
     }

@@ -128,7 +128,10 @@ extension PostgresWarehouse {
         if entry.layout.hasRaw { statements.append("DROP VIEW IF EXISTS \(sql.history)") }
         if entry.layout.hasCurrent { statements.append("DROP VIEW IF EXISTS \(sql.live)") }
         if entry.layout.hasRaw { statements.append("DROP TABLE IF EXISTS \(sql.raw)") }
-        if entry.layout.hasCurrent, !entry.isAdopted { statements.append("DROP TABLE IF EXISTS \(sql.current)") }
+        if entry.layout.hasCurrent, !entry.isAdopted {
+            let kept = try entry.definition.keptTables.map { try quoteIdentifier(schema: entry.layout.current, $0) }
+            statements += ([sql.current] + kept).map { "DROP TABLE IF EXISTS \($0)" }
+        }
         for statement in statements { try session.execute(statement, for: purpose) }
     }
 

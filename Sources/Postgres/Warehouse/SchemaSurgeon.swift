@@ -41,7 +41,7 @@ struct SchemaSurgeon {
             try cast(new, to: name, type, where: "\(new) IS NOT NULL AND \(those)")
         case .dropColumn(let column):
             try execute("ALTER TABLE \(sql.current) DROP COLUMN \(try quoteIdentifier(column))")
-        case .rekey: try rekey()
+        case .rekey: step.definition.keptTables.append(try rekey())
         }
     }
 
@@ -112,7 +112,8 @@ struct SchemaSurgeon {
         }
     }
 
-    private func rekey() throws {
+    /// Gives the name of the table as it was.
+    private func rekey() throws -> String {
         let target = sql.definition.target
         var number = 1
         var aside = ""
@@ -143,6 +144,7 @@ struct SchemaSurgeon {
             ORDER BY \(key.joined(separator: ", ")), \(TableSQL.epoch) DESC NULLS LAST, \(TableSQL.commit) DESC, \
             \(TableSQL.seq) DESC
             """)
+        return aside
     }
 
     // MARK: Views

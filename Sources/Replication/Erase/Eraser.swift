@@ -232,6 +232,17 @@ extension BatchWriter {
         _ request: ErasureRequest, layout: WarehouseLayout, in transaction: some WarehouseTransaction,
         erasedAt_us: Int64
     ) throws -> ErasureReport {
+        if let kept = request.table.keptTables.last {
+            // Raw knows its earlier events by the key that the row had then, and the table that was kept its row.
+            throw ReplicationError(
+                .configuration,
+                """
+                \(request.table.source): its key was changed, and what \(kept) and raw have of rows under the key of before \
+                isn't erased yet (not yet)
+                """,
+                remedy: "take the table in under another target, drop this one's tables, then millrace erase",
+                table: request.table.source)
+        }
         abandon(transaction)
         return try Eraser.run(request, layout: layout, in: transaction, erasedAt_us: erasedAt_us)
     }

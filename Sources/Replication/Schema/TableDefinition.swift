@@ -115,6 +115,8 @@ package struct TableDefinition: Hashable, Sendable {
     package var retired: [Column] = []
     /// Names under which raw has events of columns that are removed.
     package var spentNames: [String] = []
+    /// Tables of current that have what it was before its key was changed.
+    package var keptTables: [String] = []
     /// What the live view shows, where that isn't just the columns.
     package var shown: [ShownColumn] = []
 

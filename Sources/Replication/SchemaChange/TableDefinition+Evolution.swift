@@ -14,6 +14,7 @@ extension TableDefinition {
         return JSONValue.object([
             ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
             ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
+            ("tables", .array(keptTables.map(JSONValue.string))),
             ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
             ("columns", .object(traits)),
         ]).serialized
@@ -24,6 +25,7 @@ extension TableDefinition {
         guard let evolution, let value = try? JSONValue(parsing: evolution) else { return }
         followed = value["followed"].flatMap(SourceSchema.init(json:))
         revision = value["revision"]?.int64 ?? 0
+        keptTables = value["tables"]?.array?.compactMap(\.string) ?? []
         spentNames = value["spent"]?.array?.compactMap(\.string) ?? []
         retired = value["retired"]?.array?.compactMap(Column.init(json:)) ?? []
         shown =
