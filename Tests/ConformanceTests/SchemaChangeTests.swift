@@ -255,7 +255,8 @@ import Testing
         }
         try await warehouse.drop(tables: true)
         let left = try await warehouse.query(
-            "select count(*) from information_schema.tables where table_schema = '\(subject.layout.current)'", rows_max: 1)
+            "select count(*) from information_schema.tables where table_schema = '\(subject.layout.current)'",
+            rows_max: 1)
         #expect(left.rows == [["0"]])
         await subject.close()
     }

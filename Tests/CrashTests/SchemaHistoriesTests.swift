@@ -7,11 +7,13 @@ import ThrowawayPostgres
 /// Random histories of DDL mixed with changes on a Postgres source, with an agent that is killed again and again; in the end,
 /// when all plans are approved, a sweep finds every row as it is at the source.
 ///
-/// `MILLRACE_DDL`: how many histories, shared among the engines; `MILLRACE_DDL_SEED`: the first one's.
+/// `MILLRACE_DDL`: how many histories, shared among the engines; `MILLRACE_DDL_SEED`: the first one's. `MILLRACE_DDL_NAMES`:
+/// 1: columns also get names that others had, and swap theirs.
 @Suite(.serialized) struct SchemaHistoriesTests {
     enum Engine: String, CaseIterable { case duckdb, postgres }
 
     private struct Table {
+        static let reusesNames = setting("MILLRACE_DDL_NAMES", 0) > 0
         var columns: [(name: String, type: String)] = [("a", "text"), ("b", "integer")]
         var key = "id"
         var made = 0
@@ -57,7 +59,7 @@ import ThrowawayPostgres
         mutating func ddl() -> String {
             let alter = "ALTER TABLE \(name)"
             func pick() -> Int { random.below(columns.count) }
-            switch random.below(columns.isEmpty ? 3 : 13) {
+            switch random.below(columns.isEmpty ? 3 : Self.reusesNames ? 13 : 10) {
             case 0:
                 made += 1
                 let type = ["integer", "text", "numeric(8,2)", "character varying(10)"][random.below(4)]
@@ -96,21 +98,24 @@ import ThrowawayPostgres
                 columns[index].type = "text"
                 return
                     "\(alter) ALTER COLUMN \(columns[index].name) DROP DEFAULT, ALTER COLUMN \(columns[index].name) TYPE text;\n"
-            // Names that other columns had, or the table.
             case 9:
+                key = key == "id" ? "u" : "id"
+                return "\(alter) DROP CONSTRAINT t_pkey, ADD CONSTRAINT t_pkey PRIMARY KEY (\(key));\n"
+            // Names that other columns had.
+            case 10:
                 let index = pick()
                 let (name, type) = (columns[index].name, ["integer", "text", "numeric(8,2)"][random.below(3)])
                 columns[index].type = type
                 let value = random.below(2) == 0 ? " DEFAULT \(value(type))" : ""
                 return "\(alter) DROP COLUMN \(name), ADD COLUMN \(name) \(type)\(value);\n"
-            case 10:
+            case 11:
                 let index = pick()
                 let (name, type) = (columns[index].name, columns[index].type)
                 made += 1
                 columns[index].name = "r\(made)"
                 columns.append((name, type))
                 return "\(alter) RENAME COLUMN \(name) TO r\(made);\n\(alter) ADD COLUMN \(name) \(type);\n"
-            case 11:
+            default:
                 let (a, b) = (pick(), pick())
                 guard a != b else { return "" }
                 let names = (columns[a].name, columns[b].name)
@@ -121,9 +126,6 @@ import ThrowawayPostgres
                     \(alter) RENAME COLUMN swapping TO \(names.1);
 
                     """
-            default:
-                key = key == "id" ? "u" : "id"
-                return "\(alter) DROP CONSTRAINT t_pkey, ADD CONSTRAINT t_pkey PRIMARY KEY (\(key));\n"
             }
         }
     }
@@ -211,7 +213,8 @@ import ThrowawayPostgres
             let status = try? await AgentProcess.run(["status", "--json"], in: folder).output
             let changes = try? await AgentProcess.run(["schema", "list", "--all"], in: folder).output
             let plan = await approve(folder)
-            Issue.record("\(changes ?? "")\n\(status ?? "")\n\(plan)\n\(log.joined())")
+            let reasons = try? await AgentProcess.run(["quarantine", "list"], in: folder).output.suffix(1500)
+            Issue.record("\(changes ?? "")\n\(status ?? "")\n\(plan)\n\(reasons ?? "")\n\(log.joined())")
             throw error
         }
         let sweep = try await AgentProcess.run(["sweep", "--json"], in: folder)

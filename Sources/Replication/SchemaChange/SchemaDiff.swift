@@ -38,15 +38,18 @@ package struct SchemaDiff: Sendable, Equatable {
             differences.append(.dropped(column))
         }
         for (index, column) in later.columns.enumerated() {
+            guard let pair = pairs.first(where: { $0.later == index }) else { continue }
+            let old = before.columns[pair.before]
+            guard old.name != column.name else { continue }
+            differences.append(.renamed(from: old, to: column))
+            renames[old.name] = column.name
+        }
+        for (index, column) in later.columns.enumerated() {
             guard let pair = pairs.first(where: { $0.later == index }) else {
                 differences.append(.added(column))
                 continue
             }
             let old = before.columns[pair.before]
-            if old.name != column.name {
-                differences.append(.renamed(from: old, to: column))
-                renames[old.name] = column.name
-            }
             if let type = old.type, let laterType = column.type, type != laterType,
                 type.composite == nil || laterType.composite == nil
             {

@@ -8,6 +8,8 @@ package struct SchemaEvolution: Sendable {
     package var changes: [SchemaChange] = []
     /// Rows have values that no event brings and nobody tells: they are read at the source.
     package var needsCopy = false
+    /// Identities of the columns that had a name at the source before.
+    private var owners: [String: (applied: Int?, wanted: Int?)] = [:]
     /// The pipeline file wants the agent to stop here.
     package var stops: SchemaChange?
 
@@ -40,6 +42,13 @@ package struct SchemaEvolution: Sendable {
         // Rows that came between may have been taken for those of another column, or table, of the name.
         if diff.reusesName || later.oid != before.oid && later.oid != 0 && before.oid != 0 { needsCopy = true }
         let told = diff.isCertain ? told : Told()
+        // Before any of them has its new name, as two may have each other's.
+        for column in before.columns {
+            owners[column.name] = (
+                self.applied.index(ofSource: column.name).map { self.applied.columns[$0].identity },
+                self.wanted.index(ofSource: column.name).map { self.wanted.columns[$0].identity }
+            )
+        }
         for difference in diff.differences {
             take(difference, before, later, told, choice, policy)
         }
@@ -219,7 +228,10 @@ package struct SchemaEvolution: Sendable {
         _ old: SourceSchema.Column, _ column: SourceSchema.Column, _ choice: TableChoice, _ policy: SchemaPolicy,
         _ position: Int64
     ) {
-        guard let index = applied.index(ofSource: old.name), let later = wanted.index(ofSource: old.name) else {
+        let owner = owners[old.name]
+        guard let index = applied.columns.firstIndex(where: { $0.identity == owner?.applied }),
+            let later = wanted.columns.firstIndex(where: { $0.identity == owner?.wanted })
+        else {
             // It was left out, and isn't any more.
             if isOurs(column.name, choice) { add(column, Told(), choice, policy, position) }
             return

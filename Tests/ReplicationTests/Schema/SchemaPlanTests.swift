@@ -147,6 +147,16 @@ import Testing
         let before = SchemaTableTests.schema("id bigint, a text, b text", position: 10)
         #expect(SchemaDiff(from: before, to: swapped).reusesName)
         #expect(SchemaDiff(from: before, to: swapped).differences.count == 2)
+        // Where one of them had another name here already, too.
+        let (_, first) = evolve("id bigint, a text, b integer", "id bigint, c text, b integer")
+        var second = SchemaTableTests.schema("id bigint, b text, c integer", position: 30)
+        (second.columns[1].number, second.columns[2].number) = (2, 3)
+        let evolution = SchemaEvolution(
+            first.applied, wanted: first.wanted, to: second, told: .init(), choice: choice, policy: SchemaPolicy())
+        #expect(evolution.changes.map(\.kind) == [.renameColumn, .renameColumn])
+        #expect(evolution.applied.columns.map(\.name) == ["id", "a", "b"])
+        #expect(evolution.applied.columns.map(\.nameAtSource) == ["id", "b", "c"])
+        #expect(Set(evolution.applied.liveColumns.map(\.name)).count == evolution.applied.liveColumns.count)
     }
 
     @Test func anotherKey() throws {
