@@ -216,6 +216,19 @@ struct RawBatch {
         if let keyTemplate, raw.operation != .truncate {
             let keyed = raw.operation == .delete ? event.before : event.after
             guard keyed >= 0 else { throw Misfit(reason: "raw holds no image of the event's row") }
+            if isOfEarlierKey(raw) {
+                // A key change was one of the key that the table had: under this one nothing was moved by it.
+                event.otherKey = .null
+                event.flags.subtract([.moveCreate, .moveDelete])
+                let isTold = definition.key.allSatisfy {
+                    let field = batch.field(keyed, $0, width: width)
+                    return field.isKnown && field.kind != .null
+                }
+                guard isTold else {
+                    throw Misfit(reason: "raw holds the event under another key, and not the key of now")
+                }
+                event.key = keyTemplate.appendKey(from: batch.arena, to: batch.arena, field: field(keyed))
+            }
             event.group = keyTemplate.appendGroup(from: batch.arena, to: batch.arena, field: field(keyed))
         }
         if let filter, deferred.flags == nil, event.after >= 0 {
@@ -223,6 +236,13 @@ struct RawBatch {
             event.flags.formUnion(verdict.flags)
         }
         batch.events.append(event)
+    }
+
+    /// Came before the table got its key.
+    private func isOfEarlierKey(_ raw: RawEvent) -> Bool {
+        guard !definition.keptTables.isEmpty, let key = raw.key else { return false }
+        guard case .object(let members)? = try? JSONValue(parsing: key) else { return false }
+        return Set(members.map(\.key)) != Set(definition.keyNames)
     }
 
     /// An event of before the column was there has what the column gave to rows then.
