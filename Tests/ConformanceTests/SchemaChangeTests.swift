@@ -212,6 +212,24 @@ import Testing
         await subject.close()
     }
 
+    /// Raw's keys have the columns' own names, also where its images have others.
+    @Test(arguments: Engine.stored) func aKeyIsFoundByItsName(engine: Engine) async throws {
+        let subject = try await engine.warehouse("keynames")
+        let warehouse = subject.warehouse
+        try await warehouse.open(readOnly: false)
+        var table = ModelHistory.definition
+        table.columns[0].namesInRaw = ["id_2"]
+        table.followed = schema(1, [("id", 1, .bigint), ("n", 2, .bigint), ("note", 3, .text)])
+        try await warehouse.ensure([table])
+        _ = try await suite.replicate(
+            [[row(table, 1, 1, [.int(1), .null]), row(table, 2, 2, [.int(2), .null])]], table, into: subject)
+        let query = try AsOfQuery(
+            "select id, n from model order by id", at: .position(9), known: try await warehouse.knownTables(),
+            isDirect: true, refusal: AsOfRefusal(subject.layout) { "\($0)" })
+        #expect(try await warehouse.query(query, rows_max: 10).rows == [["1", "1"], ["2", "2"]], "\(engine)")
+        await subject.close()
+    }
+
     /// A column has the name now under which raw has another one's events: each finds its own, in what is applied later, what
     /// a key change carries over, history and the past.
     @Test(arguments: Engine.allCases) func eachColumnFindsItsOwnEvents(engine: Engine) async throws {

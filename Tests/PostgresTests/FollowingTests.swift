@@ -11,9 +11,10 @@ import Testing
     /// A transaction at position 100 whose first message is the relation, described by `facts` of the catalog.
     private func decode(
         _ known: TableDefinition, _ relation: [Described], facts: (oid: UInt32, columns: [Described])? = nil,
-        follows: Bool = true
+        follows: Bool = true, hashed: Set<String> = []
     ) -> ChangeBatch {
-        var configuration = PgOutputConfiguration { _ in TableChoice(target: "t") }
+        var configuration = PgOutputConfiguration(
+            select: { _ in TableChoice(target: "t", hashed: hashed) }, hash: { _, arena in arena.append("hash") })
         configuration.knownTables = [known]
         configuration.followsSchemas = follows
         let batch = RecordBatch()
@@ -97,6 +98,17 @@ import Testing
         // And of its own time.
         let renamed = try #require(decode(known, later).evolutions[Self.id])
         #expect(renamed.changes.map(\.kind) == [.renameColumn, .addColumn] && renamed.needsCopy)
+    }
+
+    /// The pipeline file names it as it was: what it holds isn't to be seen under another name either.
+    @Test func aHashedColumnThatIsRenamedStaysHashed() throws {
+        let known = Self.table([("id", .bigint, 1), ("v", .text, 2)], followed: true)
+        let batch = decode(
+            known, [("id", Self.int8, "bigint", 1), ("z", Self.text, "text", 2)], hashed: ["v"])
+        #expect(batch.evolutions[Self.id]?.changes.map(\.kind) == [.renameColumn])
+        let event = try #require(batch.events.first)
+        let field = batch.field(event.after, 1, width: event.width)
+        #expect(String(decoding: batch.bytes(field), as: UTF8.self) == "hash")
     }
 
     /// A copy for a table that something else brings the changes of.

@@ -89,7 +89,9 @@ struct AsOfSelect {
         let object = marked ? "CAST(\(ExactNumbers.marked(text)) AS JSON)" : "CAST(\(text) AS JSON)"
         return key.enumerated().map { place, column in
             let form = sql.forms[column]
-            let value = TableSQL.member(sql.definition.columns[column], of: object)
+            // Raw's keys have the columns' own names, unlike its images.
+            let pointer = ColumnForm.pointer(to: sql.definition.columns[column].name)
+            let value = "json_extract(\(object), \(SQLName.literal(pointer)))"
             return "\(form.typed(json: value, marked: marked)) AS \(prefix)\(place)"
         }.joined(separator: ", ")
     }

@@ -270,7 +270,8 @@ package final class PgOutputDecoder: RecordDecoder {
             }
             relation.columns.append(Int32(index))
             if let before = table.widen(index, to: column.type) { settle(index, of: table, as: before) }
-            if choice.hashed.contains(column.name) {
+            // One that was renamed at the source, too: its values weren't to be seen before that.
+            if table.definition.columns[index].isAny(of: choice.hashed) {
                 relation.uses.append(.hash)
             } else {
                 let type = table.definition.columns[index].type

@@ -16,7 +16,7 @@ extension PostgresWarehouse {
                 let table = expected?.definition.hasShape == true ? expected?.definition : nil
                 let types = try typeNames(table.map { [$0] } ?? [], session)
                 let outcome = try session.transaction(for: purpose) { () throws -> SchemaDecision.Outcome? in
-                    try session.execute("SELECT pg_advisory_xact_lock(\(MetaTables.lockKey))", for: purpose)
+                    try MetaTables.waitForTurn(session, for: purpose)
                     let (changes, tables) = try stored(session)
                     let found: SchemaStep?
                     do throws(SchemaPlan.Refusal) {

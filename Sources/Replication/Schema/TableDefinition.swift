@@ -43,6 +43,10 @@ package struct Column: Hashable, Sendable {
         set { rawNames = newValue == [name] ? [] : newValue }
     }
     package var nameInRaw: String { rawNames.last ?? name }
+    /// By any name that it has or had.
+    package func isAny(of names: Set<String>) -> Bool {
+        names.contains(name) || names.contains(nameAtSource) || formerNames.contains(where: names.contains)
+    }
     package func isCalled(_ name: String) -> Bool { nameAtSource == name || formerNames.contains(name) }
 
     package init(name: String, type: ColumnType, isKey: Bool = false, nullable: Bool = true) {
@@ -115,6 +119,8 @@ package struct TableDefinition: Hashable, Sendable {
     package var retired: [Column] = []
     /// Names under which raw has events of columns that are removed.
     package var spentNames: [String] = []
+    /// The highest identity that a column had which is removed: it is nobody's again.
+    package var spentIdentity = 0
     /// Tables of current that have what it was before its key was changed.
     package var keptTables: [String] = []
     /// What the live view shows, where that isn't just the columns.

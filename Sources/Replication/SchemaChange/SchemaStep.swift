@@ -245,6 +245,7 @@ extension SchemaStep {
         if let at = definition.retired.firstIndex(where: { !$0.isKept && change.isAbout($0) }) {
             let gone = definition.retired.remove(at: at)
             definition.shown.removeAll { $0.column == gone.name }
+            definition.spentIdentity = max(definition.spentIdentity, gone.identity)
             definition.spentNames += gone.namesInRaw.filter { !definition.spentNames.contains($0) }
             operations.append(.dropColumn(gone.name))
         }

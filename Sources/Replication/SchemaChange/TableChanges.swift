@@ -27,7 +27,10 @@ package struct TableChanges: Sendable {
         }
         var names = Set((known.retired + known.columns).map(\.name))
         var pending = kept.filter { $0.before.name != $0.now.name }.map { (from: $0.before.name, to: $0.now.name) }
-        while !pending.isEmpty {
+        // Each goes at most once aside and once to its name; what can't be brought about so the warehouse refuses.
+        var steps_max = 2 * pending.count
+        while !pending.isEmpty, steps_max > 0 {
+            steps_max -= 1
             // Where names go round, one of them steps aside.
             let index = pending.firstIndex { !names.contains($0.to) }
             let from = pending[index ?? 0].from
@@ -47,5 +50,5 @@ extension TableDefinition {
         for index in retired.indices where retired[index].identity == 0 { retired[index].identity = nextIdentity }
     }
 
-    var nextIdentity: Int { ((columns + retired).map(\.identity).max() ?? 0) + 1 }
+    var nextIdentity: Int { max((columns + retired).map(\.identity).max() ?? 0, spentIdentity) + 1 }
 }

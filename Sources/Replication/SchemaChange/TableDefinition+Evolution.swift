@@ -13,7 +13,7 @@ extension TableDefinition {
         else { return nil }
         return JSONValue.object([
             ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
-            ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
+            ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))), ("spent_id", .number(String(spentIdentity))),
             ("tables", .array(keptTables.map(JSONValue.string))),
             ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
             ("columns", .object(traits)),
@@ -25,6 +25,7 @@ extension TableDefinition {
         guard let evolution, let value = try? JSONValue(parsing: evolution) else { return }
         followed = value["followed"].flatMap(SourceSchema.init(json:))
         revision = value["revision"]?.int64 ?? 0
+        spentIdentity = value["spent_id"]?.int64.map { Int(truncatingIfNeeded: $0) } ?? 0
         keptTables = value["tables"]?.array?.compactMap(\.string) ?? []
         spentNames = value["spent"]?.array?.compactMap(\.string) ?? []
         retired = value["retired"]?.array?.compactMap(Column.init(json:)) ?? []
@@ -38,6 +39,7 @@ extension TableDefinition {
         for index in columns.indices {
             if let members = traits?[columns[index].name] { columns[index].take(traits: members) }
         }
+        if followed != nil { identify() }
     }
 }
 

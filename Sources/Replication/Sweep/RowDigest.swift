@@ -41,7 +41,7 @@ package struct RowDigest: Sendable {
     ) {
         let columns = definition.columns.enumerated().compactMap { index, column -> SweepColumn? in
             guard let type = types[column.nameAtSource] else { return nil }
-            let isHashed = hashed.contains(column.nameAtSource)
+            let isHashed = column.isAny(of: hashed)
             return SweepColumn(
                 column.name, column.type, isKey: definition.key.contains(index), isHashed: isHashed,
                 sourceName: column.sourceName, sourceType: isHashed ? nil : type)

@@ -134,6 +134,32 @@ import Testing
         #expect(step.definition.retired.map(\.name) == ["v_retired_1"])
     }
 
+    /// A plan that still waits is about the column that it was about.
+    @Test func anIdentityIsNobodysAgain() throws {
+        let (_, first) = evolve("id bigint, v text", "id bigint")
+        let gone = try #require(try SchemaPlan.step(approved(first.changes[0]), first.applied, now_us: 100))
+        let added = next(gone.definition, "id bigint, w text #3", position: 40)
+        #expect(added.applied.columns.map(\.identity) == [1, 3])
+        var read = gone.definition
+        read.spentIdentity = 0
+        read.take(evolution: gone.definition.evolution)
+        #expect(read == gone.definition)
+    }
+
+    @Test func namesThatCantBeGivenEndAllTheSame() {
+        let (before, _) = evolve("id bigint, a text, b text", "id bigint, a text, b text")
+        var known = before
+        known.identify()
+        var wanted = known
+        wanted.columns[1].name = "c"
+        wanted.columns[2].name = "c"
+        #expect(TableChanges(from: known, to: wanted).renames.count <= 4)
+        wanted.columns[1].name = "b"
+        wanted.columns[2].name = "a"
+        let renames = TableChanges(from: known, to: wanted).renames
+        #expect(renames.map(\.from) == ["a", "b", "millrace_renamed"] && renames.map(\.to) == ["millrace_renamed", "a", "b"])
+    }
+
     /// Rows that came between may have been taken for those of the other column.
     @Test func aNameThatAnotherColumnHadIsReadAtTheSource() {
         for after in ["id bigint, w text, v text #3", "id bigint, w text, v text", "id bigint, v text #3"] {
