@@ -13,7 +13,8 @@ extension TableDefinition {
         else { return nil }
         return JSONValue.object([
             ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
-            ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))), ("spent_id", .number(String(spentIdentity))),
+            ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
+            ("spent_id", .number(String(spentIdentity))),
             ("tables", .array(keptTables.map(JSONValue.string))),
             ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
             ("columns", .object(traits)),

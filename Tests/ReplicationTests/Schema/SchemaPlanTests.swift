@@ -157,7 +157,8 @@ import Testing
         wanted.columns[1].name = "b"
         wanted.columns[2].name = "a"
         let renames = TableChanges(from: known, to: wanted).renames
-        #expect(renames.map(\.from) == ["a", "b", "millrace_renamed"] && renames.map(\.to) == ["millrace_renamed", "a", "b"])
+        #expect(renames.map(\.from) == ["a", "b", "millrace_renamed"])
+        #expect(renames.map(\.to) == ["millrace_renamed", "a", "b"])
     }
 
     /// Rows that came between may have been taken for those of the other column.
