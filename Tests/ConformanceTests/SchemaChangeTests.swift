@@ -28,6 +28,21 @@ import Testing
             .create, table.source, .change(epoch: 0, commit: commit, place: 1), after: [.int(id)] + rest)
     }
 
+    /// - Parameters:
+    ///   - cells: of the columns behind `id`.
+    ///   - other: the other `id` of a key change.
+    private func change(
+        _ table: TableDefinition, _ operation: Operation, _ id: Int64, _ commit: Int64, _ cells: [Cell],
+        from other: Int64? = nil
+    ) -> EventSpec {
+        var version = Version.change(epoch: 0, commit: commit, place: 1)
+        if other != nil, operation != .delete { version.seq += 1 }
+        return EventSpec(
+            operation, table.source, version, before: operation == .delete ? [.int(id)] + cells : nil,
+            after: operation == .delete ? nil : [.int(id)] + cells,
+            otherKey: other.map { [.int($0)] + cells.map { _ in .unchanged } }, transaction: commit)
+    }
+
     @Test(arguments: Engine.allCases) func aTableFollows(engine: Engine) async throws {
         let subject = try await engine.warehouse("follows")
         let warehouse = subject.warehouse
@@ -171,25 +186,16 @@ import Testing
         let evolution = evolve(table, later)
         try await warehouse.ensure([evolution.applied], recording: evolution.changes)
         try await warehouse.hold([table.source], .schema, reason: "a plan")
-        func change(_ operation: Operation, _ id: Int64, _ commit: Int64, _ cells: [Cell], from other: Int64? = nil)
-            -> EventSpec
-        {
-            var version = Version.change(epoch: 0, commit: commit, place: 1)
-            if other != nil, operation != .delete { version.seq += 1 }
-            return EventSpec(
-                operation, table.source, version, before: operation == .delete ? [.int(id)] + cells : nil,
-                after: operation == .delete ? nil : [.int(id)] + cells,
-                otherKey: other.map { [.int($0), .unchanged, .unchanged] }, transaction: commit)
-        }
         let sum = try await suite.replicate(
             [
                 [
-                    change(.update, 1, 6, [.int(10), .unchanged]), change(.update, 1, 7, [.int(10), .text("second")]),
+                    change(table, .update, 1, 6, [.int(10), .unchanged]),
+                    change(table, .update, 1, 7, [.int(10), .text("second")]),
                     // Under the old key two rows, and under the new one the same.
-                    change(.delete, 2, 8, [.int(20), .text("first")], from: 5),
-                    change(.create, 5, 8, [.int(20), .unchanged], from: 2),
-                    change(.delete, 3, 9, [.unchanged, .unchanged]),
-                    change(.update, 4, 10, [.int(40), .unchanged]),
+                    change(table, .delete, 2, 8, [.int(20), .text("first")], from: 5),
+                    change(table, .create, 5, 8, [.int(20), .unchanged], from: 2),
+                    change(table, .delete, 3, 9, [.unchanged, .unchanged]),
+                    change(table, .update, 4, 10, [.int(40), .unchanged]),
                 ]
             ], table, into: subject)
         #expect(sum.deferred == 6)
@@ -253,22 +259,12 @@ import Testing
         table = try #require(try await warehouse.knownTables().first)
         #expect(table == evolution.applied && table.columns.map(\.name) == ["id", "old", "note", "n"])
         #expect(table.columns.map(\.nameInRaw) == ["id", "old", "note_2", "n_2"])
-        func change(_ operation: Operation, _ id: Int64, _ commit: Int64, _ cells: [Cell], from other: Int64? = nil)
-            -> EventSpec
-        {
-            var version = Version.change(epoch: 0, commit: commit, place: 1)
-            if other != nil, operation != .delete { version.seq += 1 }
-            return EventSpec(
-                operation, table.source, version, before: operation == .delete ? [.int(id)] + cells : nil,
-                after: operation == .delete ? nil : [.int(id)] + cells,
-                otherKey: other.map { [.int($0), .unchanged, .unchanged, .unchanged] }, transaction: commit)
-        }
         _ = try await suite.replicate(
             [
                 [
-                    change(.update, 1, 6, [.unchanged, .text("new 1"), .text("text")]),
-                    change(.delete, 2, 7, [.unchanged, .unchanged, .unchanged], from: 20),
-                    change(.create, 20, 7, [.unchanged, .text("new 2"), .null], from: 2),
+                    change(table, .update, 1, 6, [.unchanged, .text("new 1"), .text("text")]),
+                    change(table, .delete, 2, 7, [.unchanged, .unchanged, .unchanged], from: 20),
+                    change(table, .create, 20, 7, [.unchanged, .text("new 2"), .null], from: 2),
                 ]
             ], table, into: subject)
         #expect(try await warehouse.release(table, .paused).isDone)

@@ -10,6 +10,7 @@ import ThrowawayPostgres
     private struct Pipeline {
         let folder: URL
         let source: ThrowawayPostgres
+        var target: ThrowawayPostgres?
 
         init(_ engine: Engine, _ name: String) async throws {
             folder = try temporaryFolder(name)
@@ -20,7 +21,11 @@ import ThrowawayPostgres
                 INSERT INTO t SELECT i, 'a' || i, i FROM generate_series(1, 1000) i;
                 """)
             var warehouse = "duckdb: { path: schema_wh.duckdb }"
-            if engine == .postgres { warehouse = "postgres: { url: \"\(try await ThrowawayPostgres.start().url())\" }" }
+            if engine == .postgres {
+                let server = try await ThrowawayPostgres.start()
+                target = server
+                warehouse = "postgres: { url: \"\(server.url())\" }"
+            }
             try """
             pipeline: shop
             source: { postgres: { url: "\(source.url())" } }
@@ -102,6 +107,35 @@ import ThrowawayPostgres
         try await until("it goes on as before", [agent]) {
             try await pipeline.value(of: 3000) == "77"
         }
+        agent.signal(SIGTERM)
+        let end = await agent.wait()
+        #expect(end.status == 0, "\(end.errors.suffix(2000))")
+    }
+
+    /// A column has another name at the source than here: it is compared all the same, and mended.
+    @Test(arguments: Engine.allCases) func aSweepBesideARenameThatWaits(engine: Engine) async throws {
+        let pipeline = try await Pipeline(engine, "schemasweep")
+        defer { try? FileManager.default.removeItem(at: pipeline.folder) }
+        let agent = try AgentProcess(["run"], in: pipeline.folder)
+        try await until("all is copied", [agent]) { agent.said().contains("consistent since") }
+        try await pipeline.source.psql(
+            "ALTER TABLE t RENAME COLUMN b TO z; ALTER TABLE t RENAME COLUMN id TO number; UPDATE t SET z = 7 WHERE number = 8"
+        )
+        try await until("the plans are there", [agent]) { try await pipeline.waiting().count == 2 }
+        try await until("it is applied", [agent]) { try await pipeline.value(of: 8) == "7" }
+        let equal = try await pipeline.json("sweep")["tables"]?.array?.first
+        #expect(
+            equal?["equal"]?.bool == true && equal?["uncovered"]?.array?.isEmpty == true, "\(equal?.serialized ?? "")")
+        if let target = pipeline.target {
+            try await target.psql("UPDATE shop.t SET b = 0 WHERE id = 5; DELETE FROM shop.t WHERE id = 6")
+            let told = try await pipeline.json("sweep", exit: 4)["tables"]?.array?.first
+            #expect(told?["different"]?.int64 == 1 && told?["missing"]?.int64 == 1, "\(told?.serialized ?? "")")
+            _ = try await AgentProcess.run(["sweep", "--repair"], in: pipeline.folder)
+            #expect(try await pipeline.json("sweep")["tables"]?.array?.first?["equal"]?.bool == true)
+            #expect(try await pipeline.value(of: 5) == "5")
+            #expect(try await pipeline.value(of: 6) == "6")
+        }
+        #expect(try await pipeline.waiting().count == 2)
         agent.signal(SIGTERM)
         let end = await agent.wait()
         #expect(end.status == 0, "\(end.errors.suffix(2000))")

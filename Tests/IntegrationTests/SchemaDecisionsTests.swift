@@ -192,6 +192,42 @@ import ThrowawayPostgres
         try await source.expectEqual(run, ["public.t"], "approved")
     }
 
+    /// Rows are known by it: the table is made anew, as under another key.
+    @Test(arguments: Engine.allCases) func aKeyOfAnotherType(engine: Engine) async throws {
+        let source = try await SourceDatabase("keytype_\(engine.rawValue)", Self.setup)
+        let run = try await source.pipeline(engine)
+        try await run.untilEnd()
+        try await source.sql(
+            "ALTER TABLE t ALTER COLUMN id TYPE text; UPDATE t SET a = 'x' WHERE id = '2'; INSERT INTO t (id, code) VALUES ('six', 60); DELETE FROM t WHERE id = '3'"
+        )
+        try await run.untilEnd()
+        let decided = try await run.decide()
+        #expect(decided.map(\.kind) == [.changeType] && decided.map(\.state) == [.done])
+        try await run.untilEnd()
+        try await source.expectEqual(run, ["public.t"], "approved")
+        let setup = try run.setup
+        try await run.writing { warehouse, _ in
+            await #expect(throws: CommandFailure.self, "it isn't taken back") {
+                try await setup.control(warehouse, catalog: nil, running: nil).rollBack(schemaChange: decided[0].id)
+            }
+        }
+    }
+
+    /// Dropped and made anew under its name with another type: told, and not taken for the same one.
+    @Test(arguments: Engine.allCases) func aKeyMadeAnew(engine: Engine) async throws {
+        let source = try await SourceDatabase("keyanew_\(engine.rawValue)", Self.setup)
+        let run = try await source.pipeline(engine)
+        try await run.untilEnd()
+        try await source.sql(
+            "ALTER TABLE t DROP COLUMN id; ALTER TABLE t ADD COLUMN id text PRIMARY KEY DEFAULT '0' || (random() * 1e9)::int; INSERT INTO t (id, code) VALUES ('007', 70)"
+        )
+        try await run.untilEnd()
+        #expect(try await run.schemaChanges().contains { $0.kind == .changeType && $0.state == .waiting })
+        try await run.decide()
+        try await run.untilEnd()
+        try await source.expectEqual(run, ["public.t"], "approved")
+    }
+
     /// Views of other people stand in the way of what changes columns that they may show, and of nothing else.
     @Test func aViewOfSomebodyElse() async throws {
         let source = try await SourceDatabase("viewed", Self.setup)

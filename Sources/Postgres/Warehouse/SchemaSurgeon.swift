@@ -156,7 +156,7 @@ struct SchemaSurgeon {
         do {
             try session.execute(create, for: purpose)
         } catch {
-            guard (error as? PostgresError)?.sqlstate == "42P16" else { throw error }
+            guard error.sqlstate == "42P16" else { throw error }
             try session.execute("ROLLBACK TO SAVEPOINT millrace_view; DROP VIEW \(name)", for: purpose)
             try session.execute(create, for: purpose)
         }

@@ -216,10 +216,7 @@ struct RawBatch {
         if let keyTemplate, raw.operation != .truncate {
             let keyed = raw.operation == .delete ? event.before : event.after
             guard keyed >= 0 else { throw Misfit(reason: "raw holds no image of the event's row") }
-            if isOfEarlierKey(raw) {
-                // A key change was one of the key that the table had: under this one nothing was moved by it.
-                event.otherKey = .null
-                event.flags.subtract([.moveCreate, .moveDelete])
+            if !definition.keptTables.isEmpty {
                 let isTold = definition.key.allSatisfy {
                     let field = batch.field(keyed, $0, width: width)
                     return field.isKnown && field.kind != .null
@@ -227,7 +224,13 @@ struct RawBatch {
                 guard isTold else {
                     throw Misfit(reason: "raw holds the event under another key, and not the key of now")
                 }
-                event.key = keyTemplate.appendKey(from: batch.arena, to: batch.arena, field: field(keyed))
+                let key = keyTemplate.appendKey(from: batch.arena, to: batch.arena, field: field(keyed))
+                if event.key.isNull || !batch.arena.bytes(key).elementsEqual(batch.arena.bytes(event.key)) {
+                    // A key change was one of the key that the table had: under this one nothing was moved by it.
+                    event.otherKey = .null
+                    event.flags.subtract([.moveCreate, .moveDelete])
+                    event.key = key
+                }
             }
             event.group = keyTemplate.appendGroup(from: batch.arena, to: batch.arena, field: field(keyed))
         }
@@ -236,13 +239,6 @@ struct RawBatch {
             event.flags.formUnion(verdict.flags)
         }
         batch.events.append(event)
-    }
-
-    /// Came before the table got its key.
-    private func isOfEarlierKey(_ raw: RawEvent) -> Bool {
-        guard !definition.keptTables.isEmpty, let key = raw.key else { return false }
-        guard case .object(let members)? = try? JSONValue(parsing: key) else { return false }
-        return Set(members.map(\.key)) != Set(definition.keyNames)
     }
 
     /// An event of before the column was there has what the column gave to rows then.

@@ -8,8 +8,6 @@ package struct SchemaEvolution: Sendable {
     package var changes: [SchemaChange] = []
     /// Rows have values that no event brings and nobody tells: they are read at the source.
     package var needsCopy = false
-    /// Identities of the columns that had a name at the source before.
-    private var owners: [String: (applied: Int?, wanted: Int?)] = [:]
     /// The pipeline file wants the agent to stop here.
     package var stops: SchemaChange?
 
@@ -42,18 +40,37 @@ package struct SchemaEvolution: Sendable {
         // Rows that came between may have been taken for those of another column, or table, of the name.
         if diff.reusesName || later.oid != before.oid && later.oid != 0 && before.oid != 0 { needsCopy = true }
         let told = diff.isCertain ? told : Told()
-        // Before any of them has its new name, as two may have each other's.
-        for column in before.columns {
-            owners[column.name] = (
-                self.applied.index(ofSource: column.name).map { self.applied.columns[$0].identity },
-                self.wanted.index(ofSource: column.name).map { self.wanted.columns[$0].identity }
-            )
-        }
+        // As it was before any of them has its new name: two may have each other's.
+        let owners = Owners(before, self.applied, self.wanted)
         for difference in diff.differences {
-            take(difference, before, later, told, choice, policy)
+            take(difference, owners, before, later, told, choice, policy)
         }
         self.applied.number(by: later)
         self.wanted.number(by: later)
+    }
+
+    /// Identities of the columns that had a name at the source before.
+    private struct Owners {
+        private var identities: [String: (applied: Int?, wanted: Int?)] = [:]
+
+        init(_ before: SourceSchema, _ applied: TableDefinition, _ wanted: TableDefinition) {
+            for column in before.columns {
+                identities[column.name] = (
+                    applied.index(ofSource: column.name).map { applied.columns[$0].identity },
+                    wanted.index(ofSource: column.name).map { wanted.columns[$0].identity }
+                )
+            }
+        }
+
+        func indices(
+            of name: String, _ applied: TableDefinition, _ wanted: TableDefinition
+        ) -> (applied: Int, wanted: Int)? {
+            guard let owner = identities[name],
+                let index = applied.columns.firstIndex(where: { $0.identity == owner.applied }),
+                let later = wanted.columns.firstIndex(where: { $0.identity == owner.wanted })
+            else { return nil }
+            return (index, later)
+        }
     }
 
     /// The later schema without what is still waited for of earlier ones, so that it is met again by the next start.
@@ -93,14 +110,14 @@ package struct SchemaEvolution: Sendable {
     }
 
     private mutating func take(
-        _ difference: SchemaDiff.Difference, _ before: SourceSchema, _ later: SourceSchema, _ told: Told,
-        _ choice: TableChoice, _ policy: SchemaPolicy
+        _ difference: SchemaDiff.Difference, _ owners: Owners, _ before: SourceSchema, _ later: SourceSchema,
+        _ told: Told, _ choice: TableChoice, _ policy: SchemaPolicy
     ) {
         switch difference {
         case .added(let column): add(column, told, choice, policy, later.position)
         case .dropped(let column): drop(column, choice, policy, later.position)
-        case .renamed(let old, let column): rename(old, column, choice, policy, later.position)
-        case .typed(let column, let type): retype(column, type, before, choice, policy, later.position)
+        case .renamed(let old, let column): rename(old, column, owners, choice, policy, later.position)
+        case .typed(let column, let type): retype(column, type, choice, policy, later.position)
         case .becameNotNull(let column):
             note(.setNotNull, column, choice, policy, later.position)
             setNullable(column, false)
@@ -176,9 +193,10 @@ package struct SchemaEvolution: Sendable {
         applied.makeRoom(for: column.name)
         wanted.makeRoom(for: column.name)
         if let index = wanted.columns.firstIndex(where: { $0.name == column.name }) {
-            // The key's own, which was dropped and is there again: the key's change has it.
+            // The key's own, which was dropped and is there again.
             wanted.columns[index].number = column.number
             needsCopy = true
+            retype(column, wanted.columns[index].type, choice, policy, position)
             return
         }
         wanted.nameInRaw(&made)
@@ -225,13 +243,10 @@ package struct SchemaEvolution: Sendable {
     }
 
     private mutating func rename(
-        _ old: SourceSchema.Column, _ column: SourceSchema.Column, _ choice: TableChoice, _ policy: SchemaPolicy,
-        _ position: Int64
+        _ old: SourceSchema.Column, _ column: SourceSchema.Column, _ owners: Owners, _ choice: TableChoice,
+        _ policy: SchemaPolicy, _ position: Int64
     ) {
-        let owner = owners[old.name]
-        guard let index = applied.columns.firstIndex(where: { $0.identity == owner?.applied }),
-            let later = wanted.columns.firstIndex(where: { $0.identity == owner?.wanted })
-        else {
+        guard let (index, later) = owners.indices(of: old.name, applied, wanted) else {
             // It was left out, and isn't any more.
             if isOurs(column.name, choice) { add(column, Told(), choice, policy, position) }
             return
@@ -251,8 +266,8 @@ package struct SchemaEvolution: Sendable {
     }
 
     private mutating func retype(
-        _ column: SourceSchema.Column, _ before: ColumnType, _ followed: SourceSchema, _ choice: TableChoice,
-        _ policy: SchemaPolicy, _ position: Int64
+        _ column: SourceSchema.Column, _ before: ColumnType, _ choice: TableChoice, _ policy: SchemaPolicy,
+        _ position: Int64
     ) {
         guard choice.types[column.name] == nil, !choice.hashed.contains(column.name), let type = column.type,
             let index = applied.index(ofSource: column.name), let later = wanted.index(ofSource: column.name)
@@ -314,18 +329,21 @@ package struct SchemaEvolution: Sendable {
 
 extension TableDefinition {
     /// A name that is wanted for a new column: the one that has it, which the source dropped or renamed, gets another.
-    mutating func makeRoom(for name: String) {
+    ///
+    /// - Parameter others: those for which room is being made already.
+    mutating func makeRoom(for name: String, beside others: Set<String> = []) {
         if let index = retired.firstIndex(where: { $0.name == name }) {
             let aside = SchemaEvolution.asideName(name, self)
             retired[index].formerNames.append(name)
             retired[index].setAside(as: aside)
             for at in shown.indices where shown[at].column == name { shown[at] = ShownColumn(aside, of: aside) }
         }
-        guard let index = columns.firstIndex(where: { $0.name == name }), let now = columns[index].sourceName else {
-            return
-        }
-        // The source has that name for this column alone.
-        makeRoom(for: now)
+        guard !others.contains(name), let index = columns.firstIndex(where: { $0.name == name }),
+            let now = columns[index].sourceName
+        else { return }
+        // The source has that name for this column alone; not so of one that it dropped and that still is of the key.
+        makeRoom(for: now, beside: others.union([name]))
+        guard !columns.contains(where: { $0.name == now }) else { return }
         shown = liveColumns.filter { $0.name != name }
         columns[index].formerNames.append(name)
         rename(index, to: now)

@@ -187,12 +187,18 @@ extension SchemaStep {
         definition.retired.append(old)
         definition.columns[at].type = column.type
         operations.append(.retype(definition.columns[at], aside: aside))
+        // Rows are known by it: the table is made anew with those of which it is known now.
+        if definition.columns[at].isKey { operations.append(.rekey) }
         follow(definition.columns[at])
         copiesAnew = true
         change.finish("a new column has the values, the old one is kept beside it", at_us: now_us)
     }
 
     fileprivate mutating func restore() throws(SchemaPlan.Refusal) {
+        if let at = definition.index(of: change), definition.columns[at].isKey {
+            throw SchemaPlan.Refusal(
+                message: "a change of the key that is done isn't rolled back", remedy: "millrace schema list")
+        }
         guard let at = definition.index(of: change),
             let kept = definition.retired.lastIndex(where: {
                 $0.keptFor == definition.columns[at].identity && $0.type.sql == change.before
