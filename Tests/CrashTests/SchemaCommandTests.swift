@@ -94,9 +94,11 @@ import ThrowawayPostgres
         let text = try await AgentProcess.run(["status"], in: pipeline.folder).output
         #expect(text.contains("millrace schema list"))
         // What comes behind it in the same run waits with it.
-        try await pipeline.source.psql("ALTER TABLE t ADD COLUMN d int DEFAULT 5; UPDATE t SET b = 'newer', d = 6 WHERE id = 2")
+        try await pipeline.source.psql(
+            "ALTER TABLE t ADD COLUMN d int DEFAULT 5; UPDATE t SET b = 'newer', d = 6 WHERE id = 2")
         try await until("the column is told", [agent]) {
-            try await pipeline.json("schema", "list", "--all").array?.contains { $0["kind"]?.string == "add_column" } ?? false
+            let changes = try await pipeline.json("schema", "list", "--all").array ?? []
+            return changes.contains { $0["kind"]?.string == "add_column" }
         }
         try await pipeline.source.psql("UPDATE t SET b = 'newest' WHERE id = 3")
         _ = try await pipeline.json("schema", "approve", "99", exit: 2)
