@@ -91,7 +91,8 @@ let package = Package(
             dependencies: [.product(name: "Yams", package: "Yams")],
             swiftSettings: strict
         ),
-        .target(name: "ThrowawayPostgres", dependencies: ["SerialQueue"], swiftSettings: strict),
+        .target(name: "ChildProcess", swiftSettings: strict),
+        .target(name: "ThrowawayPostgres", dependencies: ["ChildProcess", "SerialQueue"], swiftSettings: strict),
         .executableTarget(name: "throwaway-postgres", dependencies: ["ThrowawayPostgres"], swiftSettings: strict),
         .target(name: "ReplicationTestKit", dependencies: ["Replication", "JSON"], swiftSettings: strict),
         .executableTarget(
@@ -108,11 +109,14 @@ let package = Package(
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "ReplicationTestKit", "JSON"], swiftSettings: strict
         ),
+        .testTarget(name: "ChildProcessTests", dependencies: ["ChildProcess"], swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "EventFileTests", dependencies: ["EventFile", "Replication", "JSON"], swiftSettings: strict),
         .testTarget(
             name: "DebeziumTests",
-            dependencies: ["Debezium", "EventSchemas", "Replication", "ReplicationTestKit", "JSON", "EventFile"],
+            dependencies: [
+                "Debezium", "EventSchemas", "Replication", "ReplicationTestKit", "JSON", "EventFile", "ChildProcess",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "EventSchemasTests", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: strict),
@@ -147,7 +151,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["Simulation", "ReplicationTestKit"], swiftSettings: strict),
-        .testTarget(name: "DuckDBTests", dependencies: ["DuckDB"], swiftSettings: strict),
+        .testTarget(name: "DuckDBTests", dependencies: ["DuckDB", "ChildProcess"], swiftSettings: strict),
         .testTarget(
             name: "DuckDBWarehouseTests", dependencies: ["DuckDB", "Replication", "ReplicationTestKit", "JSON"],
             swiftSettings: strict),
@@ -163,7 +167,7 @@ let package = Package(
             name: "AgentTests",
             dependencies: [
                 "Agent", "PipelineFile", "Replication", "ReplicationTestKit", "JSON", "EventSchemas", "Debezium",
-                "EventFile", "Kafka", "Postgres", "DuckDB",
+                "EventFile", "Kafka", "Postgres", "DuckDB", "ChildProcess",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
@@ -175,13 +179,13 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "Agent", "PipelineFile", "Debezium", "Kafka", "DuckDB", "Postgres", "Replication", "ReplicationTestKit",
-                "ThrowawayPostgres", "JSON", "SerialQueue",
+                "ThrowawayPostgres", "JSON", "SerialQueue", "ChildProcess",
             ], swiftSettings: strict),
         .testTarget(
             name: "CrashTests",
             dependencies: [
                 "millrace", "CrashPoint", "ReplicationTestKit", "ThrowawayPostgres", "JSON", "Kafka", "DuckDB",
-                .product(name: "Logging", package: "swift-log"),
+                "ChildProcess", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
     ],

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 
 /// A fresh cluster, made once by `initdb` and kept in the temporary folder, as copying it is much faster.

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 
 /// Where Postgres' server programs are, and the user to run them as: the server refuses root.

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Synchronization
 
@@ -30,7 +31,8 @@ struct AgentProcess: Sendable {
         var errors: String
     }
 
-    private let process = Process()
+    private let process: ChildProcess
+    private let arguments: [String]
     private let outputFile: URL
     private let errors: URL
 
@@ -38,19 +40,13 @@ struct AgentProcess: Sendable {
     init(
         _ arguments: [String], in folder: URL, environment: [String: String] = [:], wrapper: String? = nil
     ) throws {
+        self.arguments = arguments
         outputFile = folder.appending(path: "out-\(UUID().uuidString)")
         errors = folder.appending(path: "err-\(UUID().uuidString)")
-        _ = FileManager.default.createFile(atPath: outputFile.path, contents: nil)
-        _ = FileManager.default.createFile(atPath: errors.path, contents: nil)
-        process.executableURL = wrapper.map { URL(fileURLWithPath: $0) } ?? Self.binary
-        process.arguments = (wrapper == nil ? [] : [Self.binary.path]) + arguments
-        process.currentDirectoryURL = folder
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try FileHandle(forWritingTo: outputFile)
-        process.standardError = try FileHandle(forWritingTo: errors)
-        try process.run()
-        Self.running.withLock { _ = $0.insert(process.processIdentifier) }
+        process = try ChildProcess(
+            (wrapper.map { [$0] } ?? []) + [Self.binary.path] + arguments, environment: environment,
+            output: ChildProcess.Output(file: outputFile, errors: errors), folder: folder)
+        Self.running.withLock { _ = $0.insert(process.pid) }
         _ = Self.endsThem
     }
 
@@ -60,9 +56,9 @@ struct AgentProcess: Sendable {
         atexit { AgentProcess.running.withLock { $0.forEach { _ = kill($0, SIGKILL) } } }
     }()
 
-    var pid: Int32 { process.processIdentifier }
+    var pid: Int32 { process.pid }
     var isRunning: Bool { process.isRunning }
-    func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+    func signal(_ number: Int32) { process.signal(number) }
 
     /// What it has said so far.
     func said() -> String { (try? String(contentsOf: errors, encoding: .utf8)) ?? "" }
@@ -73,18 +69,10 @@ struct AgentProcess: Sendable {
     /// Holds no thread of Swift's, of which there are as few as cores: tests that stood in each other's way would wait for
     /// time, not for what they look at.
     func wait() async -> Result {
-        await withCheckedContinuation { continuation in
-            DispatchQueue(label: "agent").async { continuation.resume(returning: waited()) }
-        }
-    }
-
-    private func waited() -> Result {
         let watchdog = watchForHang()
-        process.waitUntilExit()
+        let status = await process.wait()
         watchdog.cancel()
         Self.running.withLock { _ = $0.remove(pid) }
-        let status =
-            process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
         defer {
             try? FileManager.default.removeItem(at: outputFile)
             try? FileManager.default.removeItem(at: errors)
@@ -94,14 +82,14 @@ struct AgentProcess: Sendable {
 
     private func watchForHang() -> any DispatchSourceTimer {
         let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "hang"))
-        var looks = 0
         timer.setEventHandler { [self] in
-            print("hung: \(process.arguments ?? []) for \(Int(Self.hang_s)) s, \(Self.state(pid))")
-            for line in (said().suffix(10_000) + Self.stacks(pid)).split(separator: "\n") { print("hung: \(line)") }
-            if kill(pid, SIGKILL) != 0 || looks > 0 { fatalError("process \(pid) is gone, and its end wasn't noticed") }
-            looks += 1
+            // To the errors, where it is seen at once.
+            var told = "hung: \(arguments) for \(Int(Self.hang_s)) s, \(Self.state(pid))\n"
+            for line in (said().suffix(10_000) + Self.stacks(pid)).split(separator: "\n") { told += "hung: \(line)\n" }
+            FileHandle.standardError.write(Data(told.utf8))
+            signal(SIGKILL)
         }
-        timer.schedule(deadline: .now() + Self.hang_s, repeating: 60)
+        timer.schedule(deadline: .now() + Self.hang_s)
         timer.resume()
         return timer
     }
@@ -114,13 +102,7 @@ struct AgentProcess: Sendable {
 
     /// What each thread is doing, where there is a debugger.
     private static func stacks(_ pid: Int32) -> String {
-        let (debugger, output) = (Process(), Pipe())
-        debugger.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        debugger.arguments = ["timeout", "50", "gdb", "-p", "\(pid)", "-batch", "-ex", "thread apply all bt 20"]
-        debugger.standardOutput = output
-        debugger.standardError = FileHandle.nullDevice
-        guard (try? debugger.run()) != nil else { return "" }
-        return String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        (try? Command.run(["timeout", "50", "gdb", "-p", "\(pid)", "-batch", "-ex", "thread apply all bt 20"])) ?? ""
     }
 
     /// Stopped by SIGSTOP, all of it.

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import JSON
 import ReplicationTestKit
@@ -42,10 +43,10 @@ import ThrowawayPostgres
         var done = 0
         while ContinuousClock.now < deadline {
             let statements = (0..<5).map { _ in Self.transfer(&random) }.joined(separator: "\n")
-            let arguments = ["-XAtq", "-d", source.url()]
+            let command = [source.programs.path("psql"), "-XAtq", "-d", source.url()]
             // The source may be away for a moment, and a deadlock be resolved: whole transactions fail, or none.
             do {
-                _ = try await Shell.run(source.programs.path("psql"), arguments, input: statements)
+                _ = try await Command.runAside(command, input: statements)
                 done += 5
             } catch {
                 try? await Task.sleep(for: .milliseconds(100))
@@ -68,7 +69,7 @@ import ThrowawayPostgres
             read: { sql, folder in
                 // Through the running agent; while it is down nobody can read.
                 let result = try await AgentProcess.run(["query", "--format", "csv", sql], in: folder)
-                guard result.status == 0 else { throw Shell.Failure(status: result.status) }
+                guard result.status == 0 else { throw CommandError(message: result.errors, exitCode: result.status) }
                 let line = result.output.split(whereSeparator: \.isNewline).dropFirst().first ?? ""
                 return String(line).replacing(",", with: "|")
             })
@@ -202,43 +203,6 @@ import ThrowawayPostgres
 
         func add(_ isRight: Bool, _ found: String) {
             state.withLock { if isRight { $0.right += 1 } else { $0.wrong.append(found) } }
-        }
-    }
-}
-
-/// A program run to its end without holding a thread of Swift's.
-enum Shell {
-    struct Failure: Error {
-        var status: Int32
-    }
-
-    static func run(_ program: String, _ arguments: [String], input: String) async throws -> String {
-        // The program may end before it has read all.
-        signal(SIGPIPE, SIG_IGN)
-        return try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async {
-                let process = Process()
-                process.executableURL = URL(fileURLWithPath: program)
-                process.arguments = arguments
-                let (input_, output) = (Pipe(), Pipe())
-                process.standardInput = input_
-                process.standardOutput = output
-                process.standardError = FileHandle.nullDevice
-                do {
-                    try process.run()
-                    try input_.fileHandleForWriting.write(contentsOf: Data(input.utf8))
-                    try input_.fileHandleForWriting.close()
-                    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-                    process.waitUntilExit()
-                    if process.terminationStatus == 0 {
-                        continuation.resume(returning: text)
-                    } else {
-                        continuation.resume(throwing: Failure(status: process.terminationStatus))
-                    }
-                } catch {
-                    continuation.resume(throwing: error)
-                }
-            }
         }
     }
 }

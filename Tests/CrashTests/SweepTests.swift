@@ -68,7 +68,7 @@ import ThrowawayPostgres
         let stop = StopFlag()
         let writer = source.writing(until: stop) { turn in
             """
-            UPDATE orders SET status = 's' || \(turn), d = d + 1 WHERE id % 400 = \(turn % 400);
+            UPDATE orders SET status = 's' || \(turn), d = d + 1 WHERE id % 400 = \(turn % 400) AND id <> 7;
             DELETE FROM orders WHERE id = \(turn * 7 % 20000 + 1);
             INSERT INTO orders VALUES (\(100_000 + turn), 'new', 1, NULL, now(), 'NaN');
             UPDATE lines SET line = line + 100 WHERE order_id = \(turn % 3000 + 1) AND line < 100;
@@ -92,7 +92,8 @@ import ThrowawayPostgres
         }
         try await until("it is open", [agent]) {
             try await source.number(
-                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active'") > 0
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep(600)%'")
+                > 0
         }
         var moved = 0
         let begun = Date()

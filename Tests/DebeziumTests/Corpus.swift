@@ -1,3 +1,4 @@
+import ChildProcess
 import EventSchemas
 import Foundation
 import JSON
@@ -21,15 +22,7 @@ enum Corpus {
     static func data(_ name: String) throws -> Data {
         let plain = folder.appendingPathComponent(name)
         if FileManager.default.fileExists(atPath: plain.path) { return try Data(contentsOf: plain) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["gzip", "-dc", plain.path + ".gz"]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return data
+        return try Command.data(of: ["gzip", "-dc", plain.path + ".gz"])
     }
 
     static func lines(_ name: String, limit: Int = .max) throws -> [Line] {

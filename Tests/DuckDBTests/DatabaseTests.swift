@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Testing
 
@@ -5,33 +6,31 @@ import Testing
 
 @Suite struct DatabaseTests {
     /// A process that holds DuckDB's lock (an fcntl write lock) on a file until it is told to end.
-    private final class LockHolder {
-        private let process = Process()
-        private let input = Pipe()
-        var processID: Int32 { process.processIdentifier }
+    private struct LockHolder {
+        private let process: ChildProcess
+        var processID: Int32 { process.pid }
 
-        init(_ path: String) throws {
-            let output = Pipe()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = [
+        init(_ path: String, in folder: TemporaryFolder) async throws {
+            let told = folder.path("locked")
+            process = try ChildProcess([
                 "python3", "-c",
                 """
-                import fcntl, sys
+                import fcntl, signal, sys
                 f = open(sys.argv[1], "r+b")
                 fcntl.lockf(f, fcntl.LOCK_EX)
-                print("locked", flush=True)
-                sys.stdin.read()
-                """, path,
-            ]
-            process.standardInput = input
-            process.standardOutput = output
-            try process.run()
-            try #require(output.fileHandleForReading.availableData.starts(with: Array("locked".utf8)))
+                open(sys.argv[2], "w")
+                signal.pause()
+                """, path, told,
+            ])
+            while !FileManager.default.fileExists(atPath: told) {
+                try #require(process.isRunning)
+                try await Task.sleep(for: .milliseconds(5))
+            }
         }
 
-        func release() throws {
-            try input.fileHandleForWriting.close()
-            process.waitUntilExit()
+        func release() async {
+            process.signal(SIGTERM)
+            _ = await process.wait()
         }
     }
 
@@ -51,15 +50,15 @@ import Testing
         #expect(errorKind { try reader.run("INSERT INTO t VALUES (2)", purpose: "write") } == .readOnly)
     }
 
-    @Test func aFileThatAnotherProcessHasOpenIsLocked() throws {
+    @Test func aFileThatAnotherProcessHasOpenIsLocked() async throws {
         let folder = try TemporaryFolder()
         let path = folder.path("shop.duckdb")
         try Session(Database(path: path)).run("CREATE TABLE t(i INT)", purpose: "setup")
-        let holder = try LockHolder(path)
+        let holder = try await LockHolder(path, in: folder)
         let error = #expect(throws: DuckDBError.self) { try Database(path: path) }
         #expect(error?.kind == .locked(path: path, holder: holder.processID))
         #expect(error?.remedy?.contains(String(holder.processID)) == true)
-        try holder.release()
+        await holder.release()
         _ = try Database(path: path)
     }
 

@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import Kafka
 import Logging
+import Postgres
 import Replication
 import Testing
 import ThrowawayPostgres
@@ -133,13 +134,13 @@ import ThrowawayPostgres
         try await run.untilEnd()
 
         // A writer holds a transaction open over the whole backfill.
-        let held = Held(source)
-        try await held.begin("BEGIN; UPDATE items SET v = 'in flight' WHERE id IN (5, 6);")
+        let held = try Session(url: source.url)
+        try held.execute("BEGIN; UPDATE public.items SET v = 'in flight' WHERE id IN (5, 6)", for: "hold a transaction")
         // Its events carry the last commit before its own: older than what others write, and than the snapshot.
         let before = try await lsn()
         try await source.sql("UPDATE items SET v = 'seen' WHERE id = 7; DELETE FROM items WHERE id = 8")
         #expect(try await backfill(run) == 0)
-        try await held.end("COMMIT;")
+        try held.execute("COMMIT", for: "let it go")
         try await produce(5, "in flight", commit: before)
         try await produce(6, "in flight", commit: before)
         try await run.untilEnd()
@@ -149,37 +150,6 @@ import ThrowawayPostgres
         try await run.untilEnd()
         try await source.expectEqual(run, ["public.items"])
         await producer.close()
-    }
-
-    /// One `psql` whose transaction stays open.
-    private actor Held {
-        private let process = Process()
-        private let input = Pipe()
-        private let output = Pipe()
-
-        init(_ source: SourceDatabase) {
-            process.executableURL = URL(fileURLWithPath: source.server.programs.path("psql"))
-            process.arguments = ["-XAtq", "-d", source.url]
-            process.standardInput = input
-            process.standardOutput = output
-        }
-
-        func begin(_ sql: String) throws {
-            try process.run()
-            try write(sql)
-        }
-
-        func end(_ sql: String) throws {
-            try write(sql)
-            try input.fileHandleForWriting.close()
-            process.waitUntilExit()
-        }
-
-        /// Returns once the server has answered.
-        private func write(_ sql: String) throws {
-            try input.fileHandleForWriting.write(contentsOf: Data("\(sql)\n\\echo done\n".utf8))
-            _ = output.fileHandleForReading.availableData
-        }
     }
 
     /// A difference is found: the checksum isn't a formality.

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Replication
 import Testing
@@ -77,12 +78,8 @@ import ThrowawayPostgres
     private func restore(_ version: Int, _ engine: Engine, _ folder: TestFolder) async throws -> PipelineRun {
         let golden = Self.folder.appending(path: "millrace-\(version)")
         func unpack(_ name: String, to target: String) throws {
-            let (process, output) = (Process(), folder.path(target))
-            process.executableURL = URL(fileURLWithPath: "/bin/sh")
-            process.arguments = ["-c", "gzip -dc '\(golden.path)\(name).gz' > '\(output)'"]
-            try process.run()
-            process.waitUntilExit()
-            #expect(process.terminationStatus == 0)
+            try Command.data(of: ["gzip", "-dc", "\(golden.path)\(name).gz"]).write(
+                to: folder.url.appending(path: target))
         }
         var warehouse = "duckdb: { path: golden.duckdb, memory_limit: 512MiB }"
         switch engine {

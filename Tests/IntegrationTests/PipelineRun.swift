@@ -1,4 +1,5 @@
 import Agent
+import ChildProcess
 import Debezium
 import Foundation
 import JSON
@@ -279,15 +280,7 @@ enum Corpus {
     static func data(_ name: String) throws -> Data {
         let path = path(name)
         guard path.hasSuffix(".gz") else { return try Data(contentsOf: URL(fileURLWithPath: path)) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["gzip", "-dc", path]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return data
+        return try Command.data(of: ["gzip", "-dc", path])
     }
 
     private static let known = Mutex<[String: [Data]]>([:])

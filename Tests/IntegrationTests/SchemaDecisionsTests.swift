@@ -207,7 +207,7 @@ import ThrowawayPostgres
         try await source.expectEqual(run, ["public.t"], "approved")
         let setup = try run.setup
         try await run.writing { warehouse, _ in
-            await #expect(throws: CommandFailure.self, "it isn't taken back") {
+            _ = await #expect(throws: CommandFailure.self, "it isn't taken back") {
                 try await setup.control(warehouse, catalog: nil, running: nil).rollBack(schemaChange: decided[0].id)
             }
         }

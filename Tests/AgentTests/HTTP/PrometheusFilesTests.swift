@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import PipelineFile
 import Replication
@@ -58,15 +59,7 @@ import Testing
     @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/promtool")))
     func promtoolAgrees() throws {
         for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]] {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/promtool")
-            process.arguments = arguments
-            process.currentDirectoryURL = Self.folder
-            process.standardOutput = FileHandle.nullDevice
-            process.standardError = FileHandle.nullDevice
-            try process.run()
-            process.waitUntilExit()
-            #expect(process.terminationStatus == 0, "\(arguments.joined(separator: " "))")
+            try Command.run(["/usr/bin/promtool"] + arguments, folder: Self.folder)
         }
     }
 }

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Kafka
 import ReplicationTestKit
@@ -93,7 +94,7 @@ import ThrowawayPostgres
         try FileManager.default.createDirectory(at: disk, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         guard
-            (try? await Shell.run("/bin/mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", disk.path], input: ""))
+            (try? await Command.runAside(["/bin/mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk.path]))
                 != nil
         else {
             print("a full disk: not tested, as nothing can be mounted here")
@@ -102,10 +103,10 @@ import ThrowawayPostgres
         do {
             try await fillDisk(folder, disk)
         } catch {
-            _ = try? await Shell.run("/bin/umount", ["-l", disk.path], input: "")
+            _ = try? await Command.runAside(["/bin/umount", "-l", disk.path])
             throw error
         }
-        _ = try await Shell.run("/bin/umount", [disk.path], input: "")
+        _ = try await Command.runAside(["/bin/umount", disk.path])
     }
 
     private func fillDisk(_ folder: URL, _ disk: URL) async throws {
@@ -122,7 +123,7 @@ import ThrowawayPostgres
         try await until("something is there", [agent]) { try await count() == 500 }
         // All that is left.
         let ballast = disk.appending(path: "ballast")
-        _ = try? await Shell.run("/bin/dd", ["if=/dev/zero", "of=\(ballast.path)", "bs=64k"], input: "")
+        _ = try? await Command.runAside(["/bin/dd", "if=/dev/zero", "of=\(ballast.path)", "bs=64k"])
         try await until("it says why it waits", [agent]) {
             if events.count < 12_000 { try await events.produce(500) }
             return agent.said().contains("trying again") && agent.said().contains("disk")
@@ -194,7 +195,7 @@ import ThrowawayPostgres
     /// Whether the frozen server has been sent something that it hasn't read.
     private func hasUnread(_ port: Int) async throws -> Bool {
         // Not by Foundation, which reads less of a file that says it has no bytes.
-        let sockets = try await Shell.run("/bin/cat", ["/proc/net/tcp"], input: "")
+        let sockets = try await Command.runAside(["/bin/cat", "/proc/net/tcp"])
         return sockets.split(separator: "\n").dropFirst().contains { line in
             // `1: 0100007F:1538 0100007F:D2A4 01 00000000:0000012C …`: local, remote, state, sent:received.
             let fields = line.split(separator: " ")

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Kafka
 import Logging
@@ -51,7 +52,7 @@ extension ThrowawayPostgres {
 
     /// In a session of its own, which nothing else waits for; what fails is nobody's matter.
     nonisolated func beside(_ sql: String) async {
-        _ = try? await Shell.run(programs.path("psql"), ["-XAtq", "-d", url()], input: sql)
+        _ = try? await Command.runAside([programs.path("psql"), "-XAtq", "-d", url()], input: sql)
     }
 
     /// Writes turn by turn until `stop`; gives the number of turns.

@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import Kafka
 import ReplicationTestKit
@@ -89,9 +90,13 @@ final class KafkaShop: CrashSource {
             let lines = rows.map { id, values in
                 (["\(id)"] + values + Array(repeating: "-", count: width - values.count)).joined(separator: "|")
             }
-            wanted[table] = "\(rows.count) \(try await Shell.md5(lines.joined(separator: ",")))"
+            wanted[table] = "\(rows.count) \(try await Self.md5(lines.joined(separator: ",")))"
         }
         return wanted
+    }
+
+    private static func md5(_ text: String) async throws -> String {
+        String(try await Command.runAside(["md5sum"], input: text).prefix(32))
     }
 
     func changes() async throws -> [String: Int] { counts }
@@ -100,11 +105,5 @@ final class KafkaShop: CrashSource {
     func close() async {
         await producer.close()
         broker.close()
-    }
-}
-
-extension Shell {
-    static func md5(_ text: String) async throws -> String {
-        String(try await run("/usr/bin/md5sum", [], input: text).prefix(32))
     }
 }
