@@ -88,7 +88,7 @@ let package = Package(
         ),
         .target(
             name: "PipelineFile",
-            dependencies: [.product(name: "Yams", package: "Yams")],
+            dependencies: ["Replication", "JSON", .product(name: "Yams", package: "Yams")],
             swiftSettings: strict
         ),
         .target(name: "ChildProcess", swiftSettings: strict),
@@ -120,7 +120,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EventSchemasTests", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: strict),
-        .testTarget(name: "PipelineFileTests", dependencies: ["PipelineFile"], swiftSettings: strict),
+        .testTarget(
+            name: "PipelineFileTests", dependencies: ["PipelineFile", "Replication"], swiftSettings: strict),
         .testTarget(
             name: "KafkaTests",
             dependencies: ["Kafka", "Replication", .product(name: "Logging", package: "swift-log")],

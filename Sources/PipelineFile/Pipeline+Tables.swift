@@ -1,3 +1,5 @@
+import Replication
+
 extension Pipeline {
     /// One entry of `tables`: what differs for one source table. It doesn't choose the table.
     package struct Table: Sendable, Equatable {
@@ -20,6 +22,8 @@ extension Pipeline {
         /// `allowed_lateness`: how far an event may be behind the newest of its partition, by the source's clock. What is
         /// later is applied all the same, and called too late. Default: however far (nil). Example: `1h`.
         package var allowedLateness: Duration?
+        /// `quality`, and behind it what `quality_suite` says.
+        package var quality = TableQuality()
 
         package init(source: String) {
             self.source = source

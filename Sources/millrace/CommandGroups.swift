@@ -144,6 +144,23 @@ struct Sweep: AsyncParsableCommand {
     }
 }
 
+struct Quality: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Hold whole tables against what is expected of them. Exit 6 if a hard expectation fails.",
+        discussion: """
+            Counts by SQL over the live view, through the running agent where one runs, beside its writer. Of rows that             fail the first keys are shown, and no other value. What is expected stands in the pipeline file             (tables[].quality, quality_suite).
+
+            Example: millrace quality
+            Example: millrace quality --table public.orders --json
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Option(help: "A source or target name; may be repeated. Default: all.") var table: [String] = []
+
+    func run() async throws {
+        try Ended.with(try await QualityCommand(table.isEmpty ? .all : .named(table)).run(global.context()))
+    }
+}
+
 struct Reload: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let the running agent read its pipeline file again.",

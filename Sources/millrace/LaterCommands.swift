@@ -18,11 +18,6 @@ struct Freshness: NotYet {
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
 }
 
-struct Quality: NotYet {
-    static let configuration = later("quality", "Expectations over whole tables.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct DBT: NotYet {
     static let configuration = later("dbt", "Make dbt sources and staging models.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

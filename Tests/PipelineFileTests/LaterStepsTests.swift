@@ -4,8 +4,6 @@ import Testing
 @Suite struct LaterStepsTests {
     @Test(arguments: [
         ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage"),
-        ("tables: [{ source: a.b, quality: [{ expect: not_null }] }]", "6: tables[0].quality"),
-        ("tables: [{ source: a.b, quality_suite: x.json }]", "6: tables[0].quality_suite"),
         ("tables: [{ source: a.b, freshness: { max_staleness: 15m } }]", "6: tables[0].freshness"),
     ])
     func refused(extra: String, place: String) {

@@ -38,6 +38,7 @@ package struct BackfillCommand: Sendable {
     /// Returns the exit code: 4 where a table differs.
     package func run(_ context: CommandContext) async throws -> Int32 {
         let setup = try context.loadSetup()
+        try setup.refuseGates()
         if try await APIClient.running(setup.pipeline) != nil {
             throw CommandFailure(
                 ExitStatus.environment, "an agent of \(setup.pipeline.name) runs, and copies new tables by itself",

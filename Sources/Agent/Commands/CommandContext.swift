@@ -64,6 +64,7 @@ extension PipelineSetup {
         control.prepare = { try await self.prepare($0) }
         control.releaseOptions = { self.releaseOptions(of: $0) }
         control.hashedColumns = { self.hashedColumns(of: $0) }
+        control.expectations = { self.expectations }
         if case .postgres(let server) = pipeline.source.input {
             control.hasLSNs = true
             control.slot = server.slot

@@ -43,7 +43,7 @@ package enum ExitStatus {
     package static let usage: Int32 = 2
     package static let environment: Int32 = 3
     package static let differences: Int32 = 4
-    /// Also: the run ends with a table held.
+    /// A hard expectation fails. Also: the run ends with a table held.
     package static let quality: Int32 = 6
 
     /// Killed by a signal.

@@ -111,6 +111,7 @@ extension LiveSetup {
         control.prepare = { try await self.setup.prepare($0) }
         control.releaseOptions = { self.setup.releaseOptions(of: $0) }
         control.hashedColumns = { self.setup.hashedColumns(of: $0) }
+        control.expectations = { self.setup.expectations }
         return control
     }
 }

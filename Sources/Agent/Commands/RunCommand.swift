@@ -23,6 +23,7 @@ package struct RunCommand: Sendable {
     /// Returns the exit code. SIGINT and SIGTERM drain; a second one ends the process at once.
     package func run(_ context: CommandContext) async throws -> Int32 {
         let setup = try context.loadSetup()
+        try setup.refuseGates()
         let status = AgentStatus()
         status.update { $0.startedAt_us = Moment.now_us() }
         let catalog = try await setup.readCatalog()

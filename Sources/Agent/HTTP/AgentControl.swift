@@ -30,6 +30,9 @@ package protocol AgentControl: Sendable {
     func sweep(_ selection: TableSelection, _ request: SweepRequest) async throws -> Int
     func sweepState(_ number: Int) async throws -> SweepJobs.State
 
+    /// Holds whole tables against what is expected of them.
+    func quality(_ selection: TableSelection) async throws -> QualityReport
+
     /// Reads the pipeline file again: tables are added and removed, the others go on.
     func reload() async throws -> ReloadReport
 

@@ -43,6 +43,8 @@ package struct WarehouseControl: AgentControl {
     /// How a table's deferred events are released.
     package var releaseOptions: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
     package var hashedColumns: @Sendable (TableID) -> Set<String> = { _ in [] }
+    /// What is expected of tables.
+    package var expectations: @Sendable () -> [QualityRules] = { [] }
     /// A running agent stops queries that hold its writer up for longer.
     package var query_s_max = 60.0
     /// Positions are Postgres' own.

@@ -35,6 +35,7 @@ struct Reload {
     func read(_ path: String) throws -> (setup: PipelineSetup, report: ReloadReport) {
         let pipeline = try Pipeline.load(path: path)
         let new = PipelineSetup(pipeline, logger: old.logger)
+        try new.refuseGates()
         try refuseOthers(new)
         var report = ReloadReport()
         report.hasChanged = pipeline != old.pipeline

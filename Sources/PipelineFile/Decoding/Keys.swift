@@ -29,6 +29,7 @@ enum Keys {
         "quality_suite", "freshness",
     ]
     static let columns = ["exclude", "hash", "types"]
+    static let expectation = ["expect", "severity", "on_fail"]
     static let batch = ["max_rows", "max_bytes", "max_delay"]
     static let alert = ["webhook", "format", "exec", "log", "lag_over", "on"]
     static let agent = ["listen", "token", "dir", "drain"]

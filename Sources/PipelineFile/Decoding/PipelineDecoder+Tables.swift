@@ -64,10 +64,7 @@ extension PipelineDecoder {
         table.metadataColumns = self.metadataColumns(section, base: metadataColumns, engine: engine)
         table.allowedLateness = section.duration(
             "allowed_lateness", in: .seconds(1)...Duration.seconds(366 * 86_400), example: "1h")
-        if let quality = section.node("quality"), !quality.isEmptyCollection {
-            section.notYet("quality", "checking expectations")
-        }
-        if section.node("quality_suite") != nil { section.notYet("quality_suite", "checking expectations") }
+        table.quality = quality(section, columns: table.columns)
         if let freshness = section.node("freshness"), !freshness.isEmptyCollection {
             section.notYet("freshness", "a freshness contract")
         }

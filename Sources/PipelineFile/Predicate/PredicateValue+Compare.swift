@@ -1,3 +1,5 @@
+import Replication
+
 extension PredicateValue {
     private enum Kind { case none, bool, text, number, time }
 
@@ -20,8 +22,8 @@ extension PredicateValue {
             right.withBytes { other in
                 switch kinds {
                 case (.number, _), (_, .number):
-                    if let one = DecimalText(one), let other = DecimalText(other) {
-                        return DecimalText.compare(one, other)
+                    if let one = DecimalOrder(one), let other = DecimalOrder(other) {
+                        return DecimalOrder.compare(one, other)
                     }
                 case (.time, _), (_, .time):
                     if let one = Instant(one), let other = Instant(other) {
@@ -53,7 +55,7 @@ extension PredicateValue {
         switch self {
         case .null, .unknown, .time, .timeBytes: return nil
         case .bool(let bool): return bool
-        case .number, .numberBytes: return withBytes { DecimalText($0).map { !$0.isZero } }
+        case .number, .numberBytes: return withBytes { DecimalOrder($0).map { !$0.isZero } }
         case .text, .textBytes:
             return withBytes { bytes in
                 guard (1...5).contains(bytes.count) else { return nil }

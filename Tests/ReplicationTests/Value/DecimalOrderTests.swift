@@ -1,13 +1,13 @@
 import Testing
 
-@testable import PipelineFile
+@testable import Replication
 
-@Suite struct DecimalTextTests {
+@Suite struct DecimalOrderTests {
     private func compare(_ left: String, _ right: String) -> Int? {
         Array(left.utf8).withUnsafeBytes { one in
             Array(right.utf8).withUnsafeBytes { other in
-                guard let one = DecimalText(one), let other = DecimalText(other) else { return nil }
-                return DecimalText.compare(one, other)
+                guard let one = DecimalOrder(one), let other = DecimalOrder(other) else { return nil }
+                return DecimalOrder.compare(one, other)
             }
         }
     }

@@ -2,7 +2,7 @@
 /// `NaN`, `Infinity`.
 ///
 /// Holds ranges of the caller's bytes, no digits of its own: making and comparing one allocates nothing.
-struct DecimalText {
+package struct DecimalOrder {
     private enum Kind: Int { case negativeInfinity, finite, infinity, notANumber }
     private var kind: Kind
     private var isNegative = false
@@ -12,7 +12,7 @@ struct DecimalText {
     private var magnitude = 0
 
     /// nil where the bytes are no number, or the exponent is beyond ±1,000,000,000. Valid as long as they are.
-    init?(_ bytes: UnsafeRawBufferPointer) {
+    package init?(_ bytes: UnsafeRawBufferPointer) {
         var at = 0
         if let sign = bytes.first, sign == UInt8(ascii: "-") || sign == UInt8(ascii: "+") {
             isNegative = sign == UInt8(ascii: "-")
@@ -90,10 +90,11 @@ struct DecimalText {
         return true
     }
 
-    var isZero: Bool { kind == .finite && digits.isEmpty }
+    package var isNaN: Bool { kind == .notANumber }
+    package var isZero: Bool { kind == .finite && digits.isEmpty }
 
     /// -1, 0 or 1, as Postgres orders numeric: NaN equals itself and is above everything.
-    static func compare(_ left: DecimalText, _ right: DecimalText) -> Int {
+    package static func compare(_ left: DecimalOrder, _ right: DecimalOrder) -> Int {
         if left.kind != .finite || right.kind != .finite {
             return (left.kind.rawValue - right.kind.rawValue).signum()
         }
@@ -103,7 +104,7 @@ struct DecimalText {
 
     private var sign: Int { isZero ? 0 : isNegative ? -1 : 1 }
 
-    private static func compareMagnitudes(_ left: DecimalText, _ right: DecimalText) -> Int {
+    private static func compareMagnitudes(_ left: DecimalOrder, _ right: DecimalOrder) -> Int {
         if left.isZero || right.isZero { return 0 }
         if left.magnitude != right.magnitude { return left.magnitude < right.magnitude ? -1 : 1 }
         var i = 0

@@ -1,0 +1,91 @@
+import PipelineFile
+import Replication
+
+extension PipelineSetup {
+    /// The tables that something is expected of, by their source names.
+    var expectations: [QualityRules] {
+        pipeline.tables.filter { !$0.quality.isEmpty }.map { QualityRules(table: $0.source, quality: $0.quality) }
+    }
+}
+
+/// A table and what is expected of it.
+package struct QualityRules: Sendable {
+    package var table: String
+    package var quality: TableQuality
+
+    /// Tells whether two have the same, in hex digits.
+    static func fingerprint(_ rules: [QualityRules]) -> String {
+        var hash = Hash128()
+        for rule in rules {
+            // Not where they stand: a comment above them changes nothing.
+            let texts =
+                [rule.table] + rule.quality.unmapped.map(\.reason)
+                + rule.quality.expectations.map { "\($0.check) \($0.severity) \($0.onFail) \($0.mostly.text)" }
+            for text in texts {
+                hash.add(UInt64(text.utf8.count))
+                hash.add(text)
+            }
+        }
+        let end = hash.finish()
+        return String(end.high, radix: 16) + "-" + String(end.low, radix: 16)
+    }
+}
+
+extension WarehouseControl {
+    package func quality(_ selection: TableSelection) async throws -> QualityReport {
+        let warehouse = try atWork()
+        let rules = expectations()
+        guard layout.hasCurrent || rules.isEmpty else {
+            throw CommandFailure(
+                ExitStatus.usage, "expectations are held against the live view, and layers.current is false",
+                try: "layers: { current: true }")
+        }
+        var report = QualityReport(fingerprint: QualityRules.fingerprint(rules))
+        let known = try await warehouse.knownTables()
+        for rule in try await chosen(rules, selection) {
+            var table = QualityReport.Table(source: rule.table)
+            table.unmapped = rule.quality.unmapped
+            if let definition = known.first(where: { $0.source.description == rule.table }), definition.hasShape {
+                table.target = "\(layout.live).\(definition.target)"
+                let examination = TableExamination(
+                    warehouse: warehouse, layout: layout, table: definition, known: known,
+                    countBefore: { try await countYesterday($0) })
+                table.rules = try await examination.rules(rule.quality.expectations)
+            } else {
+                table.reason = "nothing of it has been replicated yet"
+            }
+            report.tables.append(table)
+        }
+        return report
+    }
+
+    private func chosen(_ rules: [QualityRules], _ selection: TableSelection) async throws -> [QualityRules] {
+        guard case .named(let names) = selection else { return rules }
+        var found: [QualityRules] = []
+        for name in names {
+            if let rule = rules.first(where: { $0.table == name }) {
+                found.append(rule)
+                continue
+            }
+            let definition = try await chosen(.named([name]))[0]
+            guard let rule = rules.first(where: { $0.table == definition.source.description }) else {
+                throw CommandFailure(
+                    ExitStatus.usage, "nothing is expected of \(definition.source)",
+                    try: "tables: [{ source: \(definition.source), quality: [{ expect: not_null, column: … }] }]")
+            }
+            found.append(rule)
+        }
+        return found
+    }
+
+    /// By raw, as of the source's time 24 hours ago.
+    private func countYesterday(_ table: TableDefinition) async throws -> Int64 {
+        guard let moment = Moment.text(Moment.now_us() - 86_400_000_000) else { return 0 }
+        let name = "\"\(table.target.replacing("\"", with: "\"\""))\""
+        let result = try await query("select count(*) from \(name)", asOf: moment, rows_max: 1)
+        guard let count = result.rows.first?.first.flatMap({ $0 }).flatMap({ Int64($0) }) else {
+            throw ReplicationError(.invariant, "\(table.source): the warehouse gave no count", table: table.source)
+        }
+        return count
+    }
+}
