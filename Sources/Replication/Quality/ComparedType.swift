@@ -60,6 +60,21 @@ package enum ComparedType: Hashable, Sendable {
         }
     }
 
+    /// A value as the pipeline file writes it.
+    var example: String {
+        switch self {
+        case .boolean: "true"
+        case .integer: "42"
+        case .decimal, .float: "12.50"
+        case .date: "2024-01-31"
+        case .time: "\"12:30:00\""
+        case .timestamp: "2024-01-31T12:30:00"
+        case .timestamptz: "2024-01-31T12:30:00Z"
+        case .text, .padded: "paid"
+        case .uuid: "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+        }
+    }
+
     /// The Postgres type whose calendar text it has.
     var calendar: ColumnType? {
         switch self {

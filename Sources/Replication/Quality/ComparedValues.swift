@@ -13,7 +13,7 @@ struct ComparedValues {
 
     private func fail(_ text: String) -> Misfit {
         let shown = text.unicodeScalars.count > 60 ? "\(String(text.unicodeScalars.prefix(57)))…" : text
-        return Misfit("\(shown) is no \(type.noun), as the column \(column) holds them")
+        return Misfit("\(shown) is no \(type.noun), as the column \(column) holds them", try: type.example)
     }
 
     // MARK: Ranges

@@ -43,9 +43,9 @@ package struct QualitySQL: Sendable {
         return type == .bytea ? "'\\x' || lower(hex(\(v)))" : "CAST(\(v) AS VARCHAR)"
     }
 
-    private func ordered(_ limit: Int) -> String {
-        let numbers = table.key.indices.map { "\($0 + 1)" }.joined(separator: ", ")
-        return "ORDER BY \(numbers) LIMIT \(limit)"
+    /// By the values, not by their texts.
+    private func ordered(_ limit: Int, _ value: (Int) -> String = { "t.c\($0)" }) -> String {
+        "ORDER BY \(table.key.map(value).joined(separator: ", ")) LIMIT \(limit)"
     }
 
     // MARK: Of rows
@@ -236,7 +236,7 @@ package struct QualitySQL: Sendable {
         return """
             SELECT \(keys { shown($0, table) }) FROM \(live(table)) WHERE NOT (
             \(expression)
-            ) \(ordered(limit))
+            ) \(ordered(limit) { shown($0, table) })
             """
     }
 }
