@@ -36,6 +36,9 @@ import Testing
                 "", "a", "ab", "A'b\"c\\d", "ä", "€uro", "𝄞", "line\nend", " ", "%_", "pending", "PENDING", "a-z",
                 "\\A", "b",
                 "[x]", "{2}", "aaaa", "bcbc", "0", "3,50", "\t",
+                // At the border of what is searched, and behind it.
+                String(repeating: "ä", count: RowPattern.text_bytes_max / 2),
+                String(repeating: "a", count: RowPattern.text_bytes_max) + "b",
             ]
         ),
         ("vc", .other("character varying(20)"), ["", "x", "xy ", "Ünï", "paid"]),

@@ -19,10 +19,19 @@ struct TableExamination {
         var rules = expectations.map(QualityReport.Rule.init)
         let ofRows = RowExpectations(expectations, of: table)
         for (index, misfit) in ofRows.misfits { rules[index].fail(.misfit, misfit.message, try: misfit.remedy) }
-        try await withSnapshot { snapshot in
-            for start in stride(from: 0, to: ofRows.rules.count, by: QualitySQL.rules_max) {
-                let some = Array(ofRows.rules[start..<min(start + QualitySQL.rules_max, ofRows.rules.count)])
-                try await count(some, expectations, &rules, snapshot)
+        for start in stride(from: 0, to: ofRows.rules.count, by: QualitySQL.rules_max) {
+            let some = Array(ofRows.rules[start..<min(start + QualitySQL.rules_max, ofRows.rules.count)])
+            do {
+                try await count(some, expectations, &rules)
+            } catch let error as ReplicationError where Self.isOfOneRule(error) {
+                // Which of them it is they tell by themselves: a column may be of another type than we made it.
+                for rule in some {
+                    do {
+                        try await count([rule], expectations, &rules)
+                    } catch let error as ReplicationError where Self.isOfOneRule(error) {
+                        rules[rule.index].fail(.misfit, Self.reason(error), try: remedy)
+                    }
+                }
             }
         }
         for (index, expectation) in expectations.enumerated() where !expectation.check.isOfRow {
@@ -46,18 +55,39 @@ struct TableExamination {
     // MARK: Of rows
 
     private func count(
-        _ some: [RowExpectations.Rule], _ expectations: [Expectation], _ rules: inout [QualityReport.Rule],
-        _ snapshot: any WarehouseSnapshot
+        _ some: [RowExpectations.Rule], _ expectations: [Expectation], _ rules: inout [QualityReport.Rule]
     ) async throws {
-        guard !some.isEmpty else { return }
-        let counts = try await numbers(sql.counts(some), 2 * some.count, snapshot)
+        let counts: [Int64]
+        let keys: [[String]]
+        (counts, keys) = try await withSnapshot { snapshot in
+            let counts = try await numbers(sql.counts(some), 2 * some.count, snapshot)
+            var keys = [[String]](repeating: [], count: some.count)
+            for (place, rule) in some.enumerated() where counts[2 * place + 1] > 0 {
+                guard let query = sql.failingKeys(rule, limit: Self.keys_max) else { continue }
+                keys[place] = try await snapshot.rows(query).map(key)
+            }
+            return (counts, keys)
+        }
         for (place, rule) in some.enumerated() {
             settle(
                 &rules[rule.index], expectations[rule.index], rows: counts[2 * place], failing: counts[2 * place + 1])
-            guard counts[2 * place + 1] > 0, let query = sql.failingKeys(rule, limit: Self.keys_max) else { continue }
-            rules[rule.index].keys = try await snapshot.rows(query).map(key)
+            rules[rule.index].keys = keys[place]
         }
     }
+
+    /// Whether the statement is what the engine can't do, and not the warehouse what can't be reached.
+    private static func isOfOneRule(_ error: ReplicationError) -> Bool {
+        switch error.kind {
+        case .permanent, .data, .configuration: true
+        default: false
+        }
+    }
+
+    private static func reason(_ error: ReplicationError) -> String {
+        "the warehouse can't evaluate it: \(error.message)"
+    }
+
+    private var remedy: String { "millrace query 'select … from \(layout.live).\(table.target)', to see what it says" }
 
     private func settle(_ rule: inout QualityReport.Rule, _ expectation: Expectation, rows: Int64, failing: Int64) {
         rule.rows = rows
@@ -113,11 +143,10 @@ struct TableExamination {
                 if numbers[1] > 0, let keys = queries.keys { rule.keys = try await snapshot.rows(keys).map(key) }
             }
         } catch let error as ReplicationError where error.kind != .passing {
-            // The user's own SQL is what can go wrong here by itself.
-            guard case .expression = expectation.check else { throw error }
-            rule.fail(
-                .misfit, "the warehouse can't evaluate it: \(error.message)",
-                try: "millrace query 'select … from \(layout.live).\(table.target)', with the expression")
+            // The user's own SQL may name what isn't there.
+            let isExpression = if case .expression = expectation.check { true } else { false }
+            guard isExpression || Self.isOfOneRule(error) else { throw error }
+            rule.fail(.misfit, Self.reason(error), try: remedy)
         }
     }
 

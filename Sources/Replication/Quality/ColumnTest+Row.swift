@@ -8,12 +8,21 @@ package enum RowVerdict: Sendable, Equatable {
     case unknown
 }
 
-/// What looking at rows needs beside them; kept from row to row, so that none of them allocates.
+/// What looking at rows needs beside them; kept from row to row, so that hardly one of them allocates. One to a thread.
 package struct RowDesk {
     fileprivate let scratch = ByteArena(capacity: 256)
-    fileprivate var ways = PatternWays()
+    private var searches: [ObjectIdentifier: PatternSearch] = [:]
 
     package init() {}
+
+    fileprivate mutating func search(of program: PatternProgram) -> PatternSearch {
+        let name = ObjectIdentifier(program)
+        if let search = searches[name] { return search }
+        // It holds the program, so that the name stays its own.
+        let search = PatternSearch(program)
+        searches[name] = search
+        return search
+    }
 }
 
 extension ColumnTest {
@@ -28,9 +37,9 @@ extension ColumnTest {
         }
         let passes: Bool?
         switch kind {
-        case .notNull: passes = true
+        case .notNull: return .pass
         case .wholes(let range):
-            passes = whole(field, arena).map { range.holds($0) { ($0 > $1 ? 1 : $0 < $1 ? -1 : 0) } }
+            passes = whole(field, arena).map { range.holds($0) { $0 > $1 ? 1 : $0 < $1 ? -1 : 0 } }
         case .inWholes(let values, let isIn):
             passes = whole(field, arena).map { value in
                 Self.isFound(values.count) { values[$0] < value ? -1 : values[$0] > value ? 1 : 0 } == isIn
@@ -38,15 +47,12 @@ extension ColumnTest {
         case .decimals(let range):
             passes = withText(field, arena, desk.scratch) { bytes in
                 guard let value = DecimalOrder(bytes) else { return nil }
-                return !value.isNaN && range.holds(value) { Self.order($0, $1) }
+                return !value.isNaN && range.value.holds(value) { DecimalOrder.compare($0, $1.order) }
             }
-        case .inDecimals(let values, let special, let isIn):
+        case .inDecimals(let values, let isIn):
             passes = withText(field, arena, desk.scratch) { bytes in
                 guard let value = DecimalOrder(bytes) else { return nil }
-                let isSpecial = special.contains { word in
-                    Self.withBytes(word) { DecimalOrder($0).map { DecimalOrder.compare($0, value) } } == 0
-                }
-                return (isSpecial || Self.isFound(values.count) { -Self.order(value, values[$0]) }) == isIn
+                return Self.isFound(values.count) { DecimalOrder.compare(values[$0].order, value) } == isIn
             }
         case .floats(let range):
             passes = float(field, arena).map { value in
@@ -57,7 +63,7 @@ extension ColumnTest {
                 values.contains { $0 == value || $0.isNaN && value.isNaN } == isIn
             }
         case .texts(let range):
-            passes = withText(field, arena, desk.scratch) { bytes in range.holds(bytes) { Self.order($0, $1) } }
+            passes = withText(field, arena, desk.scratch) { bytes in range.value.holds(bytes) { Self.order($0, $1) } }
         case .inTexts(let values, let isIn):
             passes = withText(field, arena, desk.scratch) { bytes in
                 Self.isFound(values.count) { -Self.order(bytes, values[$0]) } == isIn
@@ -65,11 +71,12 @@ extension ColumnTest {
         case .matches(let pattern, let isMatch):
             passes = withText(field, arena, desk.scratch) { bytes in
                 bytes.count <= RowPattern.text_bytes_max
-                    && pattern.program.isFound(in: bytes, &desk.ways) == isMatch
+                    && desk.search(of: pattern.value.program).isFound(in: bytes) == isMatch
             }
         case .length(let lengths):
             passes = withText(field, arena, desk.scratch) { bytes in
-                let count = bytes.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
+                var count = 0
+                for byte in bytes where byte & 0xC0 != 0x80 { count += 1 }
                 return count >= lengths.min ?? 0 && count <= lengths.max ?? .max
             }
         }
@@ -133,15 +140,6 @@ extension ColumnTest {
     }
 
     // MARK: Orders
-
-    private static func withBytes<R>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R) -> R {
-        var text = text
-        return text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
-    }
-
-    private static func order(_ value: DecimalOrder, _ other: ExactDecimal) -> Int {
-        other.withText { bytes in DecimalOrder(bytes).map { DecimalOrder.compare(value, $0) } ?? 1 }
-    }
 
     private static func order(_ bytes: UnsafeRawBufferPointer, _ other: [UInt8]) -> Int {
         other.withUnsafeBytes { other in

@@ -29,18 +29,19 @@ extension ColumnTest {
         case .notNull: return "true"
         case .wholes(let range): return Self.range(sql.operand(v), range, sql.whole)
         case .inWholes(let values, let isIn): return Self.set(sql.operand(v), values.map(sql.whole), isIn)
-        case .decimals(let range): return sql.decimals(v, range)
-        case .inDecimals(let values, let special, let isIn):
-            return (isIn ? "" : "NOT ") + "(\(sql.isAny(v, of: values, special: special)))"
+        case .decimals(let range): return sql.decimals(v, range.value)
+        case .inDecimals(let values, let isIn):
+            let special = values.filter { $0.number == nil }.map(\.text)
+            return (isIn ? "" : "NOT ") + "(\(sql.isAny(v, of: values.compactMap(\.number), special: special)))"
         case .floats(let range):
             return "\(sql.isNumber(v)) AND \(Self.range(sql.operand(v), range, sql.float))"
         case .inFloats(let values, let isIn): return Self.set(sql.operand(v), values.map(sql.float), isIn)
-        case .texts(let range): return Self.range(sql.operand(v), range) { sql.text($0) }
+        case .texts(let range): return Self.range(sql.operand(v), range.value) { sql.text($0) }
         case .inTexts(let values, let isIn): return Self.set(sql.operand(v), values.map { sql.text($0) }, isIn)
         case .matches(let pattern, let isMatch):
             let text = sql.operand(v)
             let length = dialect == .postgres ? "octet_length(\(text))" : "strlen(\(text))"
-            let literal = SweepSQL.literal(pattern.sql(dialect))
+            let literal = SweepSQL.literal(pattern.value.sql(dialect))
             let match = dialect == .postgres ? "(\(text)) ~ \(literal)" : "regexp_matches(\(text), \(literal))"
             return """
                 CASE WHEN \(length) <= \(RowPattern.text_bytes_max) THEN \(isMatch ? "" : "NOT ")(\(match)) ELSE false END

@@ -85,30 +85,31 @@ struct ComparedSQL {
 
     // MARK: Decimals
 
-    func decimals(_ v: String, _ range: ColumnTest.Range<ExactDecimal>) -> String {
+    func decimals(_ v: String, _ range: ColumnTest.Range<HeldDecimal>) -> String {
         guard dialect == .duckdb else {
             return "\(isNumber(v)) AND \(ColumnTest.range(v, range) { cast($0.text, "numeric") })"
         }
         guard case .decimal(let precision?, let scale) = type else {
             let key = DuckDBDecimal.key(v)
-            return "\(key) <> '\(DuckDBDecimal.nan)' AND \(ColumnTest.range(key, range) { SweepSQL.literal($0.key) })"
+            return
+                "\(key) <> '\(DuckDBDecimal.nan)' AND \(ColumnTest.range(key, range) { SweepSQL.literal($0.number?.key ?? "") })"
         }
         // A bound with more digits than the column has is moved to the number below it.
         var fitted = ColumnTest.Range<String>()
-        if let min = range.min {
-            let floor = min.value.floor(scale: scale)
+        if let min = range.min, let number = min.value.number {
+            let floor = number.floor(scale: scale)
             if floor.wholeDigits > precision - scale {
                 fitted.isEmpty = !floor.isNegative
             } else {
-                fitted.min = .init(value: floor.text, isStrict: min.isStrict || floor != min.value)
+                fitted.min = .init(value: floor.text, isStrict: min.isStrict || floor != number)
             }
         }
-        if let max = range.max {
-            let floor = max.value.floor(scale: scale)
+        if let max = range.max, let number = max.value.number {
+            let floor = number.floor(scale: scale)
             if floor.wholeDigits > precision - scale {
                 fitted.isEmpty = fitted.isEmpty || floor.isNegative
             } else {
-                fitted.max = .init(value: floor.text, isStrict: max.isStrict && floor == max.value)
+                fitted.max = .init(value: floor.text, isStrict: max.isStrict && floor == number)
             }
         }
         return ColumnTest.range(v, fitted) { cast($0, "DECIMAL(\(precision),\(scale))") }

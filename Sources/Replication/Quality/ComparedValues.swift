@@ -21,10 +21,10 @@ struct ComparedValues {
     func range(_ bounds: Expectation.Bounds) throws(Misfit) -> ColumnTest.Kind {
         switch type {
         case .integer: return .wholes(try integers(bounds))
-        case .decimal: return .decimals(.init(min: try limit(bounds.min, decimal), max: try limit(bounds.max, decimal)))
+        case .decimal: return .decimals(Held(.init(min: try limit(bounds.min, held), max: try limit(bounds.max, held))))
         case .float: return .floats(.init(min: try limit(bounds.min, float), max: try limit(bounds.max, float)))
         case .text, .padded, .uuid:
-            return .texts(.init(min: try limit(bounds.min, bytes), max: try limit(bounds.max, bytes)))
+            return .texts(Held(.init(min: try limit(bounds.min, bytes), max: try limit(bounds.max, bytes))))
         case .boolean, .date, .time, .timestamp, .timestamptz:
             return .wholes(.init(min: try limit(bounds.min, whole), max: try limit(bounds.max, whole)))
         }
@@ -89,7 +89,8 @@ struct ComparedValues {
             for value in values {
                 if let word = Self.special(value) { special.insert(word) } else { numbers.insert(try decimal(value)) }
             }
-            return .inDecimals(numbers.sorted { $0.key < $1.key }, special: special.sorted(), isIn: isIn)
+            let held = numbers.map { HeldDecimal($0) } + special.map { HeldDecimal(special: $0) }
+            return .inDecimals(held.sorted { DecimalOrder.compare($0.order, $1.order) < 0 }, isIn: isIn)
         case .float:
             var numbers: [Double] = []
             for value in values {
@@ -125,6 +126,8 @@ struct ComparedValues {
         return number
     }
 
+    private func held(_ text: String) throws(Misfit) -> HeldDecimal { HeldDecimal(try decimal(text)) }
+
     private func float(_ text: String) throws(Misfit) -> Double { try float(text, orSpecial: false) }
 
     private func float(_ text: String, orSpecial: Bool) throws(Misfit) -> Double {
@@ -143,10 +146,20 @@ struct ComparedValues {
             if type == .boolean { return FieldText.bool(bytes).map { $0 ? 1 : 0 } }
             return type.calendar.flatMap { FieldJSONDecode.calendar(bytes, $0)?.bits }
         }
-        if let value { return value }
+        if let value, isHeld(value) { return value }
         if type == .boolean, let number = ExactDecimal(text)?.whole, number == 0 || number == 1 { return number }
-        if let value = widened(text) { return value }
+        if let value = widened(text), isHeld(value) { return value }
         throw fail(text)
+    }
+
+    /// Whether both engines have such a date or moment: from 4713 BC on, and dates to 5874897.
+    private func isHeld(_ value: Int64) -> Bool {
+        if value == .max || value == .min { return true }
+        return switch type {
+        case .date: value >= -2_440_588 && value <= 2_145_031_948
+        case .timestamp, .timestamptz: value >= -2_440_588 * 86_400_000_000
+        default: true
+        }
     }
 
     /// A date where a timestamp is meant, a timestamp without a zone where one has it, and midnight where a date is.

@@ -8,7 +8,6 @@ package struct ExactDecimal: Hashable, Sendable {
     private let digits: [UInt8]
     /// How many of them, with zeros in front where they are fewer, stand behind the point. Never below 0.
     private let scale: Int
-    private let plain: [UInt8]
 
     private init(isNegative: Bool, digits: some Sequence<UInt8>, scale: Int) {
         var digits = Array(digits.drop { $0 == 0x30 })
@@ -21,7 +20,6 @@ package struct ExactDecimal: Hashable, Sendable {
         self.digits = digits
         self.scale = scale
         self.isNegative = isNegative && !digits.isEmpty
-        plain = Self.plain(digits, scale, self.isNegative)
     }
 
     /// Nil for what is no finite decimal number: `-12.50`, `.5`, `1e3`.
@@ -73,17 +71,13 @@ package struct ExactDecimal: Hashable, Sendable {
     var whole: Int64? { scale == 0 ? Int64(text) : nil }
 
     /// Plain: `-12.5`.
-    package var text: String { String(decoding: plain, as: UTF8.self) }
-
-    func withText<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { plain.withUnsafeBytes(body) }
-
-    private static func plain(_ digits: [UInt8], _ scale: Int, _ isNegative: Bool) -> [UInt8] {
+    package var text: String {
         var all = digits
         if all.count <= scale { all.insert(contentsOf: [UInt8](repeating: 0x30, count: scale - all.count + 1), at: 0) }
         if all.isEmpty { all = [0x30] }
         if scale > 0 { all.insert(0x2E, at: all.count - scale) }
         if isNegative { all.insert(0x2D, at: 0) }
-        return all
+        return String(decoding: all, as: UTF8.self)
     }
 
     /// A text that orders as the numbers do and is the same for equal ones; `DuckDBDecimal.key` makes it in SQL. Behind a

@@ -38,7 +38,8 @@ package struct RowExpectations: Sendable {
         _ image: Int32, width: Int32, in batch: ChangeBatch, _ desk: inout RowDesk,
         _ tell: (_ rule: Int, RowVerdict) -> Void
     ) {
-        for (index, rule) in rules.enumerated() {
+        for index in rules.indices {
+            let rule = rules[index]
             tell(index, rule.test.verdict(batch.field(image, rule.column, width: width), in: batch.arena, &desk))
         }
     }

@@ -168,6 +168,8 @@ import Testing
         (between("true", nil), .boolean, "no order"), (between("a", nil), .other("mood"), "no order"),
         (between("12:00+01", nil), .timetz, "no order"), (isIn("maybe"), .boolean, "no boolean"),
         (isIn("123"), .uuid, "no uuid"),
+        (between(nil, "5000-01-01 BC"), .date, "no date"),
+        (between(nil, "5000-01-01 BC"), .timestamptz, "no timestamp"),
         (isIn("1"), .jsonb, "doesn't compare"), (isIn("1"), .array(.integer), "doesn't compare"),
         (isIn("1"), .unknown, "isn't known"),
         (.length("c", .init(min: 1)), .integer, "for texts"),

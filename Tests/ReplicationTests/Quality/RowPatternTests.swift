@@ -5,9 +5,8 @@ import Testing
 
 @Suite struct RowPatternTests {
     private func isFound(_ pattern: String, _ text: String) throws -> Bool {
-        let pattern = try RowPattern(pattern)
-        var ways = PatternWays()
-        return Array(text.utf8).withUnsafeBytes { pattern.program.isFound(in: $0, &ways) }
+        let search = PatternSearch(try RowPattern(pattern).program)
+        return Array(text.utf8).withUnsafeBytes { search.isFound(in: $0) }
     }
 
     @Test(arguments: [
@@ -69,13 +68,13 @@ import Testing
             // A place in the text that is repeated.
             guard let compiled = try? RowPattern(pattern) else { continue }
             compared += 1
+            let search = PatternSearch(compiled.program)
             let library = try NSRegularExpression(pattern: "(?:\(pattern.replacing("$", with: "\\z")))")
             for _ in 0..<5 {
                 let text = String(
                     (0..<Int.random(in: 0...7, using: &random)).map { _ in "ab\n".randomElement(using: &random)! })
                 let range = NSRange(text.startIndex..., in: text)
-                var ways = PatternWays()
-                let found = Array(text.utf8).withUnsafeBytes { compiled.program.isFound(in: $0, &ways) }
+                let found = Array(text.utf8).withUnsafeBytes { search.isFound(in: $0) }
                 #expect(
                     found == (library.firstMatch(in: text, range: range) != nil),
                     "\(round): \(pattern) in \(text.debugDescription)")
