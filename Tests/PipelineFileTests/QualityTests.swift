@@ -155,6 +155,22 @@ import Testing
                 "9: tables[0].quality[0]: the column email is hashed, and length would see the hashes"
             ])
         #expect(problem("{ expect: unique, column: email }", columns: "    columns: { hash: [email] }").isEmpty)
+        #expect(
+            problem(
+                "{ expect: between, column: n, min: x }", columns: "    columns: { types: { n: \"numeric(9,2)\" } }")
+                == [
+                    "9: tables[0].quality[0]: x is no number, as the column n holds them"
+                ])
+        #expect(
+            problems(
+                minimal("layers: { current: false }\n\(head)[{ expect: not_null, column: a }]"))
+                == ["9: tables[0].quality: expectations are held against current, and layers.current is false"])
+        let file = minimal("\(head)[{ expect: foreign_key, column: a, references: other.b }]").replacing(
+            "source:\n", with: "source:\n  include: [\"public.*\"]\n", maxReplacements: 1)
+        #expect(
+            problems(file) == [
+                "9: tables[0].quality[0]: other.b isn't replicated: source.include and source.exclude don't choose it"
+            ])
         let many = String(repeating: "      - { expect: not_null, column: a }\n", count: 1_001)
         #expect(
             problems(minimal("tables:\n  - source: public.orders\n    quality:\n\(many)")).first?.contains(

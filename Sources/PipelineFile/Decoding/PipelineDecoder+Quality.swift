@@ -4,14 +4,18 @@ extension PipelineDecoder {
     /// More are refused, of a table.
     static let expectations_max = 1_000
 
-    func quality(_ table: Section, columns: Pipeline.Columns) -> TableQuality {
+    func quality(_ table: Section, columns: Pipeline.Columns, selector: TableSelector?) -> TableQuality {
         var quality = TableQuality()
+        func refuse(_ check: Expectation.Check, _ mark: FileMark, _ path: String, origin: String? = nil) {
+            guard let misfit = misfit(check, columns, selector) else { return }
+            context.fail(mark, path, (origin.map { "\($0): " } ?? "") + misfit.message, try: misfit.remedy)
+        }
         if let node = table.node("quality") {
             if case .list(let items, _) = node {
                 for (index, item) in items.prefix(Self.expectations_max).enumerated() {
                     let path = "\(table.path("quality"))[\(index)]"
                     guard let read = ExpectationDecoder(item, at: path, in: context)?.expectation() else { continue }
-                    refuse(hidden: read.check, columns, item.mark, path)
+                    refuse(read.check, item.mark, path)
                     quality.expectations.append(read)
                 }
                 if items.count > Self.expectations_max {
@@ -29,7 +33,7 @@ extension PipelineDecoder {
                 context.fail(path.mark, path.keyPath, problem.message, try: problem.remedy)
             }
             for expectation in suite.quality.expectations {
-                refuse(hidden: expectation.check, columns, path.mark, path.keyPath, origin: expectation.origin)
+                refuse(expectation.check, path.mark, path.keyPath, origin: expectation.origin)
             }
             quality.expectations += suite.quality.expectations
             quality.unmapped += suite.quality.unmapped
@@ -37,23 +41,36 @@ extension PipelineDecoder {
         return quality
     }
 
-    /// Columns that the warehouse doesn't have, or has the hashes of.
-    private func refuse(
-        hidden check: Expectation.Check, _ columns: Pipeline.Columns, _ mark: FileMark, _ path: String,
-        origin: String? = nil
-    ) {
-        let place = origin.map { "\($0): " } ?? ""
+    /// What the file itself tells: columns that the warehouse doesn't have, has the hashes of, or has as another type, and
+    /// tables that aren't replicated.
+    private func misfit(
+        _ check: Expectation.Check, _ columns: Pipeline.Columns, _ selector: TableSelector?
+    ) -> ColumnTest.Misfit? {
         for column in check.columns {
             if columns.exclude.contains(column) {
-                context.fail(
-                    mark, path, "\(place)the column \(column) is excluded, and \(check.name) has nothing to look at",
+                return .init(
+                    "the column \(column) is excluded, and \(check.name) has nothing to look at",
                     try: "take the expectation out, or \(column) out of columns.exclude")
-            } else if columns.hash.contains(column), check.isOfValue {
-                context.fail(
-                    mark, path, "\(place)the column \(column) is hashed, and \(check.name) would see the hashes",
+            }
+            if columns.hash.contains(column), check.isOfValue {
+                return .init(
+                    "the column \(column) is hashed, and \(check.name) would see the hashes",
                     try: "take the expectation out, or \(column) out of columns.hash")
             }
+            if check.isOfRow, let type = columns.types[column].flatMap({ ColumnType(sql: $0) }) {
+                do throws(ColumnTest.Misfit) {
+                    _ = try ColumnTest(check, type)
+                } catch {
+                    return error
+                }
+            }
         }
+        if case .foreignKey(let key) = check, let selector, !selector.chooses(key.table) {
+            return .init(
+                "\(key.table) isn't replicated: source.include and source.exclude don't choose it",
+                try: "add it to source.include")
+        }
+        return nil
     }
 }
 

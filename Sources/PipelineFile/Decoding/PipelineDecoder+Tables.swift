@@ -1,6 +1,7 @@
 extension PipelineDecoder {
     func tables(
-        _ root: Section, metadataColumns: MetadataColumns, engine: Pipeline.Engine?, selector: TableSelector?
+        _ root: Section, metadataColumns: MetadataColumns, engine: Pipeline.Engine?, selector: TableSelector?,
+        layers: Pipeline.Layers
     ) -> [Pipeline.Table] {
         guard let node = root.node("tables") else { return [] }
         guard case .list(let items, _) = node else {
@@ -34,6 +35,13 @@ extension PipelineDecoder {
             if let topic = table.topic, let first = topics.updateValue(index, forKey: topic) {
                 section.fail("topic", "tables[\(first)] has the same topic", try: "one table to a topic")
             }
+            if !table.quality.isEmpty, !layers.current {
+                section.fail(
+                    section.node("quality") == nil ? "quality_suite" : "quality",
+                    "expectations are held against current, and layers.current is false",
+                    try: "layers: { current: true }"
+                )
+            }
             tables.append(table)
         }
         return tables
@@ -64,7 +72,7 @@ extension PipelineDecoder {
         table.metadataColumns = self.metadataColumns(section, base: metadataColumns, engine: engine)
         table.allowedLateness = section.duration(
             "allowed_lateness", in: .seconds(1)...Duration.seconds(366 * 86_400), example: "1h")
-        table.quality = quality(section, columns: table.columns)
+        table.quality = quality(section, columns: table.columns, selector: selector)
         if let freshness = section.node("freshness"), !freshness.isEmptyCollection {
             section.notYet("freshness", "a freshness contract")
         }

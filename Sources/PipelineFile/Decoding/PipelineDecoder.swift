@@ -17,7 +17,7 @@ struct PipelineDecoder {
         let layers = self.layers(root)
         let metadataColumns = self.metadataColumns(root, base: .standard, engine: warehouse?.engine) ?? .standard
         let tables = self.tables(
-            root, metadataColumns: metadataColumns, engine: warehouse?.engine, selector: source?.tables)
+            root, metadataColumns: metadataColumns, engine: warehouse?.engine, selector: source?.tables, layers: layers)
         let batch = self.batch(root)
         let agent = self.agent(root)
         let alerts = self.alerts(root)

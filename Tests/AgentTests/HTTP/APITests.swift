@@ -119,6 +119,23 @@ struct APITests {
         }
     }
 
+    @Test("quality asks for tables, and answers with what was expected of them")
+    func quality() async throws {
+        try await AgentFixture().application().test(.router) { client in
+            func post(_ body: String) async throws -> TestResponse {
+                try await client.executeRequest(
+                    uri: "/api/quality", method: .post, headers: Self.allowed, body: ByteBuffer(string: body))
+            }
+            let report = try #require(QualityReport(json: try json(try await post("{\"all\":true}"))))
+            #expect(report.tables == [])
+            for wrong in ["", "{}", "[]", "{\"tables\":7}", "{\"tables\":[\"orders\"]}", "{\"tables\":[\"nope\"]}"] {
+                let answer = try await post(wrong)
+                #expect(answer.status == .badRequest, "\(wrong)")
+                #expect(try json(answer)["exit"]?.int64 == 2)
+            }
+        }
+    }
+
     @Test("readiness follows the state, the lag and what stands in the way")
     func ready() async throws {
         let fixture = try await AgentFixture()
