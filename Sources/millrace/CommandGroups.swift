@@ -148,7 +148,9 @@ struct Quality: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Hold whole tables against what is expected of them. Exit 6 if a hard expectation fails.",
         discussion: """
-            Counts by SQL over the live view, through the running agent where one runs, beside its writer. Of rows that             fail the first keys are shown, and no other value. What is expected stands in the pipeline file             (tables[].quality, quality_suite).
+            Counts by SQL over the live view, through the running agent where one runs, beside its writer. Of rows that \
+            fail the first keys are shown, and no other value. What is expected stands in the pipeline file \
+            (tables[].quality, quality_suite).
 
             Example: millrace quality
             Example: millrace quality --table public.orders --json
