@@ -80,7 +80,7 @@ import Testing
         "^(?:[A-Z]|\\s)", "\\x5c", "[\\s\\S]", "(?i)^PEND", "^a{2}", "^(|a)$", "(a|b){2,}", "\\A.\\z", "[a\\-z]",
         "^[^\\n]*$",
         "𝄞", "\\W$", "^\\[x\\]$", "\\{2\\}", "(?:)", "^(?:a{2}){2}$", "\\t", "x?$", "[^\\x01-\\u00ff]", "[^ab]",
-        "(a*)*b",
+        "(a*)*b", "(?:(?:|){200}){200}a", "(?:a{0,7}){0,60}$", "^(?:[ab]{31}){31}",
     ]
 
     // MARK: Random expectations and rows
@@ -175,6 +175,90 @@ import Testing
                 }
             }
         }
+    }
+
+    // MARK: Statements
+
+    @Test(arguments: Engine.stored) func aUsersStatement(engine: Engine) async throws {
+        let subject = try await engine.warehouse("quality_users")
+        try await subject.warehouse.open(readOnly: false)
+        let snapshot = try await subject.warehouse.snapshot()
+        #expect(try await snapshot.rows(ofUsers: "SELECT 'a' || 'b'") == [["ab"]])
+        for several in ["SELECT 'a'; SELECT 'b'", "SELECT 'a'; COMMIT; CREATE TABLE x (a int)"] {
+            await #expect(throws: ReplicationError.self) { try await snapshot.rows(several) }
+            try await snapshot.letGo()
+            await #expect(throws: ReplicationError.self) { try await snapshot.rows(ofUsers: several) }
+            try await snapshot.letGo()
+        }
+        func message(_ sql: String) async throws -> String {
+            // An error may end the transaction.
+            let snapshot = try await subject.warehouse.snapshot()
+            let error = await #expect(throws: ReplicationError.self) { try await snapshot.rows(ofUsers: sql) }
+            #expect(error?.isStatements == true, "\(error?.message ?? "")")
+            await snapshot.close()
+            return error?.message ?? ""
+        }
+        // What is met while it is read is about names, and what is met while it runs may be about values.
+        #expect(try await message("SELECT nope").contains("nope"))
+        let cast = engine == .postgres ? "regclass" : "integer"
+        #expect(
+            try await !message("SELECT CAST(v AS \(cast))::text FROM (SELECT concat('secret', 7) AS v) AS s")
+                .contains("secret"))
+        await snapshot.close()
+        await subject.close()
+    }
+
+    /// Also those that are as large as we take them.
+    @Test(arguments: Engine.stored) func everyPattern(engine: Engine) async throws {
+        let subject = try await engine.warehouse("quality_patterns")
+        try await subject.warehouse.open(readOnly: false)
+        let snapshot = try await subject.warehouse.snapshot()
+        let dialect: SweepDialect = engine == .duckdb ? .duckdb : .postgres
+        for pattern in Self.patterns {
+            let check = Expectation.Check.matches("c", try RowPattern(pattern), isMatch: true)
+            let failing = try ColumnTest(check, .text).failing("v", dialect)
+            let rows = try await snapshot.rows("SELECT 'x' FROM (SELECT 'ab' AS v) AS t WHERE (\(failing)) IS NOT NULL")
+            #expect(rows == [["x"]], "\(engine): \(pattern)")
+        }
+        await snapshot.close()
+        await subject.close()
+    }
+
+    /// A row that came without a value has a NULL there, and nobody knows whether there is one.
+    @Test(arguments: Engine.stored) func valuesThatHaveNotCome(engine: Engine) async throws {
+        let definition = TableDefinition(
+            source: TableID(schema: "public", table: "late"), target: "late",
+            columns: [
+                Column(name: "id", type: .bigint, isKey: true), Column(name: "a \"n'", type: .text),
+                Column(name: "b", type: .text),
+            ], key: [0])
+        let subject = try await engine.warehouse("quality_late")
+        try await subject.warehouse.open(readOnly: false)
+        try await subject.warehouse.ensure([definition])
+        func version(_ place: Int64) -> Version { .change(epoch: 0, commit: 10, place: place) }
+        let builder = BatchBuilder([definition])
+        let batch = builder.batch([
+            EventSpec(.create, definition.source, version(1), after: [.int(1), .null, .text("x")]),
+            EventSpec(.update, definition.source, version(2), after: [.int(2), .unchanged, .null]),
+            EventSpec(.create, definition.source, version(3), after: [.int(3), .text("x"), .text("x")]),
+            EventSpec(.update, definition.source, version(4), after: [.int(4), .unchanged, .unchanged]),
+        ])
+        let claim = try await subject.warehouse.claim([builder.partition], owner: "test")[0]
+        _ = try await subject.warehouse.apply(
+            batch,
+            advancing: [
+                CheckpointAdvance(
+                    partition: builder.partition, from: claim.position, to: 4, token: claim.token, spans: [0])
+            ])
+        let rows = RowExpectations([.init(.notNull("a \"n'")), .init(.notNull("b"))], of: definition)
+        let sql = QualitySQL(definition, subject.layout, engine: engine.rawValue)
+        let snapshot = try await subject.warehouse.snapshot()
+        #expect(try await snapshot.rows(sql.counts(rows.rules)) == [["2", "1", "3", "1"]])
+        let keys = try rows.rules.map { try #require(sql.failingKeys($0, limit: 9)) }
+        #expect(try await snapshot.rows(keys[0]) == [["1"]])
+        #expect(try await snapshot.rows(keys[1]) == [["2"]])
+        await snapshot.close()
+        await subject.close()
     }
 
     // MARK: Both answers

@@ -3,6 +3,17 @@ import Testing
 @testable import Postgres
 
 @Suite struct PostgresErrorTests {
+    /// A cast puts a value where a relation's name stands.
+    @Test func whatAUsersStatementMeets() {
+        var error = PostgresError(
+            kind: .permanent, sqlstate: "42P01", message: "relation \"4111\" does not exist", purpose: "run it")
+        error.table = "4111"
+        #expect(!"\(error.withoutMessage)".contains("4111") && error.withoutMessage.table == nil)
+        #expect("\(error.withoutMessage)".contains("42P01"))
+        error.kind = .passing
+        #expect(error.withoutMessage == error)
+    }
+
     @Test(arguments: [
         ("08006", PostgresError.Kind.passing), ("57P01", .passing), ("57P03", .passing), ("53300", .passing),
         ("40001", .passing), ("40P01", .passing), ("55P03", .passing), ("57014", .passing), ("55006", .passing),

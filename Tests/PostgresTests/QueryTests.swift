@@ -22,6 +22,16 @@ import ThrowawayPostgres
         }
     }
 
+    @Test func oneStatementAlone() async throws {
+        try await withSession(try await SharedCluster.url) { session in
+            let one = try session.queryAlone("SELECT 1")
+            #expect(one.string(0, 0) == "1")
+            let refused = #expect(throws: PostgresError.self) { try session.queryAlone("SELECT 1; SELECT 2") }
+            #expect(refused?.sqlstate == "42601")
+            #expect(try session.scalar("SELECT 1") == "1")
+        }
+    }
+
     @Test func parametersAreTakenAsTheyAre() async throws {
         try await withSession(try await SharedCluster.url) { session in
             let nasty = "'; DROP TABLE x; -- \\ \" \t\n é 漢 \u{1F600}"

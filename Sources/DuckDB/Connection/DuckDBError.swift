@@ -53,6 +53,16 @@ package struct DuckDBError: Error, Equatable, CustomStringConvertible {
         purpose.map { "\($0): \(message)" } ?? message
     }
 
+    /// For what met a user's own SQL while it ran: functions of theirs put values where names stand.
+    var withoutMessage: DuckDBError {
+        switch kind {
+        case .value, .constraint, .catalog, .syntax, .other:
+            let message = "it fails on what the rows hold (the engine's message is withheld, as it may quote values)"
+            return DuckDBError(kind, message, purpose: purpose, remedy: remedy)
+        default: return self
+        }
+    }
+
     /// Made from a message of the engine's.
     init(engine message: UnsafePointer<CChar>?, purpose: String?, disclosing: EngineMessage.Disclosure = .nothing) {
         let text = message.map { String(cString: $0) } ?? ""

@@ -3,30 +3,35 @@ import Replication
 extension DuckDBWarehouse {
     package func query(_ query: AsOfQuery, rows_max: Int) async throws -> Replication.QueryResult {
         // What is checked is what is read.
-        try reading { session in
-            guard try MetaTables.version(session) == WarehouseSchema.version else { throw AsOfQuery.olderWarehouse }
-            let epoch = try session.int64(
-                "SELECT max(epoch) FROM \(MetaTables.name("epochs")) WHERE pipeline = \(SQLName.literal(layout.pipeline))",
-                purpose: "reading the epochs")
-            let pasts = try query.tables.map { table in
-                let (past, hasSpared) = try Self.past(of: table, layout.pipeline, session)
-                let select = AsOfSelect(
-                    sql: TableSQL(table, layout), moment: query.moment, epoch: epoch ?? 0, hasSpared: hasSpared,
-                    pipeline: layout.pipeline)
-                if try query.refusal.check(table, past, at: query.moment, isDirect: query.isDirect),
-                    try session.int64(select.unknown, purpose: "looking at \(layout.raw).\(table.target)") != nil
-                {
-                    throw query.refusal.unknown(table)
-                }
-                if hasSpared,
-                    try session.int64(select.undecided, purpose: "looking at \(layout.raw).\(table.target)") != nil
-                {
-                    throw query.refusal.undecided(table)
-                }
-                return (name: SQLName.quoted(table.target), query: select.query)
+        try reading { session in try Self.result(of: query, layout, session, rows_max) }
+    }
+
+    /// In a transaction.
+    static func result(
+        of query: AsOfQuery, _ layout: WarehouseLayout, _ session: Session, _ rows_max: Int
+    ) throws -> Replication.QueryResult {
+        guard try MetaTables.version(session) == WarehouseSchema.version else { throw AsOfQuery.olderWarehouse }
+        let epoch = try session.int64(
+            "SELECT max(epoch) FROM \(MetaTables.name("epochs")) WHERE pipeline = \(SQLName.literal(layout.pipeline))",
+            purpose: "reading the epochs")
+        let pasts = try query.tables.map { table in
+            let (past, hasSpared) = try Self.past(of: table, layout.pipeline, session)
+            let select = AsOfSelect(
+                sql: TableSQL(table, layout), moment: query.moment, epoch: epoch ?? 0, hasSpared: hasSpared,
+                pipeline: layout.pipeline)
+            if try query.refusal.check(table, past, at: query.moment, isDirect: query.isDirect),
+                try session.int64(select.unknown, purpose: "looking at \(layout.raw).\(table.target)") != nil
+            {
+                throw query.refusal.unknown(table)
             }
-            return try Self.users { try Self.run(query.statement(pasts), rows_max, session) }
+            if hasSpared,
+                try session.int64(select.undecided, purpose: "looking at \(layout.raw).\(table.target)") != nil
+            {
+                throw query.refusal.undecided(table)
+            }
+            return (name: SQLName.quoted(table.target), query: select.query)
         }
+        return try users { try run(query.statement(pasts), rows_max, session) }
     }
 
     private static func past(

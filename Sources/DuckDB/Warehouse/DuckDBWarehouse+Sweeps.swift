@@ -26,6 +26,8 @@ final class SnapshotSession: @unchecked Sendable {
         }
     }
 
+    func interrupt() { interrupter.interrupt() }
+
     /// Ends what runs in it.
     func close() {
         isClosed.store(true, ordering: .releasing)
@@ -70,6 +72,29 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
             }
             return rows
         }
+    }
+
+    nonisolated func interrupt() { session.interrupt() }
+
+    func rows(ofUsers sql: String) throws -> [[String?]] {
+        let purpose = "running the statement"
+        return try session.with { session in
+            // Looks at no row, and takes no second statement.
+            _ = try Statement(session, sql, purpose: purpose)
+            var rows: [[String?]] = []
+            do {
+                try session.forEachChunk(sql, purpose: purpose, streaming: true) { chunk in
+                    for row in 0..<chunk.rowCount { rows.append(chunk.columns.indices.map { chunk.text($0, row) }) }
+                }
+            } catch let error as DuckDBError {
+                throw error.withoutMessage
+            }
+            return rows
+        }
+    }
+
+    func query(_ query: AsOfQuery, rows_max: Int) throws -> Replication.QueryResult {
+        try session.with { session in try DuckDBWarehouse.result(of: query, layout, session, rows_max) }
     }
 
     /// Rows of raw.

@@ -23,6 +23,10 @@ extension ReplicationError {
         }
         // A table or a column that somebody took away.
         if case .catalog = error.kind { isTablesOwn = true }
+        switch error.kind {
+        case .value, .catalog, .syntax: isStatements = true
+        default: break
+        }
     }
 
     /// Runs `body` and turns the engine's errors into replication's.

@@ -1,4 +1,14 @@
 extension PostgresError {
+    /// For what met a user's own SQL while it ran: functions and casts of theirs put values where names stand
+    /// (`card::regclass`, `current_setting(card)`).
+    var withoutMessage: PostgresError {
+        guard kind == .permanent || kind == .data else { return self }
+        var error = self
+        error.message = "it fails on what the rows hold (the server's message is withheld, as it may quote values)"
+        (error.schema, error.table, error.column, error.dataType, error.constraint) = (nil, nil, nil, nil, nil)
+        return error
+    }
+
     /// A primary message without cell values.
     ///
     /// Messages of classes that speak of values lose what follows a colon and every quoted text that is

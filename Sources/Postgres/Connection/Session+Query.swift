@@ -45,6 +45,15 @@ extension Session {
         }
     }
 
+    /// Runs one statement, and has the server refuse several: for what somebody else wrote a part of.
+    package func queryAlone(_ sql: String, for purpose: String = "run a query") throws(PostgresError) -> Rows {
+        try operation(purpose) { handle throws(PostgresError) in
+            try rejectNUL(sql, purpose)
+            try sent(PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0), handle, purpose)
+            return try lastResult(handle, purpose)
+        }
+    }
+
     /// The first column of the first row; nil for null and for no row.
     package func scalar(
         _ sql: String,

@@ -27,6 +27,16 @@ extension ReplicationError {
         self.init(kind, message, remedy: remedy, table: source)
         isLock = error.sqlstate == "55P03"
         isTablesOwn = Self.isTablesOwn(error)
+        isStatements = Self.isStatements(error)
+    }
+
+    private static func isStatements(_ error: PostgresError) -> Bool {
+        switch error.sqlstate ?? "" {
+        case "42501": false
+        // A pattern that is too large, something that is nested too deeply.
+        case "54000", "54001", "54011": true
+        case let code: ["0A", "20", "21", "22", "42", "P0"].contains(code.prefix(2))
+        }
     }
 
     /// What somebody did to one table: it, a column or an index is gone or another kind of thing, a right on it was taken.

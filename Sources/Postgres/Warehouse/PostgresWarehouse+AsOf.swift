@@ -3,36 +3,43 @@ import Replication
 extension PostgresWarehouse {
     package func query(_ query: AsOfQuery, rows_max: Int) async throws -> QueryResult {
         try work { session in
-            guard try MetaTables.version(session) == WarehouseSchema.version else { throw AsOfQuery.olderWarehouse }
             var names = TypeNames()
             // A failure would end the transaction.
             for table in query.tables { try names.learn(table, session) }
             // What is checked is what is read.
             try session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", for: "begin a query")
             defer { session.rollback() }
-            let epoch = try session.scalar(
-                "SELECT max(epoch) FROM \(MetaTables.name("epochs")) WHERE pipeline = $1", [layout.pipeline],
-                for: "read the epochs"
-            ).flatMap { Int64($0) }
-            let pasts = try query.tables.map { table in
-                let (past, hasSpared) = try Self.past(of: table, layout.pipeline, session)
-                let select = AsOfSelect(
-                    sql: try TableSQL(table, layout), types: names.types(table), moment: query.moment,
-                    epoch: epoch ?? 0, hasSpared: hasSpared, pipeline: layout.pipeline)
-                if try query.refusal.check(table, past, at: query.moment, isDirect: query.isDirect),
-                    try session.query(select.unknown, for: "look at \(layout.raw).\(table.target)").count > 0
-                {
-                    throw query.refusal.unknown(table)
-                }
-                if hasSpared,
-                    try session.query(select.undecided, for: "look at \(layout.raw).\(table.target)").count > 0
-                {
-                    throw query.refusal.undecided(table)
-                }
-                return (name: try quoteIdentifier(table.target), query: try select.query)
-            }
-            return try Self.result(of: query.statement(pasts), session, rows_max)
+            return try Self.result(of: query, names, layout, session, rows_max)
         }
+    }
+
+    /// In a transaction; `names` has learned of the tables.
+    static func result(
+        of query: AsOfQuery, _ names: TypeNames, _ layout: WarehouseLayout, _ session: Session, _ rows_max: Int
+    ) throws -> QueryResult {
+        guard try MetaTables.version(session) == WarehouseSchema.version else { throw AsOfQuery.olderWarehouse }
+        let epoch = try session.scalar(
+            "SELECT max(epoch) FROM \(MetaTables.name("epochs")) WHERE pipeline = $1", [layout.pipeline],
+            for: "read the epochs"
+        ).flatMap { Int64($0) }
+        let pasts = try query.tables.map { table in
+            let (past, hasSpared) = try Self.past(of: table, layout.pipeline, session)
+            let select = AsOfSelect(
+                sql: try TableSQL(table, layout), types: names.types(table), moment: query.moment,
+                epoch: epoch ?? 0, hasSpared: hasSpared, pipeline: layout.pipeline)
+            if try query.refusal.check(table, past, at: query.moment, isDirect: query.isDirect),
+                try session.query(select.unknown, for: "look at \(layout.raw).\(table.target)").count > 0
+            {
+                throw query.refusal.unknown(table)
+            }
+            if hasSpared,
+                try session.query(select.undecided, for: "look at \(layout.raw).\(table.target)").count > 0
+            {
+                throw query.refusal.undecided(table)
+            }
+            return (name: try quoteIdentifier(table.target), query: try select.query)
+        }
+        return try result(of: query.statement(pasts), session, rows_max)
     }
 
     private static func past(

@@ -8,16 +8,19 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private var session: Session?
+    private let settings: ConnectionSettings
     private let layout: WarehouseLayout
+    private let interrupter = Interrupter()
 
     init(_ settings: ConnectionSettings, _ layout: WarehouseLayout) async throws {
+        self.settings = settings
         self.layout = layout
-        try open(settings)
+        try open()
     }
 
-    private func open(_ settings: ConnectionSettings) throws {
+    private func open() throws {
         session = try ReplicationError.translating {
-            let session = try Session(settings, interrupter: Interrupter())
+            let session = try Session(settings, interrupter: interrupter)
             for setting in SweepDialect.postgres.settings { try session.execute(setting, for: "begin a sweep") }
             try session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", for: "begin a sweep")
             // The first statement takes it.
@@ -27,11 +30,40 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
         }
     }
 
+    nonisolated func interrupt() { interrupter.interrupt() }
+
     func rows(_ sql: String) throws -> [[String?]] {
         guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        return try ReplicationError.translating { Self.cells(try session.queryAlone(sql, for: "compare rows")) }
+    }
+
+    func rows(ofUsers sql: String) throws -> [[String?]] {
+        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        let purpose = "run the statement"
         return try ReplicationError.translating {
-            let rows = try session.query(sql, for: "compare rows")
-            return (0..<rows.count).map { row in (0..<rows.columnCount).map { rows.string(row, $0) } }
+            // Looks at no row, and takes no second statement.
+            let statement = try session.prepare("", sql, for: purpose)
+            do throws(PostgresError) {
+                return Self.cells(try session.query(statement, for: purpose))
+            } catch {
+                throw error.withoutMessage
+            }
+        }
+    }
+
+    private static func cells(_ rows: Rows) -> [[String?]] {
+        (0..<rows.count).map { row in (0..<rows.columnCount).map { rows.string(row, $0) } }
+    }
+
+    func query(_ query: AsOfQuery, rows_max: Int) throws -> QueryResult {
+        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        return try ReplicationError.translating {
+            var names = TypeNames()
+            // What it tries may fail, and would end the transaction.
+            let other = try Session(settings, interrupter: interrupter)
+            defer { other.close() }
+            for table in query.tables { try names.learn(table, other) }
+            return try PostgresWarehouse.result(of: query, names, layout, session, rows_max)
         }
     }
 

@@ -1,6 +1,7 @@
 /// A statement taken apart as far as names go: what stands in comments is left out, texts are kept apart from names.
 ///
-/// Both engines write SQL by Postgres' rules: nested comments, `''` and `""`, `E'…'`, `$tag$…$tag$`.
+/// Both engines write SQL by Postgres' rules: nested comments, `''` and `""`, `E'…'`, `$tag$…$tag$`, and texts that go on
+/// behind a line end, under the rules that they began with.
 struct SQLWords {
     enum Word: Equatable {
         case name(String, isQuoted: Bool)
@@ -48,7 +49,7 @@ struct SQLWords {
         case "/" where peek(1) == "*": skipComment()
         case "'":
             at += 1
-            words.append(.text(quoted(by: "'", escapes: false)))
+            words.append(.text(text(escapes: false)))
         case "\"":
             at += 1
             words.append(.name(quoted(by: "\"", escapes: false), isQuoted: true))
@@ -83,6 +84,35 @@ struct SQLWords {
                 at += 1
             }
         } while depth > 0 && at < scalars.count
+    }
+
+    /// Behind the opening quote; ends behind the closing one of the last part.
+    private mutating func text(escapes: Bool) -> String {
+        var text = quoted(by: "'", escapes: escapes)
+        while let next = continuation() {
+            at = next + 1
+            text += quoted(by: "'", escapes: escapes)
+        }
+        return text
+    }
+
+    /// Where the quote stands that goes on with a text which has just ended: behind a line end, with blanks and comments
+    /// of a line between.
+    private func continuation() -> Int? {
+        var (place, hasLineEnd) = (at, false)
+        while place < scalars.count {
+            switch scalars[place] {
+            case "\n", "\r": hasLineEnd = true
+            case " ", "\t", "\u{B}", "\u{C}": break
+            case "'": return hasLineEnd ? place : nil
+            case "-" where place + 1 < scalars.count && scalars[place + 1] == "-":
+                while place < scalars.count, scalars[place] != "\n", scalars[place] != "\r" { place += 1 }
+                continue
+            default: return nil
+            }
+            place += 1
+        }
+        return nil
     }
 
     /// Behind the opening quote; ends behind the closing one.
@@ -131,7 +161,7 @@ struct SQLWords {
         let text = String(name)
         if text == "E" || text == "e", peek() == "'" {
             at += 1
-            words.append(.text(quoted(by: "'", escapes: true)))
+            words.append(.text(self.text(escapes: true)))
         } else if text == "U" || text == "u", peek() == "&", peek(1) == "'" || peek(1) == "\"" {
             words.append(.escaped)
             at += 1

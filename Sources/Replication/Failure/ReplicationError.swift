@@ -33,6 +33,9 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     /// It is about what one table is like (its columns, its rights, a lock on it), not about the warehouse.
     package var isTablesOwn = false
 
+    /// It is about what a statement says (names, types, what values do in it), not about the warehouse or what it is able to.
+    package var isStatements = false
+
     /// What the others needn't suffer from: `table` alone can be held until it is mended.
     package var mayHoldTable: Bool { table != nil && (kind == .data || isTablesOwn || kind == .passing && isLock) }
 

@@ -10,6 +10,13 @@ package protocol WarehouseSnapshot: SweepReader {
     func rawEvents(_ table: TableDefinition, page: Int) async throws -> [RawEvent]?
     /// All of raw's events of these keys, as raw has them; and all truncates if `truncates`.
     func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) async throws -> [RawEvent]
+    /// As `rows`, of SQL that a user wrote a part of: one statement, or it is refused. What its reading meets is told; what its
+    /// running meets may speak of values, and only its kind is.
+    func rows(ofUsers sql: String) async throws -> [[String?]]
+    /// As `Warehouse.query`, without holding its writer up.
+    func query(_ query: AsOfQuery, rows_max: Int) async throws -> QueryResult
+    /// Stops a statement that runs now; from any thread. The snapshot is to be closed then.
+    nonisolated func interrupt()
     /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
     func letGo() async throws
     func close() async

@@ -47,6 +47,7 @@ import Testing
             "select * from orders, shop_history.orders", "select * from db.shop.orders",
             "select * from shop/**/.orders",
             "select query_to_xml('select * from shop_live.orders') from orders",
+            "select query_to_xml('select * from shop_live'\n'.orders') from orders",
             "select * from U&\"order\\0073\", orders",
             "select 1 from other", "select 1", "", "-- only", "insert into orders values (1)",
             "explain select 1 from orders",
