@@ -38,14 +38,16 @@ struct PatternParser {
     private mutating func choice() throws(RowPatternError) -> RowPattern.Node {
         var branches = [try sequence()]
         while skip("|") { branches.append(try sequence()) }
+        if branches.allSatisfy(\.isEmpty) { return .empty }
         return branches.count == 1 ? branches[0] : .choice(branches)
     }
 
     private mutating func sequence() throws(RowPatternError) -> RowPattern.Node {
         var items: [RowPattern.Node] = []
         while let scalar = current, scalar != "|", scalar != ")" {
-            let item = try atom()
-            items.append(try repeated(item))
+            let one = try atom()
+            let item = try repeated(one)
+            if !item.isEmpty { items.append(item) }
         }
         return items.count == 1 ? items[0] : .sequence(items)
     }
@@ -64,6 +66,8 @@ struct PatternParser {
         if try quantifier() != nil {
             throw fail("a repetition of a repetition needs a group", try: "(?:…)", at: next)
         }
+        // However often, it is nothing; written out, it would have engines count to 255 to the power of the groups' depth.
+        if item.isEmpty || high == 0 { return .empty }
         return .repeated(item, min: low, max: high)
     }
 

@@ -41,6 +41,13 @@ package struct RowPattern: Sendable {
         case repeated(Node, min: Int, max: Int?)
         case start
         case end
+
+        /// The parser gives no other node that takes nothing and asks for nothing: each of the others is a step at least.
+        static let empty = Node.sequence([])
+
+        var isEmpty: Bool {
+            if case .sequence(let items) = self { items.isEmpty } else { false }
+        }
     }
 }
 

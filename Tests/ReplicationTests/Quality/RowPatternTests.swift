@@ -49,11 +49,33 @@ import Testing
         #expect(throws: RowPatternError.self) { try RowPattern(String(repeating: "a", count: 5_000)) }
     }
 
+    /// Nothing, however often, is nothing: neither here nor in what engines get.
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: [
+            "(((((){255}){255}){255}){255}){255}", "((((((a{0}){255}){255}){255}){255}){255}){255}",
+            "((((((|){255}){255}){255}){255}){255}){255}", "((((((()()){0,255}){255}){2,}){255})*){255}",
+        ])
+    func nothingManyTimes(pattern: String) throws {
+        let read = try RowPattern(pattern + "b")
+        #expect(read.program.steps.count == 2 && read.sql(.postgres) == "b" && read.sql(.duckdb) == "b")
+        #expect(try isFound(pattern + "b", "ab") && !isFound(pattern + "b", "a"))
+    }
+
+    /// RE2, DuckDB's, takes no more than 1,000 repetitions of repetitions: a pattern that we take has fewer.
+    @Test func repetitionsOfRepetitions() throws {
+        _ = try RowPattern("(?:[ab]{31}){31}")
+        for pattern in ["(?:a{0,32}){32}", "(?:(?:a?){30}){40}", "(?:(?:a{2,}){255}){2}", "((?:a|){255}){4}"] {
+            #expect(throws: RowPatternError.self) { try RowPattern(pattern) }
+        }
+    }
+
     /// What makes others go back for years.
     @Test func hostileTextsTakeNoLongerThanTheirLength() throws {
         let text = String(repeating: "a", count: RowPattern.text_bytes_max - 1) + "b"
         let started = ContinuousClock.now
-        for pattern in ["^(a+)+$", "(a|aa)+$", "^(a?){100}a{100}$", "(.*)*x"] {
+        // The last keeps as many ways open as a pattern can have.
+        for pattern in ["^(a+)+$", "(a|aa)+$", "^(a?){100}a{100}$", "(.*)*x", "^(?:(a?){240}(a?){240})x"] {
             #expect(try !isFound(pattern, text))
         }
         #expect(ContinuousClock.now - started < .seconds(60))
