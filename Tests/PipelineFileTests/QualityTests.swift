@@ -159,7 +159,7 @@ import Testing
             problem(
                 "{ expect: between, column: n, min: x }", columns: "    columns: { types: { n: \"numeric(9,2)\" } }")
                 == [
-                    "9: tables[0].quality[0]: x is no number, as the column n holds them"
+                    "9: tables[0].quality[0]: what is given is no number, as the column n holds them"
                 ])
         #expect(
             problems(

@@ -11,9 +11,9 @@ struct ComparedValues {
     typealias Misfit = ColumnTest.Misfit
     typealias Limit = ColumnTest.Limit
 
-    private func fail(_ text: String) -> Misfit {
-        let shown = text.unicodeScalars.count > 60 ? "\(String(text.unicodeScalars.prefix(57)))…" : text
-        return Misfit("\(shown) is no \(type.noun), as the column \(column) holds them", try: type.example)
+    /// Without the value, which may come from a file that is nobody's to read.
+    private var unread: Misfit {
+        Misfit("what is given is no \(type.noun), as the column \(column) holds them", try: type.example)
     }
 
     // MARK: Ranges
@@ -75,6 +75,21 @@ struct ComparedValues {
     // MARK: Sets
 
     func set(_ values: [String], isIn: Bool) throws(Misfit) -> ColumnTest.Kind {
+        do throws(Misfit) {
+            return try kind(of: values, isIn: isIn)
+        } catch {
+            for (index, value) in values.enumerated() {
+                do throws(Misfit) {
+                    _ = try kind(of: [value], isIn: isIn)
+                } catch {
+                    throw Misfit("of \(values.count) values, number \(index + 1): \(error.message)", try: error.remedy)
+                }
+            }
+            throw error
+        }
+    }
+
+    private func kind(of values: [String], isIn: Bool) throws(Misfit) -> ColumnTest.Kind {
         switch type {
         case .integer:
             var wholes: Set<Int64> = []
@@ -122,7 +137,7 @@ struct ComparedValues {
     // MARK: Values
 
     private func decimal(_ text: String) throws(Misfit) -> ExactDecimal {
-        guard let number = ExactDecimal(text) else { throw fail(text) }
+        guard let number = ExactDecimal(text) else { throw unread }
         return number
     }
 
@@ -132,11 +147,11 @@ struct ComparedValues {
 
     private func float(_ text: String, orSpecial: Bool) throws(Misfit) -> Double {
         let word = Self.special(text)
-        if let word, !orSpecial { throw fail(word) }
+        if let word, !orSpecial { throw unread }
         let number = Array((word ?? text).utf8).withUnsafeBytes { bytes in
             type == .float(isSingle: true) ? DoubleText.parseSingle(bytes) : DoubleText.parse(bytes)
         }
-        guard let number, word != nil || number.isFinite else { throw fail(text) }
+        guard let number, word != nil || number.isFinite else { throw unread }
         return number == 0 ? 0 : number
     }
 
@@ -149,7 +164,7 @@ struct ComparedValues {
         if let value, isHeld(value) { return value }
         if type == .boolean, let number = ExactDecimal(text)?.whole, number == 0 || number == 1 { return number }
         if let value = widened(text), isHeld(value) { return value }
-        throw fail(text)
+        throw unread
     }
 
     /// Whether both engines have such a date or moment: from 4713 BC on, and dates to 5874897.
@@ -191,7 +206,7 @@ struct ComparedValues {
             let digits = bytes.map(\.lowered).filter { $0 != 0x2D && $0 != 0x7B && $0 != 0x7D }
             guard digits.count == 32, digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
             else {
-                throw fail(text)
+                throw unread
             }
             bytes = []
             for (index, digit) in digits.enumerated() {

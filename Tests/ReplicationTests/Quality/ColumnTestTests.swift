@@ -180,6 +180,16 @@ import Testing
         #expect(misfit?.message.contains(why) == true, "\(misfit?.message ?? "")")
     }
 
+    /// A value may come from a file that is nobody's to read.
+    @Test func messagesHaveNoValues() {
+        for check in [Self.between("4111x", nil), Self.isIn("1", "4111x"), Self.isNotIn("4111x")] {
+            let misfit = #expect(throws: ColumnTest.Misfit.self) { try ColumnTest(check, .integer) }
+            #expect(misfit?.message.contains("4111x") == false && misfit?.remedy?.contains("4111x") == false)
+        }
+        let misfit = #expect(throws: ColumnTest.Misfit.self) { try ColumnTest(Self.isIn("1", "x", "3"), .integer) }
+        #expect(misfit?.message.hasPrefix("of 3 values, number 2: ") == true)
+    }
+
     @Test func aRowOfABatch() throws {
         let table = TableDefinition(
             source: TableID(schema: "public", table: "t"), target: "t",
