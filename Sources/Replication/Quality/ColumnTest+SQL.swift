@@ -1,6 +1,11 @@
 /// SQL that says of a column's values what `verdict` says. Names and values of the file stand in it as quoted identifiers
 /// and literals alone.
 extension ColumnTest {
+    /// Whether it asks for a value at all, and not for one of some kind.
+    var isOfNulls: Bool {
+        if case .notNull = kind { true } else { false }
+    }
+
     /// Rows that are counted.
     package func looked(_ v: String, _ dialect: SweepDialect) -> String {
         if case .notNull = kind { return "true" }

@@ -16,6 +16,9 @@ package struct QualitySQL: Sendable {
     /// How many rules one statement takes: servers have a limit of columns.
     package static let rules_max = 200
 
+    /// Whether there is anything that can be looked at.
+    package var presence: String { "SELECT 1 FROM \(live(table)) WHERE false" }
+
     private func live(_ table: TableDefinition) -> String {
         "\(SweepSQL.quoted(layout.live)).\(SweepSQL.quoted(table.target))"
     }
@@ -24,6 +27,43 @@ package struct QualitySQL: Sendable {
     private func numbered(_ table: TableDefinition, _ columns: some Sequence<Int>) -> String {
         let list = Set(columns).union(table.key).sorted().map { "\(shown($0, table)) AS c\($0)" }
         return "(SELECT \(list.isEmpty ? "1 AS c" : list.joined(separator: ", ")) FROM \(live(table))) AS t"
+    }
+
+    // MARK: Values that haven't come
+
+    /// The same rows with the map of what is known of their columns (`ColumnVersions`) as `m`, which the live view hasn't.
+    private func numberedWithMap(_ columns: [Int]) -> String {
+        let names = Set(columns).union(table.key).sorted().map {
+            "\(SweepSQL.quoted(table.columns[$0].name)) AS c\($0)"
+        }
+        return """
+            (SELECT \(SweepSQL.quoted(MetadataNames.columns)) AS m, \(names.joined(separator: ", ")) \
+            FROM \(SweepSQL.quoted(layout.current)).\(SweepSQL.quoted(table.target)) \
+            WHERE \(SweepSQL.quoted(table.metadata.isDeleted)) IS NOT TRUE) AS t
+            """
+    }
+
+    /// Of what a rule looks at a NULL may stand for a value that hasn't come: whether it is there, nobody knows.
+    private func isKnown(_ column: Int) -> String {
+        // `"name":[null]` and `"name":[e,c,s,null]`, as maps are written.
+        let name = RowPattern.literal(JSONText.quoted(table.columns[column].name), dialect)
+        let pattern = SweepSQL.literal("[{,]\(name):\\[([-0-9]+,[-0-9]+,[-0-9]+,)?null\\]")
+        let isUnknown = dialect == .duckdb ? "regexp_matches(t.m, \(pattern))" : "t.m ~ \(pattern)"
+        return "NOT coalesce(\(isUnknown), false)"
+    }
+
+    private func looked(_ rule: RowExpectations.Rule) -> String {
+        rule.test.isOfNulls ? isKnown(rule.column) : rule.test.looked("t.c\(rule.column)", dialect)
+    }
+
+    private func failing(_ rule: RowExpectations.Rule) -> String {
+        let failing = rule.test.failing("t.c\(rule.column)", dialect)
+        return rule.test.isOfNulls ? "\(failing) AND \(isKnown(rule.column))" : failing
+    }
+
+    private func source(_ rules: [RowExpectations.Rule]) -> String {
+        let columns = rules.map(\.column)
+        return rules.contains { $0.test.isOfNulls } ? numberedWithMap(columns) : numbered(table, columns)
     }
 
     private func shown(_ column: Int, _ table: TableDefinition) -> String {
@@ -44,19 +84,16 @@ package struct QualitySQL: Sendable {
     }
 
     /// By the values, not by their texts.
-    private func ordered(_ limit: Int, _ value: (Int) -> String = { "t.c\($0)" }) -> String {
-        "ORDER BY \(table.key.map(value).joined(separator: ", ")) LIMIT \(limit)"
+    private func ordered(_ limit: Int) -> String {
+        "ORDER BY \(table.key.map { "t.c\($0)" }.joined(separator: ", ")) LIMIT \(limit)"
     }
 
     // MARK: Of rows
 
     /// One row of texts: for each rule the rows looked at, and those of them that fail.
     package func counts(_ rules: [RowExpectations.Rule]) -> String {
-        let counts = rules.flatMap { rule -> [String] in
-            let v = "t.c\(rule.column)"
-            return [count(rule.test.looked(v, dialect)), count(rule.test.failing(v, dialect))]
-        }
-        return "SELECT \(counts.joined(separator: ", ")) FROM \(numbered(table, rules.map(\.column)))"
+        let counts = rules.flatMap { [count(looked($0)), count(failing($0))] }
+        return "SELECT \(counts.joined(separator: ", ")) FROM \(source(rules))"
     }
 
     private func count(_ condition: String? = nil) -> String {
@@ -71,12 +108,16 @@ package struct QualitySQL: Sendable {
     package func failingKeys(_ rule: RowExpectations.Rule, limit: Int) -> String? {
         guard !table.isKeyless else { return nil }
         return """
-            SELECT \(keys { "t.c\($0)" }) FROM \(numbered(table, [rule.column])) \
-            WHERE \(rule.test.failing("t.c\(rule.column)", dialect)) \(ordered(limit))
+            SELECT \(keys { "t.c\($0)" }) FROM \(source([rule])) WHERE \(failing(rule)) \(ordered(limit))
             """
     }
 
     package var rowCount: String { "SELECT \(count()) FROM \(live(table))" }
+
+    /// For `AsOfQuery`, which puts the table's past in the place of its name.
+    package static func count(ofPast table: TableDefinition) -> String {
+        "SELECT count(*) FROM \(SweepSQL.quoted(table.target))"
+    }
 
     // MARK: Unique
 
@@ -125,9 +166,11 @@ package struct QualitySQL: Sendable {
         package let table: TableDefinition
         package let to: [Int]
 
+        /// - Parameter hashed: columns that the warehouse has as hashes, of each of the two, by any name of theirs.
         /// - Throws: where their values can't be held against each other.
         package init(
-            _ key: Expectation.ForeignKey, of table: TableDefinition, to other: TableDefinition
+            _ key: Expectation.ForeignKey, of table: TableDefinition, to other: TableDefinition,
+            hashed: (own: Set<String>, others: Set<String>) = ([], [])
         ) throws(ColumnTest.Misfit) {
             var columns: [Int] = []
             for name in key.columns { columns.append(try table.index(named: name)) }
@@ -141,6 +184,15 @@ package struct QualitySQL: Sendable {
             }
             for (column, target) in zip(columns, to) {
                 let (own, others) = (table.columns[column], other.columns[target])
+                let (isHashed, isOtherHashed) = (own.isAny(of: hashed.own), others.isAny(of: hashed.others))
+                guard isHashed == isOtherHashed else {
+                    let plain = isHashed ? "\(other.source).\(others.name)" : "\(table.source).\(own.name)"
+                    throw .init(
+                        "of \(own.name) and \(other.source).\(others.name) one is hashed, and the other is not",
+                        try:
+                            "columns: { hash: [\(isHashed ? others.name : own.name)] }, for \(plain), or neither of them"
+                    )
+                }
                 guard Self.family(own.type) == Self.family(others.type) else {
                     throw .init(
                         "\(own.name) is \(own.type.sql) and \(other.source).\(others.name) is \(others.type.sql)",
@@ -233,10 +285,12 @@ package struct QualitySQL: Sendable {
 
     package func expressionKeys(_ expression: String, limit: Int) -> String? {
         guard !table.isKeyless else { return nil }
+        // Where it says something of several rows it can stand in a SELECT's list, and not behind WHERE.
         return """
-            SELECT \(keys { shown($0, table) }) FROM \(live(table)) WHERE NOT (
+            SELECT \(keys { "t.c\($0)" }) FROM (SELECT (
             \(expression)
-            ) \(ordered(limit) { shown($0, table) })
+            ) AS x, \(table.key.sorted().map { "\(shown($0, table)) AS c\($0)" }.joined(separator: ", ")) \
+            FROM \(live(table))) AS t WHERE NOT t.x \(ordered(limit))
             """
     }
 }

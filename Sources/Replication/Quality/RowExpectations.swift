@@ -13,12 +13,18 @@ package struct RowExpectations: Sendable {
     /// Those that can't be held against the table, by their index.
     package let misfits: [(index: Int, misfit: ColumnTest.Misfit)]
 
-    package init(_ expectations: [Expectation], of table: TableDefinition) {
+    /// - Parameter hashed: columns that the warehouse has as hashes, by any name of theirs.
+    package init(_ expectations: [Expectation], of table: TableDefinition, hashed: Set<String> = []) {
         var rules: [Rule] = []
         var misfits: [(index: Int, misfit: ColumnTest.Misfit)] = []
         for (index, expectation) in expectations.enumerated() where expectation.check.isOfRow {
             do throws(ColumnTest.Misfit) {
                 let column = try table.index(named: expectation.check.columns.first ?? "")
+                if expectation.check.isOfValue, table.columns[column].isAny(of: hashed) {
+                    throw .init(
+                        "the column \(table.columns[column].name) is hashed, and \(expectation.check.name) would see the hashes",
+                        try: "take the expectation out, or the column out of columns.hash")
+                }
                 let test = try ColumnTest(expectation.check, table.columns[column].type)
                 rules.append(Rule(index: index, column: column, test: test))
             } catch {

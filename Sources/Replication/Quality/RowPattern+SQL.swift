@@ -2,6 +2,11 @@ extension RowPattern {
     /// The pattern as the engine writes it, every character but ASCII's letters and digits by its number.
     func sql(_ dialect: SweepDialect) -> String { Self.write(root, dialect) }
 
+    /// A pattern that is found where the text is.
+    static func literal(_ text: String, _ dialect: SweepDialect) -> String {
+        text.unicodeScalars.map { write($0.value, dialect) }.joined()
+    }
+
     private static func write(_ node: Node, _ dialect: SweepDialect) -> String {
         switch node {
         case .set(let set): write(set, dialect)

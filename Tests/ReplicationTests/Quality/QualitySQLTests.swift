@@ -74,17 +74,73 @@ import Testing
 
     @Test(arguments: [
         "total >= 0", "a = ')' or b = '('", "x in (select 1)", "a > 0 -- positive", "/* a ( */ b", "\"a;b\" > 0",
-        "(a) or (b)",
+        "(a) or (b)", "a = E'b'\n'c\\'' or d", "a = 'b' -- it's\n'c\\' or d",
+        "e'a' -- it's\r\t'b\\') or (c = '",
     ])
     func expressions(text: String) throws { try QualitySQL.check(expression: text) }
 
     @Test(arguments: [
         "", " ", "-- nothing", "a; drop table x", "a) or (b", "(a", "a)", "a /* open", "'open", "\"open", "$$open",
         "U&'x'",
+        // A text goes on behind a line end, and its backslashes with it.
+        #"E'a'"# + "\n" + #"'b\'' IS NULL) AS x FROM t) AS q; COMMIT; DROP TABLE y; SELECT 1,0 FROM (SELECT (1 -- '"#,
         "1) q; commit; drop table x; select (1", "a\0b",
     ])
     func noExpressions(text: String) {
         #expect(throws: ColumnTest.Misfit.self) { try QualitySQL.check(expression: text) }
+    }
+
+    /// A window function or an aggregate stands in a SELECT's list alone.
+    @Test(arguments: ["postgres", "duckdb"]) func keysOfExpressions(engine: String) throws {
+        let sql = QualitySQL(table(), layout(), engine: engine)
+        let keys = try #require(sql.expressionKeys("count(*) over () > 1", limit: 3))
+        let place = try #require(keys.firstRange(of: "count(*) over ()"))
+        #expect(!keys[..<place.lowerBound].contains("WHERE") && keys.contains("WHERE NOT t.x ORDER BY t.c0 LIMIT 3"))
+    }
+
+    /// By its characters' parts: what follows a quote may be written over it.
+    @Test func theNameOfAPast() {
+        var table = table()
+        table.target = "a\"\u{301}; b"
+        let sql = QualitySQL.count(ofPast: table)
+        #expect(SQLWords(sql).words.last == .name(table.target, isQuoted: true), "\(sql)")
+    }
+
+    /// A value that hasn't come is no null.
+    @Test(arguments: ["postgres", "duckdb"]) func nullsThatAreNone(engine: String) throws {
+        let sql = QualitySQL(table(), layout(), engine: engine)
+        let rows = RowExpectations(
+            [.init(.notNull(Self.hostile)), .init(.length(Self.hostile, .init(max: 1)))], of: table())
+        let counts = sql.counts(rows.rules)
+        #expect(SQLWords(counts).words.contains(.name(MetadataNames.columns, isQuoted: true)))
+        #expect(!bare(counts).contains("drop") && !SQLWords(counts).words.contains(.sign(";")))
+        #expect(sql.failingKeys(rows.rules[0], limit: 3)?.contains("t.m") == true)
+        #expect(sql.failingKeys(rows.rules[1], limit: 3)?.contains("t.m") == false)
+    }
+
+    @Test func hashesInReferences() throws {
+        let key = Expectation.ForeignKey([Self.hostile], table: "x", to: [Self.hostile])
+        for (own, others) in [([], []), ([Self.hostile], [Self.hostile])] as [(Set<String>, Set<String>)] {
+            _ = try QualitySQL.Reference(key, of: table(), to: table(), hashed: (own, others))
+        }
+        #expect(throws: ColumnTest.Misfit.self) {
+            try QualitySQL.Reference(key, of: table(), to: table(), hashed: ([Self.hostile], []))
+        }
+        #expect(throws: ColumnTest.Misfit.self) {
+            try QualitySQL.Reference(key, of: table(), to: table(), hashed: ([], [Self.hostile]))
+        }
+    }
+
+    /// Also under the name that it had when the file was written.
+    @Test func hashesInRows() {
+        var table = table()
+        table.columns[1].formerNames = ["mail"]
+        let rows = RowExpectations(
+            [
+                .init(.length("mail", .init(max: 1))), .init(.length(Self.hostile, .init(max: 1))),
+                .init(.notNull("mail")),
+            ], of: table, hashed: ["mail"])
+        #expect(rows.misfits.map(\.index) == [0, 1] && rows.rules.map(\.index) == [2])
     }
 
     @Test func referencesOfOtherTypes() {
