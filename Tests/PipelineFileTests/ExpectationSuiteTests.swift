@@ -5,12 +5,15 @@ import Testing
 
 /// Suites as Great Expectations writes them.
 @Suite struct ExpectationSuiteTests {
-    private func reading(_ suite: String) throws -> (quality: TableQuality?, problems: [String]) {
+    private func reading(
+        _ suite: String, columns: String = "{}"
+    ) throws -> (quality: TableQuality?, problems: [String]) {
         let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-gx-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         try Data(suite.utf8).write(to: folder.appending(path: "orders.gx.json"))
-        let text = minimal("tables:\n  - source: public.orders\n    quality_suite: orders.gx.json")
+        let text = minimal(
+            "tables:\n  - source: public.orders\n    quality_suite: orders.gx.json\n    columns: \(columns)")
         do {
             let file = folder.appending(path: "millrace.yaml").path
             return (try Pipeline.parse(text: text, file: file, environment: [:]).tables[0].quality, [])
@@ -159,6 +162,14 @@ import Testing
             #"{"type": "expect_column_to_exist", "kwargs": {"column": "a", "column_index": 2}}"#,
             "column_index has no counterpart here"
         ),
+        (
+            #"{"type": "expect_column_values_to_be_between", "kwargs": {"column": "a", "min_value": "2024-01-01", "parse_strings_as_datetimes": true}}"#,
+            "parse_strings_as_datetimes has no counterpart here"
+        ),
+        (
+            #"{"type": "expect_column_values_to_be_between", "kwargs": {"column": "a", "min_value": 0, "strict_min": 1}}"#,
+            "strict_min must be true or false"
+        ),
     ])
     func hardOnesThatDontMap(entry: String, why: String) throws {
         let found = try reading(#"{"expectations": [\#(entry)]}"#).problems
@@ -168,6 +179,17 @@ import Testing
         let soft = try reading(#"{"expectations": [\#(entry.dropLast()), "meta": {"severity": "soft"}}]}"#)
         #expect(
             soft.problems == [] && soft.quality?.expectations == [] && soft.quality?.unmapped.map(\.reason) == [why])
+    }
+
+    /// What the pipeline file tells doesn't fit is in a soft one's way alone.
+    @Test func softOnesThatDontFit() throws {
+        let suite =
+            #"{"expectations": [{"type": "expect_column_value_lengths_to_equal", "kwargs": {"column": "mail", "value": 2}, "meta": {"severity": "SEVERITY"}}, {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "a"}}]}"#
+        let hard = try reading(suite.replacing("SEVERITY", with: "hard"), columns: "{ hash: [mail] }")
+        #expect(hard.problems.count == 1 && hard.problems[0].contains("the column mail is hashed"))
+        let soft = try reading(suite.replacing("SEVERITY", with: "soft"), columns: "{ hash: [mail] }")
+        #expect(soft.problems == [] && soft.quality?.expectations.map(\.check) == [.notNull("a")])
+        #expect(soft.quality?.unmapped.map(\.reason) == ["the column mail is hashed, and length would see the hashes"])
     }
 
     @Test func files() throws {

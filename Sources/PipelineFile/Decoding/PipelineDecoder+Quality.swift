@@ -6,16 +6,14 @@ extension PipelineDecoder {
 
     func quality(_ table: Section, columns: Pipeline.Columns, selector: TableSelector?) -> TableQuality {
         var quality = TableQuality()
-        func refuse(_ check: Expectation.Check, _ mark: FileMark, _ path: String, origin: String? = nil) {
-            guard let misfit = misfit(check, columns, selector) else { return }
-            context.fail(mark, path, (origin.map { "\($0): " } ?? "") + misfit.message, try: misfit.remedy)
-        }
         if let node = table.node("quality") {
             if case .list(let items, _) = node {
                 for (index, item) in items.prefix(Self.expectations_max).enumerated() {
                     let path = "\(table.path("quality"))[\(index)]"
                     guard let read = ExpectationDecoder(item, at: path, in: context)?.expectation() else { continue }
-                    refuse(read.check, item.mark, path)
+                    if let misfit = misfit(read.check, columns, selector) {
+                        context.fail(item.mark, path, misfit.message, try: misfit.remedy)
+                    }
                     quality.expectations.append(read)
                 }
                 if items.count > Self.expectations_max {
@@ -33,9 +31,18 @@ extension PipelineDecoder {
                 context.fail(path.mark, path.keyPath, problem.message, try: problem.remedy)
             }
             for expectation in suite.quality.expectations {
-                refuse(expectation.check, path.mark, path.keyPath, origin: expectation.origin)
+                guard let misfit = misfit(expectation.check, columns, selector) else {
+                    quality.expectations.append(expectation)
+                    continue
+                }
+                // A suite is somebody else's, and what it says softly is in nobody's way.
+                guard expectation.severity == .hard else {
+                    quality.unmapped.append(.init(origin: expectation.origin, reason: misfit.message))
+                    continue
+                }
+                context.fail(
+                    path.mark, path.keyPath, "\(expectation.origin): \(misfit.message)", try: misfit.remedy)
             }
-            quality.expectations += suite.quality.expectations
             quality.unmapped += suite.quality.unmapped
         }
         return quality

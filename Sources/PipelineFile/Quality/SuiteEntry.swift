@@ -44,7 +44,7 @@ struct SuiteEntry {
     /// What says nothing of the rows.
     private static let ignored: Set<String> = [
         "result_format", "catch_exceptions", "include_config", "batch_id", "meta", "id", "notes", "auto",
-        "profiler_config", "parse_strings_as_datetimes", "severity", "description",
+        "profiler_config", "severity", "description",
     ]
 
     func expectation() throws(SuiteError) -> (check: Expectation.Check, mostly: Share) {
@@ -193,7 +193,9 @@ struct SuiteEntry {
             guard let text = Self.scalar(value), !text.isEmpty else {
                 throw SuiteError("\(key) must be a number, date or text")
             }
-            return .init(text, isStrict: kwargs[strict]?.bool ?? false)
+            guard let isStrict = given(strict) else { return .init(text) }
+            guard let isStrict = isStrict.bool else { throw SuiteError("\(strict) must be true or false") }
+            return .init(text, isStrict: isStrict)
         }
         let bounds = Expectation.Bounds(
             min: try bound("min_value", "strict_min"), max: try bound("max_value", "strict_max"))
