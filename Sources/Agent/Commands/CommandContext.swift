@@ -24,10 +24,14 @@ package struct CommandContext: Sendable {
     }
 
     /// Talks to the agent where one runs, else opens the warehouse for `work`, and closes it.
+    ///
+    /// - Parameter appliesRows: `work` writes rows of current. A running agent has refused what would keep them out.
     package func withControl<R: Sendable>(
-        _ setup: PipelineSetup, readOnly: Bool, _ work: (any AgentControl) async throws -> R
+        _ setup: PipelineSetup, readOnly: Bool, appliesRows: Bool = false,
+        _ work: (any AgentControl) async throws -> R
     ) async throws -> R {
         if let agent = try await APIClient.running(setup.pipeline) { return try await work(agent) }
+        if appliesRows { try setup.refuseGates() }
         return try await setup.withWarehouse(readOnly: readOnly) { warehouse in
             try await work(setup.control(warehouse, catalog: nil, running: nil))
         }

@@ -9,6 +9,14 @@ package struct HoldCommand: Sendable {
         case resync(TableSelection)
         case decide(RestoreVerdict)
         case release(TableSelection, quarantinesAll: Bool)
+
+        /// Of events that waited.
+        var appliesRows: Bool {
+            switch self {
+            case .resume, .release, .decide: true
+            case .pause, .resync: false
+            }
+        }
     }
 
     package var action: Action
@@ -18,7 +26,9 @@ package struct HoldCommand: Sendable {
     /// Returns the exit code.
     package func run(_ context: CommandContext) async throws -> Int32 {
         let setup = try context.loadSetup()
-        return try await context.withControl(setup, readOnly: false) { try await run(context, $0) }
+        return try await context.withControl(setup, readOnly: false, appliesRows: action.appliesRows) {
+            try await run(context, $0)
+        }
     }
 
     package func run(_ context: CommandContext, _ control: any AgentControl) async throws -> Int32 {

@@ -27,7 +27,10 @@ package struct QuarantineCommand: Sendable {
             case .list, .show: true
             case .replay, .discard: false
             }
-        return try await context.withControl(setup, readOnly: readOnly) { try await run(context, $0) }
+        let appliesRows = if case .replay = action { true } else { false }
+        return try await context.withControl(setup, readOnly: readOnly, appliesRows: appliesRows) {
+            try await run(context, $0)
+        }
     }
 
     package func run(_ context: CommandContext, _ control: any AgentControl) async throws -> Int32 {

@@ -51,6 +51,8 @@ package struct SweepCommand: Sendable {
                 ExitStatus.environment, "a sweep needs the running agent, which brings the warehouse to the snapshot",
                 try: "millrace run, then: millrace sweep")
         }
+        // The agent would have refused it.
+        if kind == .late || kind == .repair { try setup.refuseGates() }
         return try await setup.withWarehouse(readOnly: false) { warehouse in
             let status = AgentStatus()
             let holds = try await warehouse.holds()

@@ -3,7 +3,8 @@ import Replication
 
 extension PipelineSetup {
     /// Expectations that would keep rows out of current: no gate looks at batches yet, and one that is accepted and does
-    /// nothing would be worse than none. The one place that refuses them, for `run`, `backfill` and `reload`.
+    /// nothing would be worse than none. The one place that refuses them, for `run`, `backfill` and `reload`, and for
+    /// commands that write current where no agent runs.
     ///
     /// - Throws: `CommandFailure`, exit 2.
     package func refuseGates() throws {

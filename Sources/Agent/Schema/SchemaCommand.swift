@@ -27,7 +27,11 @@ package struct SchemaCommand: Sendable {
             case .list, .show: true
             case .approve, .rollBack: false
             }
-        try await context.withControl(setup, readOnly: readOnly) { try await run(context, $0) }
+        // A new column gets its values then.
+        let appliesRows = if case .approve = action { true } else { false }
+        try await context.withControl(setup, readOnly: readOnly, appliesRows: appliesRows) {
+            try await run(context, $0)
+        }
     }
 
     package func run(_ context: CommandContext, _ control: any AgentControl) async throws {
