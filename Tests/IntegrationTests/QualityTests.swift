@@ -14,14 +14,14 @@ import Testing
         INSERT INTO customers SELECT i, 'c' || i FROM generate_series(1, 5) i;
         CREATE TABLE orders (id bigint PRIMARY KEY, code text, customer int, qty int, amount numeric(12,2), wide numeric,
             status varchar(10), at timestamptz, "odd "" name" text, a int, b text, feeling mood, ratio double precision,
-            card text);
+            card text, price numeric(10,2), free numeric);
         INSERT INTO orders SELECT i, 'AB' || i, 1 + i % 5, i, i * 10.50, i * 100000000000000000000000000000000000000000.5,
             CASE WHEN i % 2 = 0 THEN 'paid' ELSE 'pending' END, '2024-01-01T00:00:00Z'::timestamptz + i * interval '1 day',
-            'x', i, 'b', 'ok', i / 10.0, '\(secret)' FROM generate_series(1, 10) i;
-        INSERT INTO orders (id, code, customer, qty, amount, wide, status, at, "odd "" name", a, b, ratio, card) VALUES
-            (11, NULL, 99, -1, 0.01, 'NaN', 'lost', 'infinity', '''; DROP TABLE x; --', 1, 'b', 'NaN', '\(secret)'),
-            (12, 'ab12', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'b', NULL, '\(secret)'),
-            (13, 'gone', 98, -5, -1, -1, 'gone', '1999-01-01', 'gone', 2, 'b', -1, '\(secret)');
+            'x', i, 'b', 'ok', i / 10.0, '\(secret)', i, (i || '.0')::numeric FROM generate_series(1, 10) i;
+        INSERT INTO orders (id, code, customer, qty, amount, wide, status, at, "odd "" name", a, b, ratio, card, price, free) VALUES
+            (11, NULL, 99, -1, 0.01, 'NaN', 'lost', 'infinity', '''; DROP TABLE x; --', 1, 'b', 'NaN', '\(secret)', 1.50, 2.00),
+            (12, 'ab12', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'b', NULL, '\(secret)', NULL, NULL),
+            (13, 'gone', 98, -5, -1, -1, 'gone', '1999-01-01', 'gone', 2, 'b', -1, '\(secret)', 1, 1);
         CREATE TABLE log (what text, n int);
         ALTER TABLE log REPLICA IDENTITY FULL;
         INSERT INTO log VALUES ('a', 1), ('a', 1), (NULL, 2);
@@ -61,6 +61,11 @@ import Testing
         ("{ expect: unique, column: b }", 12, 12, Array(1...10)),
         ("{ expect: foreign_key, column: customer, references: public.customers }", 11, 1, [11]),
         ("{ expect: foreign_key, column: a, references: public.orders, to: id }", 11, 0, []),
+        ("{ expect: foreign_key, column: price, references: public.customers }", 11, 6, Array(6...11)),
+        ("{ expect: foreign_key, column: free, references: public.customers }", 11, 5, Array(6...10)),
+        ("{ expect: foreign_key, column: price, references: public.orders, to: free }", 11, 1, [11]),
+        ("{ expect: foreign_key, column: a, references: public.orders, to: price }", 11, 0, []),
+        ("{ expect: expression, sql: \"count(*) over (partition by a) = 1\" }", 12, 2, [1, 11]),
         ("{ expect: expression, sql: \"qty >= -1 or status = ')'\" }", 11, 0, []),
         ("{ expect: expression, sql: \"amount > 1 -- of \\\"orders\\\"\" }", 11, 1, [11]),
         ("{ expect: not_null, column: code, mostly: 0.9 }", 12, 1, [11]),

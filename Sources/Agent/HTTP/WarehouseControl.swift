@@ -17,6 +17,8 @@ package struct WarehouseControl: AgentControl {
         package var reload: @Sendable () async throws -> ReloadReport
         /// Nil: the source can't be compared with.
         package var sweeps: SweepJobs?
+        /// Of `quality`.
+        let examinations = OneAtATime()
 
         package init(
             status: AgentStatus,
@@ -47,6 +49,8 @@ package struct WarehouseControl: AgentControl {
     package var expectations: @Sendable () -> [QualityRules] = { [] }
     /// A running agent stops queries that hold its writer up for longer.
     package var query_s_max = 60.0
+    /// As long may one statement of `quality` hold a table's lock, for which the writer waits where the table changes.
+    package var examination_s_max = 300.0
     /// Positions are Postgres' own.
     package var hasLSNs = false
     /// The Postgres source's, which its checkpoint goes by.

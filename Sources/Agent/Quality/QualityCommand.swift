@@ -26,10 +26,10 @@ package struct QualityCommand: Sendable {
         return try exit(report)
     }
 
-    private func exit(_ report: QualityReport) throws -> Int32 {
+    func exit(_ report: QualityReport) throws -> Int32 {
         let rules = report.tables.flatMap { table in table.rules.map { (table.source, $0) } }
         if rules.contains(where: { $0.1.isFailed }) { return ExitStatus.quality }
-        let misfits = rules.filter { $0.1.verdict == .misfit }
+        let misfits = rules.filter { $0.1.verdict == .misfit && $0.1.severity == .hard }
         guard misfits.isEmpty else {
             throw CommandFailure(
                 ExitStatus.usage,
@@ -38,7 +38,7 @@ package struct QualityCommand: Sendable {
         if let table = report.tables.first(where: { $0.reason != nil }) {
             throw CommandFailure(
                 ExitStatus.environment, "\(table.source) wasn't looked at: \(table.reason ?? "")",
-                try: "millrace run, then: millrace quality")
+                try: table.remedy ?? "millrace run, then: millrace quality")
         }
         return ExitStatus.ok
     }
@@ -48,8 +48,10 @@ package struct QualityCommand: Sendable {
     private func text(_ report: QualityReport, _ console: Console) -> String {
         report.tables.flatMap { table -> [String] in
             let name = Console.printable(table.source)
-            if let reason = table.reason { return ["\(console.paint("not looked at", .yellow)) \(name): \(reason)"] }
-            return table.rules.flatMap { lines($0, name, console) }
+            let reason = table.reason.map {
+                "\(console.paint("not looked at", .yellow)) \(name): \(Console.printable($0))"
+            }
+            return (reason.map { [$0] } ?? []) + table.rules.flatMap { lines($0, name, console) }
                 + table.unmapped.map {
                     "\(console.paint("not checked", .yellow)) \(name): \(Console.printable("\($0.origin): \($0.reason)"))"
                 }
@@ -63,7 +65,8 @@ package struct QualityCommand: Sendable {
             case .fail where rule.severity == .hard: console.paint("fail", .red)
             case .fail: console.paint("warn", .yellow)
             case .unknown: console.paint("unknown", .yellow)
-            case .misfit: console.paint("error", .red)
+            case .misfit where rule.severity == .hard: console.paint("error", .red)
+            case .misfit: console.paint("not checked", .yellow)
             }
         let columns = rule.columns.isEmpty ? "" : " \(rule.columns.joined(separator: ", "))"
         var line = "\(word) \(table)\(Console.printable(columns)) \(rule.expect) (\(rule.severity.rawValue))"

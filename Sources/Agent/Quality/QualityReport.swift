@@ -5,7 +5,7 @@ import Replication
 package struct QualityReport: Sendable, Equatable {
     package enum Verdict: String, Sendable {
         case pass, fail
-        /// It can't be told: there is nothing to compare with yet.
+        /// It can't be told: there is nothing to compare with yet, or the warehouse doesn't answer.
         case unknown
         /// It can't be held against the table: it is the pipeline file that must change.
         case misfit
@@ -51,8 +51,9 @@ package struct QualityReport: Sendable, Equatable {
         package var rules: [Rule] = []
         /// Soft expectations of a suite that aren't checked.
         package var unmapped: [TableQuality.Unmapped] = []
-        /// Why it wasn't looked at.
+        /// Why it wasn't looked at, or not to the end.
         package var reason: String?
+        package var remedy: String?
     }
 
     package var tables: [Table] = []
@@ -82,7 +83,7 @@ extension QualityReport {
 extension QualityReport.Table {
     var json: JSONValue {
         .object([
-            ("source", .string(source)), ("target", .text(target)), ("reason", .text(reason)),
+            ("source", .string(source)), ("target", .text(target)), ("reason", .text(reason)), ("try", .text(remedy)),
             ("rules", .array(rules.map(\.json))),
             (
                 "unmapped",
@@ -97,6 +98,7 @@ extension QualityReport.Table {
         else { return nil }
         self.init(source: source, target: json["target"]?.string)
         reason = json["reason"]?.string
+        remedy = json["try"]?.string
         self.unmapped = unmapped.map { .init(origin: $0["origin"]?.string ?? "", reason: $0["reason"]?.string ?? "") }
         for rule in rules {
             guard let rule = QualityReport.Rule(json: rule) else { return nil }

@@ -1,47 +1,83 @@
 import JSON
 import Replication
 
-/// Holds one table's expectations against its live view, in snapshots of the warehouse, beside its writer.
+/// Holds one table's expectations against its live view, in snapshots of the warehouse, beside its writer. Between
+/// statements no lock of the table is kept: who changes the table waits for one statement at most.
 struct TableExamination {
-    let warehouse: any Warehouse
+    let engine: String
     let layout: WarehouseLayout
     let table: TableDefinition
     let known: [TableDefinition]
+    let snapshot: @Sendable () async throws -> any WarehouseSnapshot
+    /// Columns of a table that the warehouse has as hashes.
+    var hashed: @Sendable (TableID) -> Set<String> = { _ in [] }
     /// The count of the table's rows 24 hours ago.
-    let countBefore: @Sendable (TableDefinition) async throws -> Int64
+    var countBefore: @Sendable (any WarehouseSnapshot) async throws -> Int64 = { _ in 0 }
+    /// Nil: statements take as long as they do.
+    var statement_s_max: Double?
+
+    init(
+        engine: String, layout: WarehouseLayout, table: TableDefinition, known: [TableDefinition],
+        snapshot: @escaping @Sendable () async throws -> any WarehouseSnapshot
+    ) {
+        self.engine = engine
+        self.layout = layout
+        self.table = table
+        self.known = known
+        self.snapshot = snapshot
+    }
 
     /// How many failing rows are named.
     static let keys_max = 10
 
-    private var sql: QualitySQL { QualitySQL(table, layout, engine: warehouse.engine) }
+    private var sql: QualitySQL { QualitySQL(table, layout, engine: engine) }
 
-    func rules(_ expectations: [Expectation]) async throws -> [QualityReport.Rule] {
+    /// What keeps a table from being looked at, and isn't the expectations' fault.
+    struct Trouble: Error, Equatable {
+        var message: String
+        var remedy: String?
+    }
+
+    /// With the trouble that ended it early, if any: what wasn't looked at by then is `unknown`.
+    func rules(_ expectations: [Expectation]) async throws -> ([QualityReport.Rule], Trouble?) {
         var rules = expectations.map(QualityReport.Rule.init)
-        let ofRows = RowExpectations(expectations, of: table)
+        for index in rules.indices { rules[index].fail(.unknown, "it wasn't looked at") }
+        do {
+            try await examine(expectations, &rules)
+            return (rules, nil)
+        } catch let trouble as Trouble {
+            return (rules, trouble)
+        } catch let error as ReplicationError where error.kind != .invariant {
+            return (rules, Trouble(message: error.message, remedy: error.remedy))
+        }
+    }
+
+    private func examine(_ expectations: [Expectation], _ rules: inout [QualityReport.Rule]) async throws {
+        let ofRows = RowExpectations(expectations, of: table, hashed: hashed(table.source))
         for (index, misfit) in ofRows.misfits { rules[index].fail(.misfit, misfit.message, try: misfit.remedy) }
         for start in stride(from: 0, to: ofRows.rules.count, by: QualitySQL.rules_max) {
             let some = Array(ofRows.rules[start..<min(start + QualitySQL.rules_max, ofRows.rules.count)])
-            do {
-                try await count(some, expectations, &rules)
-            } catch let error as ReplicationError where Self.isOfOneRule(error) {
-                // Which of them it is they tell by themselves: a column may be of another type than we made it.
-                for rule in some {
-                    do {
-                        try await count([rule], expectations, &rules)
-                    } catch let error as ReplicationError where Self.isOfOneRule(error) {
-                        rules[rule.index].fail(.misfit, Self.reason(error), try: remedy)
-                    }
+            guard let error = try await unevaluated({ try await count(some, expectations, &rules) }) else { continue }
+            guard some.count > 1 else {
+                rules[some[0].index].fail(.misfit, Self.reason(error), try: remedy)
+                continue
+            }
+            // Which of them it is they tell by themselves: a column may be of another type than we made it.
+            for rule in some {
+                if let error = try await unevaluated({ try await count([rule], expectations, &rules) }) {
+                    rules[rule.index].fail(.misfit, Self.reason(error), try: remedy)
                 }
             }
         }
         for (index, expectation) in expectations.enumerated() where !expectation.check.isOfRow {
             try await examine(expectation, &rules[index])
         }
-        return rules
     }
 
+    // MARK: Statements
+
     private func withSnapshot<R>(_ body: (any WarehouseSnapshot) async throws -> R) async throws -> R {
-        let snapshot = try await warehouse.snapshot()
+        let snapshot = try await self.snapshot()
         do {
             let result = try await body(snapshot)
             await snapshot.close()
@@ -49,6 +85,68 @@ struct TableExamination {
         } catch {
             await snapshot.close()
             throw error
+        }
+    }
+
+    /// Runs one statement, for so long and no longer.
+    private func limited<R: Sendable>(
+        _ snapshot: any WarehouseSnapshot, _ statement: () async throws -> R
+    ) async throws -> R {
+        guard let limit_s = statement_s_max else { return try await statement() }
+        let watch = Task {
+            try await Task.sleep(for: .seconds(limit_s))
+            snapshot.interrupt()
+        }
+        defer { watch.cancel() }
+        let started = ContinuousClock.now
+        do {
+            return try await statement()
+        } catch let error as ReplicationError
+            where error.kind == .passing && ContinuousClock.now - started >= .seconds(limit_s)
+        {
+            throw Trouble(
+                message: "a statement was stopped after \(Int(limit_s)) s, as the agent may have to change the table",
+                remedy: "stop the agent, then: millrace quality, which takes its time")
+        }
+    }
+
+    /// The error that is about what the expectation says; all others are thrown.
+    private func unevaluated(_ body: () async throws -> Void) async throws -> ReplicationError? {
+        do {
+            try await body()
+            return nil
+        } catch let error as ReplicationError where error.isStatements {
+            // Where the table itself is gone, no expectation is at fault.
+            do {
+                _ = try await withSnapshot { snapshot in
+                    try await limited(snapshot) { try await snapshot.rows(sql.presence) }
+                }
+            } catch let error as ReplicationError {
+                throw Trouble(message: error.message, remedy: error.remedy)
+            }
+            return error
+        }
+    }
+
+    private static func reason(_ error: ReplicationError) -> String {
+        "the warehouse can't evaluate it: \(error.message)"
+    }
+
+    private var remedy: String { "millrace query 'select … from \(layout.live).\(table.target)', to see what it says" }
+
+    /// Of rows that are known to fail by then: where their keys can't be had, they fail all the same.
+    private func keys(_ query: String, ofUsers: Bool = false, _ snapshot: any WarehouseSnapshot) async throws
+        -> [String]
+    {
+        do {
+            try await snapshot.letGo()
+            return try await limited(snapshot) {
+                try await ofUsers ? snapshot.rows(ofUsers: query) : snapshot.rows(query)
+            }.map(key)
+        } catch is ReplicationError {
+            return []
+        } catch is Trouble {
+            return []
         }
     }
 
@@ -64,7 +162,7 @@ struct TableExamination {
             var keys = [[String]](repeating: [], count: some.count)
             for (place, rule) in some.enumerated() where counts[2 * place + 1] > 0 {
                 guard let query = sql.failingKeys(rule, limit: Self.keys_max) else { continue }
-                keys[place] = try await snapshot.rows(query).map(key)
+                keys[place] = try await self.keys(query, snapshot)
             }
             return (counts, keys)
         }
@@ -75,28 +173,19 @@ struct TableExamination {
         }
     }
 
-    /// Whether the statement is what the engine can't do, and not the warehouse what can't be reached.
-    private static func isOfOneRule(_ error: ReplicationError) -> Bool {
-        switch error.kind {
-        case .permanent, .data, .configuration: true
-        default: false
-        }
-    }
-
-    private static func reason(_ error: ReplicationError) -> String {
-        "the warehouse can't evaluate it: \(error.message)"
-    }
-
-    private var remedy: String { "millrace query 'select … from \(layout.live).\(table.target)', to see what it says" }
-
     private func settle(_ rule: inout QualityReport.Rule, _ expectation: Expectation, rows: Int64, failing: Int64) {
         rule.rows = rows
         rule.failing = failing
+        rule.reason = nil
         rule.verdict = expectation.mostly.isReached(by: rows - failing, of: rows) ? .pass : .fail
     }
 
-    private func numbers(_ query: String, _ count: Int, _ snapshot: any WarehouseSnapshot) async throws -> [Int64] {
-        let rows = try await snapshot.rows(query)
+    private func numbers(
+        _ query: String, _ count: Int, ofUsers: Bool = false, _ snapshot: any WarehouseSnapshot
+    ) async throws -> [Int64] {
+        let rows = try await limited(snapshot) {
+            try await ofUsers ? snapshot.rows(ofUsers: query) : snapshot.rows(query)
+        }
         let numbers = rows.first?.compactMap { $0.flatMap { Int64($0) } } ?? []
         guard rows.count == 1, numbers.count == count else {
             throw ReplicationError(.invariant, "\(table.source): the warehouse gave no counts", table: table.source)
@@ -135,19 +224,22 @@ struct TableExamination {
             let isMissing = if case .exists = expectation.check { true } else { false }
             return rule.fail(isMissing ? .fail : .misfit, error.message, try: error.remedy)
         }
-        guard let queries else { return }
-        do {
-            try await withSnapshot { snapshot in
-                let numbers = try await numbers(queries.counts, 2, snapshot)
-                settle(&rule, expectation, rows: numbers[0], failing: numbers[1])
-                if numbers[1] > 0, let keys = queries.keys { rule.keys = try await snapshot.rows(keys).map(key) }
-            }
-        } catch let error as ReplicationError where error.kind != .passing {
-            // The user's own SQL may name what isn't there.
-            let isExpression = if case .expression = expectation.check { true } else { false }
-            guard isExpression || Self.isOfOneRule(error) else { throw error }
-            rule.fail(.misfit, Self.reason(error), try: remedy)
+        guard let queries else {
+            rule.verdict = .pass
+            rule.reason = nil
+            return
         }
+        let isUsers = if case .expression = expectation.check { true } else { false }
+        let error = try await unevaluated {
+            try await withSnapshot { snapshot in
+                let numbers = try await numbers(queries.counts, 2, ofUsers: isUsers, snapshot)
+                settle(&rule, expectation, rows: numbers[0], failing: numbers[1])
+                if numbers[1] > 0, let query = queries.keys {
+                    rule.keys = try await keys(query, ofUsers: isUsers, snapshot)
+                }
+            }
+        }
+        if let error { rule.fail(.misfit, Self.reason(error), try: remedy) }
     }
 
     /// Nil: there is nothing to ask.
@@ -162,7 +254,8 @@ struct TableExamination {
             guard let other = known.first(where: { $0.source.description == key.table }) else {
                 throw .init("\(key.table) isn't replicated, or nothing of it has come yet", try: "millrace status")
             }
-            let reference = try QualitySQL.Reference(key, of: table, to: other)
+            let reference = try QualitySQL.Reference(
+                key, of: table, to: other, hashed: (hashed(table.source), hashed(other.source)))
             return (sql.foreignKeyCounts(reference), sql.foreignKeyKeys(reference, limit: limit))
         case .expression(let text):
             try QualitySQL.check(expression: text)
@@ -177,13 +270,19 @@ struct TableExamination {
     private func examine(_ range: Expectation.RowCount, _ rule: inout QualityReport.Rule) async throws {
         let count = try await withSnapshot { try await numbers(sql.rowCount, 1, $0)[0] }
         rule.rows = count
+        rule.verdict = .pass
+        rule.reason = nil
         if let min = range.min, count < min { return rule.fail(.fail, "\(count) rows, fewer than \(min)") }
         if let max = range.max, count > max { return rule.fail(.fail, "\(count) rows, more than \(max)") }
         guard let change = range.change_max else { return }
         let before: Int64
         do {
-            before = try await countBefore(table)
+            before = try await withSnapshot { snapshot in
+                try await limited(snapshot) { try await countBefore(snapshot) }
+            }
         } catch let error as ReplicationError where error.kind == .configuration {
+            return rule.fail(.unknown, "how many rows there were yesterday can't be told: \(error.message)")
+        } catch let error as Trouble {
             return rule.fail(.unknown, "how many rows there were yesterday can't be told: \(error.message)")
         }
         guard !change.allows(from: before, to: count) else { return }

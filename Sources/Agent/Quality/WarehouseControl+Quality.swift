@@ -33,6 +33,17 @@ package struct QualityRules: Sendable {
 
 extension WarehouseControl {
     package func quality(_ selection: TableSelection) async throws -> QualityReport {
+        guard let running else { return try await examined(selection) }
+        guard running.examinations.begin() else {
+            throw CommandFailure(
+                ExitStatus.environment, "the agent holds tables against what is expected of them already",
+                try: "millrace quality, when that has ended")
+        }
+        defer { running.examinations.end() }
+        return try await examined(selection)
+    }
+
+    private func examined(_ selection: TableSelection) async throws -> QualityReport {
         let warehouse = try atWork()
         let rules = expectations()
         guard layout.hasCurrent || rules.isEmpty else {
@@ -47,10 +58,16 @@ extension WarehouseControl {
             table.unmapped = rule.quality.unmapped
             if let definition = known.first(where: { $0.source.description == rule.table }), definition.hasShape {
                 table.target = "\(layout.live).\(definition.target)"
-                let examination = TableExamination(
-                    warehouse: warehouse, layout: layout, table: definition, known: known,
-                    countBefore: { try await countYesterday($0) })
-                table.rules = try await examination.rules(rule.quality.expectations)
+                var examination = TableExamination(
+                    engine: warehouse.engine, layout: layout, table: definition, known: known,
+                    snapshot: { try await warehouse.snapshot() })
+                examination.hashed = hashedColumns
+                examination.countBefore = { try await countYesterday(definition, $0, warehouse) }
+                examination.statement_s_max = running == nil ? nil : examination_s_max
+                let (rules, trouble) = try await examination.rules(rule.quality.expectations)
+                table.rules = rules
+                table.reason = trouble?.message
+                table.remedy = trouble.map { $0.remedy ?? "millrace status, then: millrace quality" }
             } else {
                 table.reason = "nothing of it has been replicated yet"
             }
@@ -79,10 +96,12 @@ extension WarehouseControl {
     }
 
     /// By raw, as of the source's time 24 hours ago.
-    private func countYesterday(_ table: TableDefinition) async throws -> Int64 {
+    private func countYesterday(
+        _ table: TableDefinition, _ snapshot: any WarehouseSnapshot, _ warehouse: any Warehouse
+    ) async throws -> Int64 {
         guard let moment = Moment.text(Moment.now_us() - 86_400_000_000) else { return 0 }
-        let name = "\"\(table.target.replacing("\"", with: "\"\""))\""
-        let result = try await query("select count(*) from \(name)", asOf: moment, rows_max: 1)
+        let query = try await asOfQuery(QualitySQL.count(ofPast: table), moment, warehouse)
+        let result = try await snapshot.query(query, rows_max: 1)
         guard let count = result.rows.first?.first.flatMap({ $0 }).flatMap({ Int64($0) }) else {
             throw ReplicationError(.invariant, "\(table.source): the warehouse gave no count", table: table.source)
         }

@@ -1,0 +1,4 @@
+import Replication
+
+/// Ours, not the testing library's.
+typealias Expectation = Replication.Expectation
