@@ -193,8 +193,8 @@ struct SuiteEntry {
             guard let text = Self.scalar(value), !text.isEmpty else {
                 throw SuiteError("\(key) must be a number, date or text")
             }
-            guard let isStrict = given(strict) else { return .init(text) }
-            guard let isStrict = isStrict.bool else { throw SuiteError("\(strict) must be true or false") }
+            guard let flag = given(strict) else { return .init(text) }
+            guard let isStrict = flag.bool else { throw SuiteError("\(strict) must be true or false") }
             return .init(text, isStrict: isStrict)
         }
         let bounds = Expectation.Bounds(
