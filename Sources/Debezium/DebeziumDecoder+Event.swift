@@ -22,6 +22,9 @@ extension DebeziumDecoder {
         event.record = c.state.withholdsBytes ? -1 : recordIndex
         if c.source.transactionID >= 0 { event.transaction = c.origin.int64(Int(c.source.transactionID)) ?? -1 }
         if position.leansOnRead { event.flags.insert(.alwaysProbe) }
+        c.state.isBehind = isBehind(c.state, position, version)
+        let follows = followsSchemas(c, position)
+        if follows { followBlock(c, version) }
 
         switch c.operation {
         case .truncate: break
@@ -31,6 +34,7 @@ extension DebeziumDecoder {
         if !position.isBehind { c.memory.notePlace(version, at: c.record.offset) }
         event.width = Int32(c.state.definition.columns.count)
         batch.events.append(event)
+        if follows { followShape(c, version) }
         if event.sourceTime_us > batch.newestSourceTime_us { batch.newestSourceTime_us = event.sourceTime_us }
     }
 
@@ -50,7 +54,7 @@ extension DebeziumDecoder {
     // MARK: - Id
 
     /// The id hangs on nothing but what stands in the record: no types, no schema of ours.
-    private func identify(_ c: EventContext, _ key: RecordKey?) throws(Trouble) -> (SourcePosition, EventID) {
+    func identify(_ c: EventContext, _ key: RecordKey?) throws(Trouble) -> (SourcePosition, EventID) {
         var place = Hash128()
         if c.source.connector >= 0 { place.add(c.origin.rawValue(Int(c.source.connector))) }
         let position: SourcePosition

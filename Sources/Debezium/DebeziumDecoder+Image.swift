@@ -32,7 +32,10 @@ extension DebeziumDecoder {
             position += 1
             var column = Int(state.slots[slot].column)
             if column < 0 {
-                guard column == Int(TableState.Slot.added), !c.hasAdded else { continue }
+                guard
+                    column == Int(TableState.Slot.added) && !c.hasAdded
+                        || column == Int(TableState.Slot.gone) && !state.isBehind
+                else { continue }
                 column = state.makeColumn(
                     try self.column(columnName(tape, child), state, c.schema), of: slot)
                 image.extend(to: state.definition.columns.count)
@@ -58,6 +61,7 @@ extension DebeziumDecoder {
                 throw trouble(error, state, column)
             }
         }
+        state.sees(members: position)
     }
 
     /// MongoDB's envelopes hold a document in a string: a table has the key, as the record calls it, and the document.
@@ -94,12 +98,13 @@ extension DebeziumDecoder {
     ) throws(Trouble) -> Int {
         guard let name = tape.key(child) else { throw Trouble("a column's name has half of a surrogate pair") }
         if let slot = state.slot(named: name) { return slot }
-        if hasAdded, isAdded(name, state) { return state.addMember(name) }
+        if hasAdded, isAdded(name, state) { return state.addMember(name, as: TableState.Slot.added) }
+        if state.isBehind, state.isGone(name) { return state.addMember(name, as: TableState.Slot.gone) }
         return state.addColumn(try column(columnName(tape, child), state, schema))
     }
 
     /// A table can have a column of such a name, where the source's catalog or the pipeline file says so.
-    private func isAdded(_ name: String, _ state: TableState) -> Bool {
+    func isAdded(_ name: String, _ state: TableState) -> Bool {
         var text = name
         guard text.withUTF8({ addedFields[UnsafeRawBufferPointer($0)] }) != nil else { return false }
         return state.choice?.types[name] == nil && configuration.catalogTypes[state.id]?[name] == nil

@@ -134,8 +134,10 @@ extension DebeziumDecoder {
         guard keyColumns.count == state.definition.key.count, keyColumns.allSatisfy({ state.isKeyColumn($0) }) else {
             let theirs = keyColumns.map { state.definition.columns[$0].name }.joined(separator: ", ")
             let ours = state.definition.key.map { state.definition.columns[$0].name }.joined(separator: ", ")
-            throw Trouble(
+            var trouble = Trouble(
                 "the record's key is (\(theirs)), and the table's key is \(ours.isEmpty ? "none" : "(\(ours))")")
+            trouble.otherKey = keyColumns.map { state.definition.columns[$0].nameAtSource }
+            throw trouble
         }
     }
 

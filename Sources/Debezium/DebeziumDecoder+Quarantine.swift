@@ -51,6 +51,8 @@ extension DebeziumDecoder {
 /// Why an event goes to quarantine.
 struct Trouble: Error {
     var reason: String
+    /// The record's key has these columns, and the table's others.
+    var otherKey: [String]?
 
     init(_ reason: String) { self.reason = reason }
 }

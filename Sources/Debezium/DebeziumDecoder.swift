@@ -292,14 +292,24 @@ package final class DebeziumDecoder: RecordDecoder {
                 source: shape.source, operation: operation, schema: try schema(of: shape),
                 origin: shape.origin, connector: shape.connector, hasAdded: shape.hasAdded,
                 showsPlace: shape.showsPlace, isOperationTold: shape.isOperationTold)
-            try append(context)
+            do throws(Trouble) {
+                try append(context)
+            } catch {
+                undo(state, fields, bytes)
+                guard let key = error.otherKey, try followKey(key, context) else { throw error }
+                try append(context)
+            }
             state.keepChanges()
         } catch {
-            state.undoChanges()
-            batch.fields.removeLast(batch.fields.count - fields)
-            batch.arena.truncate(to: bytes)
+            undo(state, fields, bytes)
             quarantine(record, state, operation, error.reason)
         }
+    }
+
+    private func undo(_ state: TableState, _ fields: Int, _ bytes: Int) {
+        state.undoChanges()
+        batch.fields.removeLast(batch.fields.count - fields)
+        batch.arena.truncate(to: bytes)
     }
 
     @inline(__always)

@@ -21,6 +21,8 @@ final class TableState {
         var column: Int32
         /// What ExtractNewRecordState added, in flattened events; in others the name may be a column's.
         static let added: Int32 = -2
+        /// Events of before a change of the table alone had it.
+        static let gone: Int32 = -3
     }
 
     let id: TableID
@@ -41,7 +43,11 @@ final class TableState {
     /// Of the first event that told it.
     @exclusivity(unchecked) private(set) var connector: Connector
 
-    @exclusivity(unchecked) private(set) var definition: TableDefinition
+    @exclusivity(unchecked) private(set) var definition: TableDefinition {
+        didSet { followedSince = definition.followed.map { ($0.position, $0.place) } }
+    }
+    /// Where the schema that is followed was first seen, for each event; nil: none is.
+    @exclusivity(unchecked) private(set) var followedSince: (commit: Int64, place: Int64)?
     /// Whether it is settled which columns are the key, or that there is none.
     @exclusivity(unchecked) private(set) var isKeyKnown: Bool
     @exclusivity(unchecked) private(set) var keyTemplate: KeyTemplate?
@@ -72,6 +78,25 @@ final class TableState {
     /// Of the current batch.
     @exclusivity(unchecked) var batch = 0
     @exclusivity(unchecked) var index = 0
+
+    /// Since its source changed it: what the warehouse has, or gets with the batch, and what events have from here on. They
+    /// differ where a change waits for a person. The definition in hand has the wanted one's columns in places of its own,
+    /// and beside them those that were dropped.
+    private var changed: (applied: TableDefinition, wanted: TableDefinition)?
+    /// How often each schema was come to. Where one comes again and again, events of several are mixed, and none of them is
+    /// the later one: nothing is followed any more.
+    private var visits: [Int: Int] = [:]
+    private static let visits_max = 3
+    private var isUnsteady = false
+    /// Events of the schema of this number show what is followed (0: those without one); -1: none was looked at.
+    @exclusivity(unchecked) var followedNumber = -1
+    /// Of the last image that was looked at.
+    @exclusivity(unchecked) private var members = -1
+    /// The last image had other members than the one before, or in another order.
+    @exclusivity(unchecked) var hasNewShape = true
+
+    /// The event in hand is of before the schema that is followed.
+    @exclusivity(unchecked) var isBehind = false
 
     /// As it was before the event in hand, once that changes it.
     @exclusivity(unchecked) private var saved: (definition: TableDefinition, slots: Int, isKeyKnown: Bool)?
@@ -114,6 +139,7 @@ final class TableState {
         }
         for name in choice?.excluded.sorted() ?? [] where slotsByName[name] == nil { appendSlot(name, column: -1) }
         isKey = ContiguousArray(definition.columns.map(\.isKey))
+        followedSince = definition.followed.map { ($0.position, $0.place) }
         if isKeyKnown { makeTemplates() }
     }
 
@@ -144,9 +170,18 @@ final class TableState {
         forgetPlans()
     }
 
-    /// A slot for a member that isn't a column in flattened events.
-    func addMember(_ name: String) -> Int {
-        appendSlot(name, column: Slot.added)
+    /// An image had that many members.
+    @inline(__always)
+    func sees(members count: Int) {
+        if count != members {
+            members = count
+            hasNewShape = true
+        }
+    }
+
+    /// A slot for a member that is no column: `Slot.added`, `Slot.gone`.
+    func addMember(_ name: String, as kind: Int32) -> Int {
+        appendSlot(name, column: kind)
         return slots.count - 1
     }
 
@@ -175,6 +210,7 @@ final class TableState {
     }
 
     func learn(_ slot: Int, at position: Int) {
+        hasNewShape = true
         while order.count <= position { order.append(-1) }
         order[position] = Int32(slot)
     }
@@ -256,6 +292,11 @@ final class TableState {
     /// A column that no event had before. Returns its slot.
     func addColumn(_ column: Column) -> Int {
         save()
+        // Events of before bring a column that was dropped since.
+        let dropped = definition.retired.last { known in
+            !known.isKept && (known.name == column.name || known.formerNames.contains(column.name))
+        }
+        let column = dropped ?? column
         definition.columns.append(column)
         isKey.append(column.isKey)
         appendSlot(column.name, column: Int32(definition.columns.count - 1))
@@ -279,6 +320,92 @@ final class TableState {
     private func makeTemplates() {
         keyTemplate = definition.isKeyless ? nil : KeyTemplate(definition, equality: equality)
         imageTemplate = definition.isKeyless ? ImageTemplate(columns: definition.columns) : nil
+    }
+
+    // MARK: - Schemas
+
+    /// The first schema that is followed.
+    func begin(_ schema: SourceSchema) {
+        var schema = schema
+        if !hasChosenKey, schema.key == nil { schema.key = definition.keyNames }
+        schema.columns.removeAll { choice?.excluded.contains($0.name) == true }
+        definition.followed = schema
+        definition.identify()
+    }
+
+    /// What a schema of the source makes of the table; nil: nothing new.
+    ///
+    /// - Parameter isOfNames: types of new columns are what we found for them, not what the source has.
+    func evolve(to schema: SourceSchema, policy: SchemaPolicy, isOfNames: Bool) -> SchemaEvolution? {
+        guard let choice, isKeyKnown, !isUnsteady, let followed = definition.followed else { return nil }
+        var schema = schema
+        if hasChosenKey { schema.key = nil }
+        schema.columns.removeAll { choice.excluded.contains($0.name) }
+        let later = schema.completed(from: followed)
+        guard !later.isSame(as: followed), !schema.isOlder(than: followed) else { return nil }
+        var named = later
+        named.position = 0
+        named.place = 0
+        visits[named.hashValue, default: 0] += 1
+        isUnsteady = visits[named.hashValue, default: 0] > Self.visits_max
+        if isUnsteady { return nil }
+        definition.identify()
+        let told = Set(later.columns.map(\.name)).subtracting(followed.columns.map(\.name))
+        var base = definition
+        base.remove { !$0.isKey && told.contains($0.name) }
+        var (applied, wanted) = changed ?? (base, base)
+        // What events brought that tell no schema.
+        for column in definition.columns where wanted.lacks(column) && !told.contains(column.name) {
+            wanted.columns.append(column)
+            if applied.lacks(column) { applied.columns.append(column) }
+        }
+        wanted.leaveRetired()
+        applied.leaveRetired()
+        var evolution = SchemaEvolution(
+            applied, wanted: wanted, to: later, told: .init(), choice: choice, policy: policy)
+        if isOfNames {
+            evolution.applied.forgetTypes(but: followed)
+            evolution.wanted.forgetTypes(but: followed)
+        }
+        // Nobody is asked what rows of before have.
+        evolution.needsCopy = false
+        evolution.isOfEvents = true
+        changed = (evolution.applied, evolution.wanted)
+        // A new one is in the image that showed it.
+        for index in definition.columns.indices where isNew(definition.columns[index], beside: wanted) {
+            let made = evolution.wanted.columns.first { $0.name == definition.columns[index].name }
+            if let made { definition.columns[index].identity = made.identity }
+        }
+        set(evolution.wanted.layout(over: definition))
+        return evolution
+    }
+
+    private func isNew(_ column: Column, beside wanted: TableDefinition) -> Bool {
+        !(wanted.columns + wanted.retired).contains { $0.name == column.name }
+    }
+
+    /// Neither is nor was a column that is still there.
+    func isGone(_ name: String) -> Bool {
+        !definition.retired.contains { !$0.isKept && ($0.name == name || $0.formerNames.contains(name)) }
+    }
+
+    private func set(_ next: TableDefinition) {
+        definition = next
+        let there = changed?.wanted.columns ?? next.columns
+        for slot in slots.indices where slots[slot].column >= 0 {
+            let name = names.string(ByteRange(offset: Int(slots[slot].offset), length: Int(slots[slot].length)))
+            let column = there.first { $0.nameAtSource == name }
+            let index = column.flatMap { column in next.columns.firstIndex { $0.identity == column.identity } }
+            if let index { slots[slot].column = Int32(index) }
+        }
+        for column in there where slotsByName[column.nameAtSource] == nil {
+            guard let index = next.columns.firstIndex(where: { $0.identity == column.identity }) else { continue }
+            appendSlot(column.nameAtSource, column: Int32(index))
+        }
+        isKey = ContiguousArray(next.columns.map(\.isKey))
+        filterWidth = -1
+        forgetPlans()
+        if isKeyKnown { makeTemplates() }
     }
 
     /// The event was good: what it added stays.
@@ -315,5 +442,30 @@ final class TableState {
             keyTemplate = nil
             imageTemplate = nil
         }
+    }
+}
+
+extension TableDefinition {
+    /// A column that was dropped, and that an event of before brought, counts as dropped still.
+    fileprivate mutating func leaveRetired() {
+        let gone = Set(retired.map(\.identity))
+        remove { gone.contains($0.identity) }
+    }
+
+    fileprivate mutating func remove(_ isGone: (Column) -> Bool) {
+        guard columns.contains(where: isGone) else { return }
+        let names = keyNames
+        columns.removeAll(where: isGone)
+        key = names.compactMap { name in columns.firstIndex { $0.name == name } }
+    }
+
+    /// What isn't known of the source's types.
+    fileprivate mutating func forgetTypes(but known: SourceSchema) {
+        guard var schema = followed else { return }
+        for index in schema.columns.indices {
+            let name = schema.columns[index].name
+            if !known.columns.contains(where: { $0.name == name }) { schema.columns[index].type = nil }
+        }
+        followed = schema
     }
 }

@@ -20,8 +20,9 @@ extension Replicator {
     func follow(_ all: [TableID: SchemaEvolution], _ gone: [SchemaChange]) async throws -> Bool {
         var evolutions: [TableID: SchemaEvolution] = [:]
         for (table, evolution) in all {
-            // A table that isn't there yet has nothing that could break, either.
-            let hasCurrent = settings.schema.hasCurrent && known[table]?.hasShape == true
+            // A table that isn't there yet has nothing that could break, either, unless it is made for events of before.
+            let isThere = known[table]?.hasShape == true || evolution.isOfEvents && evolution.isHeld
+            let hasCurrent = settings.schema.hasCurrent && isThere
             let evolution = hasCurrent ? evolution : evolution.withoutCurrent
             // Also with what came since of a table that waits for something else.
             waiting[table] = evolution.wanted == evolution.applied ? nil : evolution.wanted

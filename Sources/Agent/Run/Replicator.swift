@@ -291,8 +291,7 @@ package actor Replicator {
         if !batch.unreadable.isEmpty { try await copyUnreadable(batch.unreadable) }
         let changed = used.sorted().map { batch.tables[$0] }.filter {
             // What failed already is tried by `mend`, and what waits for a person by nobody.
-            known[$0.source] != $0 && failing[$0.source]?.wanted != $0 && waiting[$0.source] != $0
-                && batch.evolutions[$0.source] == nil && !isCovered($0)
+            failing[$0.source]?.wanted != $0 && batch.evolutions[$0.source] == nil && !isCovered($0)
         }
         guard !changed.isEmpty || hasFollowed else { return }
         for definition in changed {
@@ -324,8 +323,10 @@ package actor Replicator {
     }
 
     private func isCovered(_ definition: TableDefinition) -> Bool {
-        guard definition.followed != nil, let known = known[definition.source] else { return false }
-        return definition.isCovered(by: known)
+        [waiting[definition.source], known[definition.source]].contains { there in
+            guard let there else { return false }
+            return there == definition || definition.followed != nil && definition.isCovered(by: there)
+        }
     }
 
     func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart) async throws {

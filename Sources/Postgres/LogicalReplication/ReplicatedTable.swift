@@ -102,7 +102,7 @@ final class ReplicatedTable {
             applied, wanted: following, to: later, told: told, choice: choice, policy: policy)
         following = evolution.wanted
         applied = evolution.applied
-        set(isInBatch ? layout(over: definition) : following)
+        set(isInBatch ? following.layout(over: definition) : following)
         return evolution
     }
 
@@ -142,21 +142,6 @@ final class ReplicatedTable {
             definition.followed?.key = key
         }
         applied = following
-    }
-
-    /// The batch's columns in their places, as they are called from here on, and new ones behind them.
-    private func layout(over batch: TableDefinition) -> TableDefinition {
-        var all = following
-        var columns: [Column] = []
-        for column in batch.columns {
-            let now = (following.columns + following.retired).first { $0.identity == column.identity }
-            columns.append(now ?? column)
-        }
-        let names = Set(columns.map(\.name))
-        columns += following.columns.filter { !names.contains($0.name) }
-        all.columns = columns
-        all.key = following.keyNames.compactMap { name in columns.firstIndex { $0.name == name } }
-        return all
     }
 
     /// Ends the batch. True where its columns have other places from here on.

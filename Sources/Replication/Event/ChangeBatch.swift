@@ -49,6 +49,17 @@ package final class ChangeBatch: @unchecked Sendable {
 
     deinit { ArrayPool.give(&fields, &events) }
 
+    /// A table follows another schema from here on.
+    package func note(_ evolution: SchemaEvolution, of table: TableID) {
+        var evolution = evolution
+        if let before = evolutions[table] {
+            evolution.changes = before.changes + evolution.changes
+            evolution.needsCopy = before.needsCopy || evolution.needsCopy
+            evolution.stops = before.stops ?? evolution.stops
+        }
+        evolutions[table] = evolution
+    }
+
     /// The field of `column` in the image that starts at `image`; absent beyond the image's width.
     @inline(__always)
     package func field(_ image: Int32, _ column: Int, width: Int32) -> Field {

@@ -8,6 +8,8 @@ package struct SchemaEvolution: Sendable {
     package var changes: [SchemaChange] = []
     /// Rows have values that no event brings and nobody tells: they are read at the source.
     package var needsCopy = false
+    /// Events of the schema before may come with it: a table that is made for them is made as they want it.
+    package var isOfEvents = false
     /// The pipeline file wants the agent to stop here.
     package var stops: SchemaChange?
 
@@ -364,6 +366,22 @@ extension TableDefinition {
         shown = liveColumns
         retired.append(columns.remove(at: index))
         key = key.map { $0 > index ? $0 - 1 : $0 }
+    }
+
+    /// Neither has it nor had it.
+    package func lacks(_ column: Column) -> Bool {
+        !(columns + retired).contains { $0.identity == column.identity || $0.name == column.name }
+    }
+
+    /// A batch's columns in their places, as they are called from here on, and new ones behind them.
+    package func layout(over batch: TableDefinition) -> TableDefinition {
+        var all = self
+        let known = columns + retired
+        all.columns = batch.columns.map { column in known.first { $0.identity == column.identity } ?? column }
+        let names = Set(all.columns.map(\.name))
+        all.columns += columns.filter { !names.contains($0.name) }
+        all.key = keyNames.compactMap { name in all.columns.firstIndex { $0.name == name } }
+        return all
     }
 
     package mutating func number(by schema: SourceSchema) {

@@ -1,0 +1,275 @@
+import Agent
+import Foundation
+import JSON
+import Kafka
+import Logging
+import Replication
+import Testing
+
+/// The steps of the corpus' `schema_evolution` as the real Debezium wrote them, without schema blocks: each is told as far as
+/// its events show it.
+private struct EventStep {
+    var name: String
+    /// How many records it has.
+    var records: Int
+    /// As docs/schema-changes.md says of Kafka and files.
+    var kinds: [String]
+
+    static let all = [
+        EventStep(name: "snapshot", records: 5, kinds: ["new_table", "new_table"]),
+        EventStep(name: "rows before any change", records: 2, kinds: []),
+        EventStep(name: "add nullable column", records: 3, kinds: ["add_column"]),
+        EventStep(name: "add column not null default", records: 3, kinds: ["add_column"]),
+        EventStep(name: "add column with volatile default and serial", records: 1, kinds: ["add_column", "add_column"]),
+        EventStep(name: "drop column", records: 4, kinds: ["drop_column"]),
+        // No event tells it.
+        EventStep(name: "rename column", records: 2, kinds: ["drop_column", "add_column"]),
+        // Types stand in schema blocks alone.
+        EventStep(name: "widen varchar", records: 2, kinds: []),
+        EventStep(name: "int to bigint", records: 2, kinds: []),
+        EventStep(name: "text to jsonb", records: 2, kinds: []),
+        EventStep(name: "numeric scale change", records: 2, kinds: []),
+        EventStep(name: "bigint to text", records: 2, kinds: []),
+        EventStep(name: "not null and default dropped", records: 2, kinds: []),
+        EventStep(name: "key to (id, seq)", records: 4, kinds: ["change_key"]),
+        EventStep(name: "key to seq", records: 4, kinds: ["change_key"]),
+        EventStep(name: "new table", records: 5, kinds: ["new_table"]),
+        EventStep(name: "rename table", records: 2, kinds: ["new_table"]),
+        EventStep(name: "drop and make a table anew", records: 2, kinds: ["drop_column", "drop_column", "add_column"]),
+        EventStep(name: "new schema", records: 1, kinds: ["new_table"]),
+        EventStep(name: "DDL inside one transaction with changes", records: 3, kinds: ["add_column"]),
+        EventStep(name: "same name, other type", records: 1, kinds: []),
+        EventStep(name: "enum value added", records: 2, kinds: ["add_column"]),
+        EventStep(name: "rapid DDL", records: 5, kinds: ["add_column", "drop_column", "add_column", "drop_column"]),
+    ]
+}
+
+/// Changes of tables as Debezium's events show them.
+@Suite(.serialized) struct SchemaEventsTests {
+    private static let file = "schema_evolution"
+
+    /// What no event carries: rows that nothing touched behind a step have nothing in columns that came with it, nor under a
+    /// key that they came to; decimals have no scale without a schema block, and numbers don't become text.
+    private static func exceptions() throws -> CorpusFile {
+        func of(_ table: String, _ columns: String?...) -> [CorpusFile.Exception] {
+            columns.map { CorpusFile.Exception(table: table, column: $0, reason: "fact 19: no event says so") }
+        }
+        return CorpusFile(
+            name: file,
+            exceptions: of("public.acc", CorpusFile.Exception.rows, "age", "score")
+                + of("app.acc", "extra", "st"))
+    }
+
+    @Test(arguments: Engine.allCases) func theCorpusFromAFile(engine: Engine) async throws {
+        let folder = try TestFolder()
+        let lines = try Corpus.lines(Self.file)
+        let run = try await Self.exceptions().run("sf_\(engine)", engine, path: folder.path("events.jsonl"), folder: folder)
+        try await walk(run) { range in try folder.write(lines[..<range.upperBound], to: "events.jsonl") }
+        // All of it once more, from before the changes.
+        let before = try await run.schemaChanges()
+        try await run.writing { warehouse, _ in
+            try await warehouse.set(positions: [TopicPartition(topic: "file:events.jsonl", partition: 0): 0])
+        }
+        try await run.untilEnd()
+        #expect(try await run.schemaChanges() == before)
+        try await Self.exceptions().expectEqual(run, "once more")
+    }
+
+    /// In one run; all that waits is approved behind it, two changes of one key among them.
+    @Test(arguments: Engine.allCases) func theCorpusFromABroker(engine: Engine) async throws {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let records = try Corpus.records(Self.file)
+        let broker = try MockBroker(
+            topics: Dictionary(uniqueKeysWithValues: Set(records.map(\.topic)).map { ($0, 1) }), logger: logger)
+        defer { broker.close() }
+        let producer = try Producer(brokers: broker.bootstrap, logger: logger)
+        let run = try await Self.exceptions().run("sk_\(engine)", engine, brokers: broker.bootstrap)
+        try await run.whileRunning { status, warehouse in
+            var given = 0
+            var seen = 0
+            for step in EventStep.all {
+                try await producer.send(Array(records[given..<given + step.records]))
+                _ = try await producer.flush()
+                given += step.records
+                try await PostgresSourceTests.until("\(step.name) is read") {
+                    let now = status.current
+                    return now.events + now.control >= given
+                }
+                let changes = try await warehouse.schemaChanges()
+                #expect(
+                    changes.dropFirst(seen).map(\.kind.rawValue).sorted() == step.kinds.sorted(), "\(step.name)")
+                seen = changes.count
+            }
+            #expect(given == records.count)
+            #expect(status.current.holds.map(\.table.description) == ["public.acc"])
+        }
+        await producer.close()
+        let decided = try await run.decide()
+        #expect(decided.filter { $0.kind == .changeKey }.count == 2)
+        try await run.untilEnd()
+        try await run.looking { warehouse, _ in
+            let (holds, aside) = (try await warehouse.holds(), try await warehouse.quarantine())
+            #expect(holds.isEmpty && aside.isEmpty, "\(holds) \(aside.map(\.entry.reason))")
+        }
+        try await Self.exceptions().expectEqual(run, "at the end")
+    }
+
+    /// Step by step, each plan approved.
+    private func walk(_ run: PipelineRun, _ give: (Range<Int>) async throws -> Void) async throws {
+        var start = 0
+        var seen = 0
+        for step in EventStep.all {
+            try await give(start..<start + step.records)
+            start += step.records
+            try await run.untilEnd()
+            let changes = try await run.schemaChanges()
+            #expect(changes.dropFirst(seen).map(\.kind.rawValue).sorted() == step.kinds.sorted(), "\(step.name)")
+            for change in changes.dropFirst(seen) {
+                #expect(change.state == (change.kind.isAdditive ? .applied : .waiting), "\(step.name): \(change)")
+            }
+            seen = changes.count
+            if try await !run.decide().isEmpty { try await run.untilEnd() }
+            try await run.looking { warehouse, _ in
+                let holds = try await warehouse.holds()
+                #expect(holds.isEmpty, "\(step.name): \(holds)")
+                let aside = try await warehouse.quarantine()
+                #expect(aside.isEmpty, "\(step.name): \(aside.map(\.entry.reason))")
+            }
+            #expect(try await run.schemaChanges().count == seen, "\(step.name): nothing is told twice")
+        }
+        #expect(start == (try Corpus.lines(Self.file)).count)
+        try await Self.exceptions().expectEqual(run, "at the end")
+    }
+
+    // MARK: - Schema blocks
+
+    private struct Member {
+        var name: String
+        var type: String
+        var isOptional = true
+        var value: String
+    }
+
+    /// An insert of the table `public.t` with its schema, as a line of a file.
+    private static func insert(_ lsn: Int, _ members: [Member], key: [String] = ["id"]) -> Data {
+        func field(_ member: Member) -> String {
+            "{\"type\":\"\(member.type)\",\"optional\":\(member.isOptional),\"field\":\"\(member.name)\"}"
+        }
+        func wrapped(_ fields: [String], _ payload: String) -> String {
+            "{\"schema\":{\"type\":\"struct\",\"fields\":[\(fields.joined(separator: ","))]},\"payload\":\(payload)}"
+        }
+        func row(_ members: [Member]) -> String {
+            "{" + members.map { "\"\($0.name)\":\($0.value)" }.joined(separator: ",") + "}"
+        }
+        let keys = members.filter { key.contains($0.name) }
+        let images = ["before", "after"].map {
+            "{\"type\":\"struct\",\"fields\":[\(members.map(field).joined(separator: ","))],\"optional\":true,\"field\":\"\($0)\"}"
+        }
+        let payload = """
+            {"before":null,"after":\(row(members)),"source":{"connector":"postgresql","schema":"public","table":"t","txId":\(lsn),\
+            "lsn":\(lsn),"sequence":"[\\"\(lsn)\\",\\"\(lsn)\\"]","ts_ms":1700000000000},"op":"c","ts_ms":1}
+            """
+        let line = JSONValue.object([
+            ("topic", .string("shop.public.t")), ("key", .string(wrapped(keys.map(field), row(keys)))),
+            ("value", .string(wrapped(images, payload))),
+        ])
+        return Data(line.serialized.utf8)
+    }
+
+    @Test(arguments: Engine.allCases, [true, false])
+    func blocksTellTypes(engine: Engine, isApproved: Bool) async throws {
+        let folder = try TestFolder()
+        let run = try await PipelineRun(
+            "blocks_\(engine)_\(isApproved)", engine, source: "  file: { path: events.jsonl }", folder: folder)
+        var lines: [Data] = []
+        var lsn = 100
+        func give(_ members: Member...) async throws -> [SchemaChange] {
+            let known = try await lines.isEmpty ? 0 : run.schemaChanges().count
+            lsn += 10
+            lines.append(
+                Self.insert(
+                    lsn, [Member(name: "id", type: "int32", isOptional: false, value: "\(lines.count + 1)")] + members))
+            try folder.write(lines, to: "events.jsonl")
+            try await run.untilEnd()
+            return try await Array(run.schemaChanges().dropFirst(known))
+        }
+        func rows() async throws -> [[String?]] {
+            try await run.looking { warehouse, layout in
+                let live = "\(layout.current)_live.t"
+                return try await warehouse.query("select id, n, v from \(live) order by id", rows_max: 100).rows
+            }
+        }
+        let v = Member(name: "v", type: "string", value: "\"a\"")
+        #expect(try await give(Member(name: "n", type: "int32", value: "7"), v).map(\.kind) == [.newTable])
+        // Larger than an integer: the column is widened before it is written.
+        let wide = try await give(Member(name: "n", type: "int64", value: "5000000000"), v)
+        #expect(wide.map(\.kind) == [.widenType] && wide[0].state == .applied, "\(wide)")
+        let n = Member(name: "n", type: "int64", value: "8")
+        let dropped = try await give(n)
+        #expect(dropped.map(\.kind) == [.dropColumn] && dropped[0].state == .waiting)
+        #expect(try await rows() == [["1", "7", "a"], ["2", "5000000000", "a"], ["3", "8", nil]])
+        // A narrower one is a plan, and the table waits for it.
+        let text = try await give(Member(name: "n", type: "string", value: "\"many\""))
+        #expect(text.map(\.kind) == [.changeType] && text[0].state == .waiting)
+        #expect(try await rows().count == 3, "its current stands still")
+        #expect(try await give(Member(name: "n", type: "string", value: "\"9\"")).isEmpty, "nothing is told twice")
+        try await run.decide(approving: isApproved)
+        try await run.untilEnd()
+        let aside = try await run.looking { warehouse, _ in try await warehouse.quarantine().count }
+        if isApproved {
+            #expect(try await rows().map { $0[1] } == ["7", "5000000000", "8", "many", "9"] && aside == 0)
+        } else {
+            #expect(try await rows().map { $0[1] } == ["7", "5000000000", "8", "9"] && aside == 1)
+        }
+        let known = try await run.schemaChanges()
+        // From before the changes.
+        try await run.writing { warehouse, _ in
+            try await warehouse.set(positions: [TopicPartition(topic: "file:events.jsonl", partition: 0): 0])
+        }
+        try await run.untilEnd()
+        #expect(try await run.schemaChanges() == known)
+        #expect(try await rows().count == (isApproved ? 5 : 4))
+    }
+
+    /// Columns that must have a value, and no longer must.
+    @Test func blocksTellWhatMayBeNull() async throws {
+        let folder = try TestFolder()
+        let run = try await PipelineRun(
+            "blocks_null", .duckdb, source: "  file: { path: events.jsonl }", folder: folder)
+        let lines = [true, false, true].enumerated().map { index, isOptional in
+            Self.insert(
+                100 + index * 10,
+                [
+                    Member(name: "id", type: "int32", isOptional: false, value: "\(index)"),
+                    Member(name: "n", type: "int32", isOptional: isOptional, value: "1"),
+                ])
+        }
+        for count in 1...3 {
+            try folder.write(lines[..<count], to: "events.jsonl")
+            try await run.untilEnd()
+        }
+        #expect(try await run.schemaChanges().map(\.kind) == [.newTable, .setNotNull, .dropNotNull])
+    }
+
+    /// Events of two schemas, mixed for good: none is the later one, and the table goes on.
+    @Test func mixedSchemasAreGivenUpOn() async throws {
+        let folder = try TestFolder()
+        let run = try await PipelineRun(
+            "blocks_mixed", .duckdb, source: "  file: { path: events.jsonl }", rest: "batch: { max_rows: 3 }\n",
+            folder: folder)
+        let lines = (0..<60).map { number in
+            var members = [Member(name: "id", type: "int32", isOptional: false, value: "\(number)")]
+            if number % 2 == 0 { members.append(Member(name: "v", type: "string", value: "\"a\"")) }
+            return Self.insert(100 + number * 10, members)
+        }
+        try folder.write(lines, to: "events.jsonl")
+        try await run.untilEnd()
+        let changes = try await run.schemaChanges()
+        #expect(changes.count <= 8, "\(changes.map(\.what))")
+        let count = try await run.looking { warehouse, layout in
+            try await warehouse.query("select count(*), count(v) from \(layout.current)_live.t", rows_max: 1).rows[0]
+        }
+        #expect(count[0] == "60")
+    }
+}
