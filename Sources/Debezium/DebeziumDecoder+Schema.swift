@@ -95,7 +95,8 @@ extension DebeziumDecoder {
                 return nil
             }
             return .init(
-                name, type: column.isAssumed ? nil : column.type, isNullable: column.isAssumed ? nil : column.isOptional)
+                name, type: column.isAssumed ? nil : column.type, isNullable: column.isAssumed ? nil : column.isOptional
+            )
         }
         return placed(SourceSchema(position: version.commit, columns: columns), version)
     }

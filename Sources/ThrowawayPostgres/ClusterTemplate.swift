@@ -66,7 +66,7 @@ struct ClusterTemplate {
     }
 
     private func asServerUser(_ command: [String]) throws {
-        try Command.run(programs.dropRights + command)
+        try Command.runForCluster(programs.dropRights + command)
     }
 
     /// The temporary folder is shared: what stands there under our name may be another's.

@@ -34,7 +34,7 @@ package struct ServerPrograms: Sendable {
                 remedy: "install postgresql, or set MILLRACE_POSTGRES_BIN to their folder"
             )
         }
-        let version = try Command.run(["\(folder)/postgres", "--version"])
+        let version = try Command.runForCluster(["\(folder)/postgres", "--version"])
         guard geteuid() == 0 else {
             return ServerPrograms(
                 folder: URL(filePath: folder), version: version, dropRights: [], uid: geteuid(), gid: getegid()
@@ -74,4 +74,19 @@ package struct ThrowawayPostgresError: Error, CustomStringConvertible {
     package var remedy: String?
 
     package var description: String { message + (remedy.map { ". Try: \($0)" } ?? "") }
+}
+
+extension Command {
+    /// Runs one of a cluster's programs.
+    /// - Throws: `ThrowawayPostgresError`.
+    @discardableResult
+    static func runForCluster(
+        _ command: [String], input: String = "", output: URL? = nil, folder: URL = URL(filePath: "/")
+    ) throws -> String {
+        do {
+            return try run(command, input: input, output: output, folder: folder)
+        } catch let error as CommandError {
+            throw ThrowawayPostgresError(message: error.message)
+        }
+    }
 }

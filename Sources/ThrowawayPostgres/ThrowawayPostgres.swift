@@ -140,7 +140,7 @@ package actor ThrowawayPostgres {
     /// - Returns: the rows, columns separated by `|`.
     @discardableResult
     package func psql(_ sql: String, database: String = "postgres") throws -> String {
-        try Command.run(
+        try Command.runForCluster(
             [
                 programs.path("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url(database: database),
             ],
@@ -218,7 +218,7 @@ package actor ThrowawayPostgres {
 
     private func control(_ arguments: [String]) throws {
         let output = folder.appending(path: "pg_ctl.log")
-        try Command.run(
+        try Command.runForCluster(
             programs.dropRights + [programs.path("pg_ctl"), "-D", dataFolder.path(percentEncoded: false)] + arguments,
             output: output, folder: folder
         )

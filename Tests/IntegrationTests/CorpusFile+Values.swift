@@ -22,7 +22,6 @@ extension CorpusFile {
             isReplayed: false)
     }
 
-
     private static let replacedNulls =
         "fact 1: with replace.null.with.default=true NULL is sent as the column's default, and nothing can tell"
     private static let lostDays = "fact 10: as a number an interval is microseconds, without its days and months"

@@ -20,7 +20,8 @@ private struct EventStep {
         EventStep(name: "rows before any change", records: 2, kinds: []),
         EventStep(name: "add nullable column", records: 3, kinds: ["add_column"]),
         EventStep(name: "add column not null default", records: 3, kinds: ["add_column"]),
-        EventStep(name: "add column with volatile default and serial", records: 1, kinds: ["add_column", "add_column"]),
+        EventStep(
+            name: "add column with volatile default and serial", records: 1, kinds: ["add_column", "add_column"]),
         EventStep(name: "drop column", records: 4, kinds: ["drop_column"]),
         // No event tells it.
         EventStep(name: "rename column", records: 2, kinds: ["drop_column", "add_column"]),
@@ -63,7 +64,8 @@ private struct EventStep {
     @Test(arguments: Engine.allCases) func theCorpusFromAFile(engine: Engine) async throws {
         let folder = try TestFolder()
         let lines = try Corpus.lines(Self.file)
-        let run = try await Self.exceptions().run("sf_\(engine)", engine, path: folder.path("events.jsonl"), folder: folder)
+        let run = try await Self.exceptions().run(
+            "sf_\(engine)", engine, path: folder.path("events.jsonl"), folder: folder)
         try await walk(run) { range in try folder.write(lines[..<range.upperBound], to: "events.jsonl") }
         // All of it once more, from before the changes.
         let before = try await run.schemaChanges()
