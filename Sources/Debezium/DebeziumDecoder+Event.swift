@@ -22,8 +22,8 @@ extension DebeziumDecoder {
         event.record = c.state.withholdsBytes ? -1 : recordIndex
         if c.source.transactionID >= 0 { event.transaction = c.origin.int64(Int(c.source.transactionID)) ?? -1 }
         if position.leansOnRead { event.flags.insert(.alwaysProbe) }
-        c.state.isBehind = isBehind(c.state, position, version)
         let follows = followsSchemas(c, position)
+        c.state.begin(isBehind: isBehind(c.state, position, version), follows: follows)
         if follows { followBlock(c, version) }
 
         switch c.operation {
@@ -39,7 +39,7 @@ extension DebeziumDecoder {
     }
 
     @inline(__always)
-    private func epoch(of record: RecordBatch.Record, _ time_us: Int64) -> Int64 {
+    func epoch(of record: RecordBatch.Record, _ time_us: Int64) -> Int64 {
         if epochs.isEmpty { return 0 }
         return epochs.epoch(
             of: records.spans[Int(record.span)].partition, at: record.offset, time_us: time_us)

@@ -40,6 +40,7 @@ extension DebeziumDecoder {
                     try self.column(columnName(tape, child), state, c.schema), of: slot)
                 image.extend(to: state.definition.columns.count)
             }
+            if state.hasRetired, reading == .everything, state.isRetired(column) { try refuseRenewed(state) }
             if reading == .keyColumns, !state.isKeyColumn(column) {
                 image[column] = .unchanged
                 continue
@@ -62,6 +63,14 @@ extension DebeziumDecoder {
             }
         }
         state.sees(members: position)
+    }
+
+    /// The source dropped the column, and it is there again behind that: it is another one.
+    private func refuseRenewed(_ state: TableState) throws(Trouble) {
+        guard state.follows, !state.isBehind, !state.isUnsteady else { return }
+        var trouble = Trouble("a column that was dropped is there again")
+        trouble.isRenewed = true
+        throw trouble
     }
 
     /// MongoDB's envelopes hold a document in a string: a table has the key, as the record calls it, and the document.
@@ -110,7 +119,7 @@ extension DebeziumDecoder {
         return state.choice?.types[name] == nil && configuration.catalogTypes[state.id]?[name] == nil
     }
 
-    private func columnName(_ tape: JSONTape, _ child: Int) throws(Trouble) -> String {
+    func columnName(_ tape: JSONTape, _ child: Int) throws(Trouble) -> String {
         guard let name = tape.key(child), !name.isEmpty, name.utf8.count <= Self.name_max_bytes,
             !name.utf8.contains(0)
         else {
@@ -119,7 +128,7 @@ extension DebeziumDecoder {
         return name
     }
 
-    private func column(_ name: String, _ state: TableState, _ schema: ConnectSchema?) throws(Trouble) -> Column {
+    func column(_ name: String, _ state: TableState, _ schema: ConnectSchema?) throws(Trouble) -> Column {
         guard state.definition.columns.count < Self.columns_max else {
             throw Trouble("there are more than \(Self.columns_max) columns")
         }

@@ -117,7 +117,11 @@ extension DebeziumDecoder {
                 keyImage.extend(to: state.definition.columns.count)
             }
             position += 1
-            let column = Int(state.slots[slot].column)
+            var column = Int(state.slots[slot].column)
+            if column == Int(TableState.Slot.gone), !state.isBehind {
+                column = state.makeColumn(try self.column(columnName(tape, child), state, c.schema), of: slot)
+                keyImage.extend(to: state.definition.columns.count)
+            }
             guard column >= 0 else { throw Trouble("a column of the key is excluded") }
             guard !tape.isNull(child) else {
                 throw Trouble("key column \"\(state.definition.columns[column].name)\" is null")

@@ -53,6 +53,8 @@ struct Trouble: Error {
     var reason: String
     /// The record's key has these columns, and the table's others.
     var otherKey: [String]?
+    /// A dropped column's name is there again.
+    var isRenewed = false
 
     init(_ reason: String) { self.reason = reason }
 }

@@ -16,7 +16,7 @@ extension DebeziumDecoder {
     @inline(__always)
     func isBehind(_ state: TableState, _ position: SourcePosition, _ version: Version) -> Bool {
         guard let since = state.followedSince, !position.isOffset else { return false }
-        return version.commit != since.commit ? version.commit < since.commit : version.seq < since.place
+        return version < since
     }
 
     /// What the event's schema block says, before its row is read.
@@ -42,8 +42,8 @@ extension DebeziumDecoder {
     private func followMembers(_ c: EventContext, _ version: Version) {
         let state = c.state
         state.keepChanges()
+        guard state.isKeyKnown, !state.isBehind else { return }
         state.hasNewShape = false
-        guard state.isKeyKnown else { return }
         let schema = c.schema.map { told(by: $0, c, version) } ?? toldByMembers(c, version)
         guard state.followedSince != nil else {
             state.begin(schema)
@@ -51,7 +51,7 @@ extension DebeziumDecoder {
             return
         }
         // A block was looked at before.
-        guard c.schema == nil, !state.isBehind else { return }
+        guard c.schema == nil else { return }
         follow(schema, state, isOfNames: true)
         state.followedNumber = 0
     }
@@ -61,11 +61,10 @@ extension DebeziumDecoder {
         guard configuration.followsSchemas, c.state.connector.hasWholeRows, c.showsPlace, !c.state.hasChosenKey,
             !c.state.definition.isKeyless, let followed = c.state.definition.followed
         else { return false }
-        let (position, _) = try identify(c, nil)
+        let (position, _) = try identify(c, recordKey(of: c))
         guard !position.isOffset else { return false }
-        var schema = followed
-        schema.position = position.commit
-        schema.place = position.seq
+        let epoch = epoch(of: c.record, c.source.time_us(c.origin))
+        var schema = placed(followed, Version(epoch: epoch, commit: position.commit, seq: position.seq))
         // Columns that are new with it.
         for name in key where !schema.columns.contains(where: { $0.name == name }) {
             schema.columns.append(.init(name, type: type(of: name, c)))
@@ -116,8 +115,26 @@ extension DebeziumDecoder {
 
     private func placed(_ schema: SourceSchema, _ version: Version) -> SourceSchema {
         var schema = schema
-        schema.place = version.seq
+        (schema.epoch, schema.position, schema.place) = (version.epoch, version.commit, version.seq)
         return schema
+    }
+
+    /// A member of a dropped column's name, in an event of behind the drop: another column, which is followed before the
+    /// event is read.
+    func followNames(_ c: EventContext) throws(Trouble) -> Bool {
+        guard c.state.follows, !c.state.isBehind, c.state.followedSince != nil else { return false }
+        let (position, _) = try identify(c, recordKey(of: c))
+        let epoch = epoch(of: c.record, c.source.time_us(c.origin))
+        var columns: [SourceSchema.Column] = []
+        for child in c.tape.children(Int(c.envelope.after)) {
+            guard let name = c.tape.key(child) else { return false }
+            if let slot = c.state.slot(named: name), c.state.slots[slot].column < 0 { continue }
+            if c.hasAdded, isAdded(name, c.state) { continue }
+            columns.append(.init(name, type: type(of: name, c)))
+        }
+        let version = Version(epoch: epoch, commit: position.commit, seq: position.seq)
+        follow(placed(SourceSchema(position: 0, columns: columns), version), c.state, isOfNames: true)
+        return true
     }
 
     // MARK: What becomes of it
@@ -144,6 +161,8 @@ extension DebeziumDecoder {
                 batch.fields[Int(image) + column] = .stretch(.json, range)
             }
         }
+        // Also where the event in hand fails.
+        keptBytes = batch.arena.count
     }
 }
 

@@ -67,6 +67,8 @@ package final class DebeziumDecoder: RecordDecoder {
     @exclusivity(unchecked) var records = RecordBatch(capacity: 64)
     @exclusivity(unchecked) var batch = ChangeBatch(capacity: 64)
     private var fieldsPerRecord = 8
+    /// What stands in the arena up to there belongs to earlier events.
+    @exclusivity(unchecked) var keptBytes = 0
     @exclusivity(unchecked) var batchNumber = 0
     @exclusivity(unchecked) var states: [TableState] = []
     @exclusivity(unchecked) private var spans: [Span] = []
@@ -151,6 +153,7 @@ package final class DebeziumDecoder: RecordDecoder {
         batch.spans = records.spans
         batch.recordBytes = records.bytes
         values.arena = batch.arena
+        keptBytes = 0
         batchNumber += 1
         states.removeAll(keepingCapacity: true)
         if values.details.count > Self.details_max {
@@ -296,8 +299,7 @@ package final class DebeziumDecoder: RecordDecoder {
                 try append(context)
             } catch {
                 undo(state, fields, bytes)
-                guard let key = error.otherKey, try followKey(key, context) else { throw error }
-                try append(context)
+                try appendAnew(context, error, fields, bytes)
             }
             state.keepChanges()
         } catch {
@@ -306,10 +308,30 @@ package final class DebeziumDecoder: RecordDecoder {
         }
     }
 
+    /// Once more where the table follows what the event shows; if that fails, too, it doesn't.
+    private func appendAnew(
+        _ c: EventContext, _ trouble: Trouble, _ fields: Int, _ bytes: Int
+    ) throws(Trouble) {
+        let (before, told) = (c.state.snapshot, batch.evolutions[c.state.id])
+        do throws(Trouble) {
+            if trouble.isRenewed {
+                guard try followNames(c) else { throw trouble }
+            } else {
+                guard let key = trouble.otherKey, try followKey(key, c) else { throw trouble }
+            }
+            try append(c)
+        } catch {
+            undo(c.state, fields, bytes)
+            c.state.restore(before)
+            batch.evolutions[c.state.id] = told
+            throw error
+        }
+    }
+
     private func undo(_ state: TableState, _ fields: Int, _ bytes: Int) {
         state.undoChanges()
         batch.fields.removeLast(batch.fields.count - fields)
-        batch.arena.truncate(to: bytes)
+        batch.arena.truncate(to: max(bytes, keptBytes))
     }
 
     @inline(__always)

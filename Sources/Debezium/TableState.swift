@@ -44,10 +44,10 @@ final class TableState {
     @exclusivity(unchecked) private(set) var connector: Connector
 
     @exclusivity(unchecked) private(set) var definition: TableDefinition {
-        didSet { followedSince = definition.followed.map { ($0.position, $0.place) } }
+        didSet { noteFollowed() }
     }
     /// Where the schema that is followed was first seen, for each event; nil: none is.
-    @exclusivity(unchecked) private(set) var followedSince: (commit: Int64, place: Int64)?
+    @exclusivity(unchecked) private(set) var followedSince: Version?
     /// Whether it is settled which columns are the key, or that there is none.
     @exclusivity(unchecked) private(set) var isKeyKnown: Bool
     @exclusivity(unchecked) private(set) var keyTemplate: KeyTemplate?
@@ -87,7 +87,7 @@ final class TableState {
     /// the later one: nothing is followed any more.
     private var visits: [Int: Int] = [:]
     private static let visits_max = 3
-    private var isUnsteady = false
+    @exclusivity(unchecked) private(set) var isUnsteady = false
     /// Events of the schema of this number show what is followed (0: those without one); -1: none was looked at.
     @exclusivity(unchecked) var followedNumber = -1
     /// Of the last image that was looked at.
@@ -97,6 +97,13 @@ final class TableState {
 
     /// The event in hand is of before the schema that is followed.
     @exclusivity(unchecked) var isBehind = false
+    /// It tells what its table is like.
+    @exclusivity(unchecked) var follows = false
+    /// Columns that it was the first to bring.
+    @exclusivity(unchecked) private var brought: [String] = []
+    /// By column: nobody writes it any more.
+    @exclusivity(unchecked) private var isRetired = ContiguousArray<Bool>()
+    @exclusivity(unchecked) private(set) var hasRetired = false
 
     /// As it was before the event in hand, once that changes it.
     @exclusivity(unchecked) private var saved: (definition: TableDefinition, slots: Int, isKeyKnown: Bool)?
@@ -139,7 +146,7 @@ final class TableState {
         }
         for name in choice?.excluded.sorted() ?? [] where slotsByName[name] == nil { appendSlot(name, column: -1) }
         isKey = ContiguousArray(definition.columns.map(\.isKey))
-        followedSince = definition.followed.map { ($0.position, $0.place) }
+        noteFollowed()
         if isKeyKnown { makeTemplates() }
     }
 
@@ -191,6 +198,8 @@ final class TableState {
         definition.columns.append(column)
         isKey.append(column.isKey)
         slots[slot].column = Int32(definition.columns.count - 1)
+        brought.append(column.name)
+        hasNewShape = true
         if isKeyKnown, definition.isKeyless { imageTemplate = ImageTemplate(columns: definition.columns) }
         return definition.columns.count - 1
     }
@@ -293,10 +302,8 @@ final class TableState {
     func addColumn(_ column: Column) -> Int {
         save()
         // Events of before bring a column that was dropped since.
-        let dropped = definition.retired.last { known in
-            !known.isKept && (known.name == column.name || known.formerNames.contains(column.name))
-        }
-        let column = dropped ?? column
+        let column = retired(named: column.name) ?? column
+        if !definition.retired.contains(column) { brought.append(column.name) }
         definition.columns.append(column)
         isKey.append(column.isKey)
         appendSlot(column.name, column: Int32(definition.columns.count - 1))
@@ -350,7 +357,7 @@ final class TableState {
         isUnsteady = visits[named.hashValue, default: 0] > Self.visits_max
         if isUnsteady { return nil }
         definition.identify()
-        let told = Set(later.columns.map(\.name)).subtracting(followed.columns.map(\.name))
+        let told = Set(later.columns.map(\.name)).subtracting(followed.columns.map(\.name)).intersection(brought)
         var base = definition
         base.remove { !$0.isKey && told.contains($0.name) }
         var (applied, wanted) = changed ?? (base, base)
@@ -384,19 +391,69 @@ final class TableState {
         !(wanted.columns + wanted.retired).contains { $0.name == column.name }
     }
 
-    /// Neither is nor was a column that is still there.
-    func isGone(_ name: String) -> Bool {
-        !definition.retired.contains { !$0.isKept && ($0.name == name || $0.formerNames.contains(name)) }
+    private func noteFollowed() {
+        followedSince = definition.followed.map { Version(epoch: $0.epoch, commit: $0.position, seq: $0.place) }
+        hasRetired = !definition.retired.isEmpty
+        guard hasRetired else { return }
+        let gone = Set(definition.retired.map(\.identity))
+        isRetired = ContiguousArray(definition.columns.map { gone.contains($0.identity) })
+    }
+
+    /// Of a column of the definition in hand: the source dropped it.
+    func isRetired(_ column: Int) -> Bool { hasRetired && column < isRetired.count && isRetired[column] }
+
+    /// What the source dropped, and the warehouse keeps.
+    func retired(named name: String) -> Column? {
+        definition.retired.last { !$0.isKept && ($0.name == name || $0.formerNames.contains(name)) }
+    }
+
+    /// It was removed from the warehouse, too.
+    func isGone(_ name: String) -> Bool { definition.spentNames.contains(name) && retired(named: name) == nil }
+
+    /// Before each event.
+    @inline(__always)
+    func begin(isBehind: Bool, follows: Bool) {
+        self.isBehind = isBehind
+        self.follows = follows
+        if !brought.isEmpty { brought.removeAll() }
+    }
+
+    /// What an event that fails behind it is to leave as it was.
+    struct Snapshot {
+        fileprivate var definition: TableDefinition
+        fileprivate var changed: (applied: TableDefinition, wanted: TableDefinition)?
+        fileprivate var visits: [Int: Int]
+        fileprivate var slots: Int
+    }
+
+    var snapshot: Snapshot {
+        Snapshot(definition: definition, changed: changed, visits: visits, slots: slots.count)
+    }
+
+    func restore(_ snapshot: Snapshot) {
+        (changed, visits) = (snapshot.changed, snapshot.visits)
+        dropSlots(beyond: snapshot.slots)
+        order.removeAll()
+        keyOrder.removeAll()
+        hasNewShape = true
+        set(snapshot.definition)
     }
 
     private func set(_ next: TableDefinition) {
         definition = next
         let there = changed?.wanted.columns ?? next.columns
-        for slot in slots.indices where slots[slot].column >= 0 {
+        // Not what is left out.
+        for slot in slots.indices where slots[slot].column != -1 {
             let name = names.string(ByteRange(offset: Int(slots[slot].offset), length: Int(slots[slot].length)))
             let column = there.first { $0.nameAtSource == name }
             let index = column.flatMap { column in next.columns.firstIndex { $0.identity == column.identity } }
-            if let index { slots[slot].column = Int32(index) }
+            if let index {
+                slots[slot].column = Int32(index)
+            } else if slots[slot].column >= 0 {
+                // One that the source dropped, if it is there yet.
+                let known = next.columns.firstIndex { $0.name == name || $0.formerNames.contains(name) }
+                slots[slot].column = known.map { Int32($0) } ?? Slot.gone
+            }
         }
         for column in there where slotsByName[column.nameAtSource] == nil {
             guard let index = next.columns.firstIndex(where: { $0.identity == column.identity }) else { continue }
@@ -414,19 +471,23 @@ final class TableState {
         if saved != nil { saved = nil }
     }
 
-    /// The event goes to quarantine: nothing of it stays.
-    func undoChanges() {
-        guard let saved else { return }
-        self.saved = nil
-        definition = saved.definition
-        isKeyKnown = saved.isKeyKnown
-        while slots.count > saved.slots {
+    private func dropSlots(beyond count: Int) {
+        while slots.count > count {
             let name = names.string(
                 ByteRange(
                     offset: Int(slots[slots.count - 1].offset), length: Int(slots[slots.count - 1].length)))
             slotsByName[name] = nil
             slots.removeLast()
         }
+    }
+
+    /// The event goes to quarantine: nothing of it stays.
+    func undoChanges() {
+        guard let saved else { return }
+        self.saved = nil
+        definition = saved.definition
+        isKeyKnown = saved.isKeyKnown
+        dropSlots(beyond: saved.slots)
         for slot in slots.indices where Int(slots[slot].column) >= definition.columns.count {
             slots[slot].column = Slot.added
         }

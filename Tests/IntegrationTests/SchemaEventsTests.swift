@@ -153,13 +153,17 @@ private struct EventStep {
         var value: String
     }
 
-    /// An insert of the table `public.t` with its schema, as a line of a file.
-    private static func insert(_ lsn: Int, _ members: [Member], key: [String] = ["id"]) -> Data {
+    /// An event of the table `public.t`, as a line of a file.
+    private static func event(
+        _ lsn: Int, _ members: [Member], op: String = "c", key: [String] = ["id"], hasBlock: Bool = true
+    ) -> Data {
         func field(_ member: Member) -> String {
             "{\"type\":\"\(member.type)\",\"optional\":\(member.isOptional),\"field\":\"\(member.name)\"}"
         }
         func wrapped(_ fields: [String], _ payload: String) -> String {
-            "{\"schema\":{\"type\":\"struct\",\"fields\":[\(fields.joined(separator: ","))]},\"payload\":\(payload)}"
+            guard hasBlock else { return payload }
+            return
+                "{\"schema\":{\"type\":\"struct\",\"fields\":[\(fields.joined(separator: ","))]},\"payload\":\(payload)}"
         }
         func row(_ members: [Member]) -> String {
             "{" + members.map { "\"\($0.name)\":\($0.value)" }.joined(separator: ",") + "}"
@@ -168,15 +172,137 @@ private struct EventStep {
         let images = ["before", "after"].map {
             "{\"type\":\"struct\",\"fields\":[\(members.map(field).joined(separator: ","))],\"optional\":true,\"field\":\"\($0)\"}"
         }
+        let isDelete = op == "d"
         let payload = """
-            {"before":null,"after":\(row(members)),"source":{"connector":"postgresql","schema":"public","table":"t","txId":\(lsn),\
-            "lsn":\(lsn),"sequence":"[\\"\(lsn)\\",\\"\(lsn)\\"]","ts_ms":1700000000000},"op":"c","ts_ms":1}
+            {"before":\(isDelete ? row(members) : "null"),"after":\(isDelete ? "null" : row(members)),\
+            "source":{"connector":"postgresql","schema":"public","table":"t","txId":\(lsn),\
+            "lsn":\(lsn),"sequence":"[\\"\(lsn)\\",\\"\(lsn)\\"]","ts_ms":1700000000000},"op":"\(op)","ts_ms":1}
             """
         let line = JSONValue.object([
             ("topic", .string("shop.public.t")), ("key", .string(wrapped(keys.map(field), row(keys)))),
             ("value", .string(wrapped(images, payload))),
         ])
         return Data(line.serialized.utf8)
+    }
+
+    private static func id(_ value: Int) -> Member {
+        Member(name: "id", type: "int32", isOptional: false, value: "\(value)")
+    }
+
+    private static func text(_ name: String, _ value: String) -> Member {
+        Member(name: name, type: "string", value: "\"\(value)\"")
+    }
+
+    /// A pipeline over a file that grows.
+    private final class Growing {
+        let run: PipelineRun
+        private let folder = try? TestFolder()
+        private var lines: [Data] = []
+
+        init(_ name: String, _ engine: Engine) async throws {
+            run = try await PipelineRun(
+                "\(name)_\(engine)", engine, source: "  file: { path: events.jsonl }",
+                folder: try #require(folder))
+        }
+
+        func give(_ more: Data...) async throws {
+            lines += more
+            try folder?.write(lines, to: "events.jsonl")
+            try await run.untilEnd()
+        }
+
+        func rows(_ columns: String, of view: String = "live.t") async throws -> [[String?]] {
+            let name = run.name
+            return try await run.looking { warehouse, _ in
+                try await warehouse.query("select \(columns) from \(name)_\(view) order by 1", rows_max: 100).rows
+            }
+        }
+
+        func quarantined() async throws -> Int {
+            try await run.looking { warehouse, _ in try await warehouse.quarantine().count }
+        }
+
+        func kinds() async throws -> [SchemaChange.Kind] { try await run.schemaChanges().map(\.kind) }
+    }
+
+    /// What a delete brings first, behind a drop, and while a plan waits.
+    @Test(arguments: Engine.allCases) func columnsThatNoInsertShowed(engine: Engine) async throws {
+        let file = try await Growing("unshown", engine)
+        try await file.give(
+            Self.event(100, [Self.id(1), Self.text("a", "a"), Self.text("b", "b")]),
+            Self.event(110, [Self.id(2), Self.text("a", "a"), Self.text("b", "b")]))
+        try await file.give(Self.event(120, [Self.id(3), Self.text("b", "b")]))
+        try await file.give(Self.event(130, [Self.id(2), Self.text("b", "b"), Self.text("x", "x")], op: "d"))
+        try await file.give(Self.event(140, [Self.id(4), Self.text("b", "b"), Self.text("x", "y")]))
+        #expect(
+            try await file.rows("id, a, b, x") == [["1", "a", "b", nil], ["3", nil, "b", nil], ["4", nil, "b", "y"]])
+        #expect(try await file.kinds() == [.newTable, .dropColumn, .addColumn])
+        // In one batch with the drop.
+        try await file.give(
+            Self.event(150, [Self.id(5), Self.text("x", "z")]),
+            Self.event(160, [Self.id(1), Self.text("x", "z"), Self.text("w", "w")], op: "d"))
+        #expect(try await file.rows("id, b, x") == [["3", "b", nil], ["4", "b", "y"], ["5", nil, "z"]])
+        // While the table waits.
+        let number = Member(name: "x", type: "int32", value: "7")
+        try await file.give(Self.event(170, [Self.id(6), number]))
+        try await file.give(Self.event(180, [Self.id(3), number, Self.text("v", "v")], op: "d"))
+        #expect(try await file.rows("id").count == 3)
+        try await file.run.decide()
+        try await file.run.untilEnd()
+        #expect(try await file.rows("id, x") == [["4", nil], ["5", nil], ["6", "7"]])
+        #expect(try await file.quarantined() == 0)
+    }
+
+    /// Dropped and added anew, without blocks: another column, also for the event that shows it.
+    @Test(arguments: Engine.allCases) func aNameThatComesAgain(engine: Engine) async throws {
+        for isOneRun in [false, true] {
+            let file = try await Growing("again_\(isOneRun)", engine)
+            let lines = [
+                Self.event(100, [Self.id(1), Self.text("a", "old")], hasBlock: false),
+                Self.event(110, [Self.id(2)], hasBlock: false),
+                Self.event(120, [Self.id(3), Self.text("a", "new")], hasBlock: false),
+            ]
+            if isOneRun {
+                try await file.give(lines[0], lines[1], lines[2])
+            } else {
+                for line in lines { try await file.give(line) }
+            }
+            #expect(try await file.kinds() == [.newTable, .dropColumn, .addColumn])
+            let rows = try await file.rows("id, a, a_retired_1")
+            #expect(rows.map { $0[0] } == ["1", "2", "3"])
+            #expect(rows.map { $0[1]?.contains("new") } == [nil, nil, true], "\(rows)")
+            #expect(rows.map { $0[2]?.contains("old") } == [true, nil, nil], "\(rows)")
+            #expect(try await file.quarantined() == 0)
+        }
+    }
+
+    /// An event that is put aside leaves nothing of what it showed, and what it made of others' values stays theirs.
+    @Test(arguments: Engine.allCases) func whatIsPutAsideChangesNothing(engine: Engine) async throws {
+        let file = try await Growing("aside", engine)
+        let number = Member(name: "v", type: "int32", value: "12345")
+        try await file.give(Self.event(100, [Self.id(1), number]))
+        // Another key, of which a column is null.
+        try await file.give(
+            Self.event(
+                110, [Self.id(2), number, Member(name: "k", type: "int32", value: "null")], key: ["id", "k"]))
+        #expect(try await file.quarantined() == 1)
+        #expect(try await !file.kinds().contains(.changeKey))
+        try await file.give(Self.event(120, [Self.id(3), number]))
+        #expect(try await file.rows("id, v") == [["1", "12345"], ["3", "12345"]])
+        // Of another type, in a batch with such of before, and without its key.
+        try await file.give(
+            Self.event(130, [Self.id(4), number]),
+            Self.event(
+                140,
+                [Member(name: "id", type: "int32", isOptional: false, value: "null"), Self.text("v", "long enough")]),
+            Self.event(150, [Self.id(5), Self.text("v", "something that is longer than what was cut")]))
+        try await file.run.decide()
+        try await file.run.untilEnd()
+        #expect(
+            try await file.rows("id, v") == [
+                ["1", "12345"], ["3", "12345"], ["4", "12345"], ["5", "something that is longer than what was cut"],
+            ])
+        #expect(try await file.quarantined() == 2)
     }
 
     @Test(arguments: Engine.allCases, [true, false])
@@ -190,7 +316,7 @@ private struct EventStep {
             let known = try await lines.isEmpty ? 0 : run.schemaChanges().count
             lsn += 10
             lines.append(
-                Self.insert(
+                Self.event(
                     lsn, [Member(name: "id", type: "int32", isOptional: false, value: "\(lines.count + 1)")] + members))
             try folder.write(lines, to: "events.jsonl")
             try await run.untilEnd()
@@ -240,7 +366,7 @@ private struct EventStep {
         let run = try await PipelineRun(
             "blocks_null", .duckdb, source: "  file: { path: events.jsonl }", folder: folder)
         let lines = [true, false, true].enumerated().map { index, isOptional in
-            Self.insert(
+            Self.event(
                 100 + index * 10,
                 [
                     Member(name: "id", type: "int32", isOptional: false, value: "\(index)"),
@@ -263,7 +389,7 @@ private struct EventStep {
         let lines = (0..<60).map { number in
             var members = [Member(name: "id", type: "int32", isOptional: false, value: "\(number)")]
             if number % 2 == 0 { members.append(Member(name: "v", type: "string", value: "\"a\"")) }
-            return Self.insert(100 + number * 10, members)
+            return Self.event(100 + number * 10, members)
         }
         try folder.write(lines, to: "events.jsonl")
         try await run.untilEnd()

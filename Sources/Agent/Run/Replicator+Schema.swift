@@ -40,7 +40,10 @@ extension Replicator {
                 let plans = evolution.changes.filter { $0.state == .waiting && $0.kind.holdsTable }
                 try await hold(table, plans.map(\.what).joined(separator: "; "))
             }
-            let made = try await make([evolution.applied], recording: evolution.changes)
+            let isMade = evolution.isOfEvents && !isKnown
+            let made = try await make(
+                [evolution.applied],
+                recording: (isMade ? [SchemaChange.new(table: table)] : []) + evolution.changes)
             tell(evolution.changes)
             if !made.isEmpty { note(evolution.applied) }
             if evolution.needsCopy, isKnown { await source.copyAnew([table]) }
@@ -83,10 +86,13 @@ extension Replicator {
     /// Changes that a decoder doesn't tell of: members that events have and the table hasn't. Gives what is to be made.
     func adding(_ wanted: TableDefinition) async throws -> (made: TableDefinition, changes: [SchemaChange]) {
         guard let before = known[wanted.source], before.hasShape else {
-            return (wanted, [SchemaChange(table: wanted.source, kind: .newTable, state: .applied, position: 0)])
+            return (wanted, [.new(table: wanted.source)])
         }
-        let names = Set(before.columns.map(\.name))
-        let added = wanted.columns.filter { !names.contains($0.name) }
+        let (wanted, added) = before.adding(what: wanted, beside: waiting[wanted.source])
+        if var waiting = waiting[wanted.source] {
+            waiting.columns += added
+            self.waiting[wanted.source] = waiting
+        }
         let policy = settings.schema.policy
         var changes: [SchemaChange] = added.map { column in
             var change = SchemaChange(
@@ -103,7 +109,7 @@ extension Replicator {
         evolution.stops = policy.additive == .stop ? first : nil
         try refuse(evolution, of: wanted.source)
         try await hold(wanted.source, changes.map(\.what).joined(separator: "; "))
-        waiting[wanted.source] = wanted
+        waiting[wanted.source] = waiting[wanted.source] ?? wanted
         changes = evolution.changes
         return (before, changes)
     }

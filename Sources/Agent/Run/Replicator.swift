@@ -291,7 +291,7 @@ package actor Replicator {
         if !batch.unreadable.isEmpty { try await copyUnreadable(batch.unreadable) }
         let changed = used.sorted().map { batch.tables[$0] }.filter {
             // What failed already is tried by `mend`, and what waits for a person by nobody.
-            failing[$0.source]?.wanted != $0 && batch.evolutions[$0.source] == nil && !isCovered($0)
+            failing[$0.source]?.wanted != $0 && batch.evolutions[$0.source]?.isOfEvents != false && !isCovered($0)
         }
         guard !changed.isEmpty || hasFollowed else { return }
         for definition in changed {

@@ -23,6 +23,7 @@ extension PgOutputDecoder {
                     isNullable: trait.map { !$0.isNotNull })
             })
         schema.place = place
+        schema.epoch = configuration.epoch
         if let facts, accords(facts, columns, flagged: flagged, isFull: isFull) {
             schema.key = facts.effectiveKey
             schema.identity = facts.isFull ? .full : facts.identity.isEmpty ? .nothing : .key

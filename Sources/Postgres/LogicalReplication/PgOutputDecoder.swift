@@ -311,7 +311,7 @@ package final class PgOutputDecoder: RecordDecoder {
                 "the replica identity doesn't cover the key (\(names.joined(separator: ", "))): the row can't be told"
         }
         if relation.problem != nil || relation.identityProblem != nil,
-            facts != nil && !accords || table.isBehind(position)
+            facts != nil && !accords || table.isBehind(position, epoch: configuration.epoch)
         {
             batch.unreadable.insert(id)
         }

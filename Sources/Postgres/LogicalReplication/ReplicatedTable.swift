@@ -71,7 +71,9 @@ final class ReplicatedTable {
     }
 
     /// Whether what stands there is of before the schema that is followed.
-    func isBehind(_ position: Int64) -> Bool { following.followed.map { position < $0.position } ?? false }
+    func isBehind(_ position: Int64, epoch: Int64) -> Bool {
+        following.followed.map { (epoch, position) < ($0.epoch, $0.position) } ?? false
+    }
 
     // MARK: Schemas
 

@@ -73,7 +73,7 @@ extension SchemaChange {
                 // A table is gone once.
                 $0.isSame(as: change)
                     && ($0.state.isOpen || $0.position >= change.position || change.kind == .dropTable
-                        || change.kind == .renameTable)
+                        || change.kind == .renameTable || change.isOfOneTime && change.identity == $0.identity)
             }
             guard !isKnown else { continue }
             id += 1

@@ -92,6 +92,11 @@ package struct SchemaChange: Sendable, Equatable {
         self.position = position
     }
 
+    /// A table that wasn't there.
+    package static func new(table: TableID) -> SchemaChange {
+        SchemaChange(table: table, kind: .newTable, state: .applied, position: 0)
+    }
+
     /// The same change, met again: after a restart, or in a replay.
     package func isSame(as other: SchemaChange) -> Bool {
         let isSameColumn =
@@ -99,6 +104,9 @@ package struct SchemaChange: Sendable, Equatable {
         return table == other.table && kind == other.kind && isSameColumn && before == other.before
             && after == other.after
     }
+
+    /// A column is added once, whoever of several agents meets it.
+    var isOfOneTime: Bool { kind == .addColumn && identity != nil }
 
     /// Whether it is about that column.
     func isAbout(_ column: Column) -> Bool {

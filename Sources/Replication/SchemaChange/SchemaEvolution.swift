@@ -203,6 +203,7 @@ package struct SchemaEvolution: Sendable {
         }
         wanted.nameInRaw(&made)
         change.wanted = made
+        change.identity = made.identity
         wanted.columns.append(made)
         if record(change, policy) { applied.columns.append(made) } else { unfollow(column.name) }
     }
@@ -371,6 +372,35 @@ extension TableDefinition {
     /// Neither has it nor had it.
     package func lacks(_ column: Column) -> Bool {
         !(columns + retired).contains { $0.identity == column.identity || $0.name == column.name }
+    }
+
+    /// With the columns that events brought and that neither this nor what waits for a person has; else as it is. The
+    /// definition that a decoder has in hand isn't made: dropped columns stand in it, and what waits does.
+    package func adding(
+        what wanted: TableDefinition, beside waiting: TableDefinition?
+    ) -> (made: TableDefinition, added: [Column]) {
+        let there = Set((columns + retired + (waiting?.columns ?? []) + (waiting?.retired ?? [])).map(\.name))
+        // A type that the pipeline file changed is the warehouse's to refuse.
+        let isTyped = wanted.columns.contains { column in
+            let known = [self, waiting].compactMap { $0?.columns.first { $0.name == column.name } }
+            return !known.isEmpty && !known.contains { $0.type == column.type }
+        }
+        guard wanted.followed != nil, !isTyped else {
+            let names = Set(columns.map(\.name))
+            return (wanted, wanted.columns.filter { !names.contains($0.name) })
+        }
+        var made = self
+        made.followed = followed ?? wanted.followed
+        made.identify()
+        var identity = max(made.nextIdentity, waiting?.nextIdentity ?? 0)
+        let added = wanted.columns.filter { !there.contains($0.name) }.map { column -> Column in
+            var column = column
+            column.identity = identity
+            identity += 1
+            return column
+        }
+        made.columns += added
+        return (made, added)
     }
 
     /// A batch's columns in their places, as they are called from here on, and new ones behind them.

@@ -25,6 +25,8 @@ package struct SourceSchema: Hashable, Sendable {
 
     /// The source's number for the table: another one is another table, whose columns are numbered anew. 0: not told.
     package var oid: UInt32 = 0
+    /// Positions began again from lower ones that often.
+    package var epoch: Int64 = 0
     /// Commit position of the first transaction that showed it, and the changes in front of it there: an older schema that
     /// comes again changes nothing.
     package var position: Int64
@@ -61,7 +63,7 @@ package struct SourceSchema: Hashable, Sendable {
     }
 
     package func isOlder(than other: SourceSchema) -> Bool {
-        position != other.position ? position < other.position : place < other.place
+        (epoch, position, place) < (other.epoch, other.position, other.place)
     }
 
     /// The same, whenever it was first seen.

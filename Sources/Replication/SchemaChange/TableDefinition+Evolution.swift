@@ -91,22 +91,25 @@ extension Column {
 
 extension SourceSchema {
     var json: JSONValue {
-        .object([
-            ("oid", .number(String(oid))), ("position", .number(String(position))), ("place", .number(String(place))),
-            ("key", key.map { .array($0.map(JSONValue.string)) } ?? .null),
-            ("identity", identity.map { .number(String($0.rawValue)) } ?? .null),
-            (
-                "columns",
-                .array(
-                    columns.map { column in
-                        .array([
-                            .string(column.name), column.number.map { .number(String($0)) } ?? .null,
-                            column.type.map { .string($0.stored) } ?? .null,
-                            column.isNullable.map(JSONValue.bool) ?? .null,
-                        ])
-                    })
-            ),
-        ])
+        let since: [JSONValue.Member] = epoch == 0 ? [] : [("epoch", .number(String(epoch)))]
+        return .object(
+            since + [
+                ("oid", .number(String(oid))), ("position", .number(String(position))),
+                ("place", .number(String(place))),
+                ("key", key.map { .array($0.map(JSONValue.string)) } ?? .null),
+                ("identity", identity.map { .number(String($0.rawValue)) } ?? .null),
+                (
+                    "columns",
+                    .array(
+                        columns.map { column in
+                            .array([
+                                .string(column.name), column.number.map { .number(String($0)) } ?? .null,
+                                column.type.map { .string($0.stored) } ?? .null,
+                                column.isNullable.map(JSONValue.bool) ?? .null,
+                            ])
+                        })
+                ),
+            ])
     }
 
     init?(json: JSONValue) {
@@ -122,5 +125,6 @@ extension SourceSchema {
             }, key: json["key"]?.array?.compactMap(\.string),
             identity: json["identity"]?.int64.flatMap { Identity(rawValue: Int(truncatingIfNeeded: $0)) })
         place = json["place"]?.int64 ?? 0
+        epoch = json["epoch"]?.int64 ?? 0
     }
 }
