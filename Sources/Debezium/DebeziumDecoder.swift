@@ -312,6 +312,7 @@ package final class DebeziumDecoder: RecordDecoder {
     private func appendAnew(
         _ c: EventContext, _ trouble: Trouble, _ fields: Int, _ bytes: Int
     ) throws(Trouble) {
+        guard trouble.isRenewed || trouble.otherKey != nil else { throw trouble }
         let (before, told) = (c.state.snapshot, batch.evolutions[c.state.id])
         do throws(Trouble) {
             if trouble.isRenewed {
@@ -322,8 +323,10 @@ package final class DebeziumDecoder: RecordDecoder {
             try append(c)
         } catch {
             undo(c.state, fields, bytes)
-            c.state.restore(before)
-            batch.evolutions[c.state.id] = told
+            if c.state.definition != before.definition {
+                c.state.restore(before)
+                batch.evolutions[c.state.id] = told
+            }
             throw error
         }
     }

@@ -420,7 +420,7 @@ final class TableState {
 
     /// What an event that fails behind it is to leave as it was.
     struct Snapshot {
-        fileprivate var definition: TableDefinition
+        fileprivate(set) var definition: TableDefinition
         fileprivate var changed: (applied: TableDefinition, wanted: TableDefinition)?
         fileprivate var visits: [Int: Int]
         fileprivate var slots: Int
@@ -446,7 +446,9 @@ final class TableState {
         for slot in slots.indices where slots[slot].column != -1 {
             let name = names.string(ByteRange(offset: Int(slots[slot].offset), length: Int(slots[slot].length)))
             let column = there.first { $0.nameAtSource == name }
-            let index = column.flatMap { column in next.columns.firstIndex { $0.identity == column.identity } }
+            let index = column.flatMap { column in
+                next.columns.firstIndex { $0.identity == column.identity && $0.name == column.name }
+            }
             if let index {
                 slots[slot].column = Int32(index)
             } else if slots[slot].column >= 0 {
@@ -456,7 +458,7 @@ final class TableState {
             }
         }
         for column in there where slotsByName[column.nameAtSource] == nil {
-            guard let index = next.columns.firstIndex(where: { $0.identity == column.identity }) else { continue }
+            guard let index = next.columns.firstIndex(where: { $0.name == column.name }) else { continue }
             appendSlot(column.nameAtSource, column: Int32(index))
         }
         isKey = ContiguousArray(next.columns.map(\.isKey))
