@@ -291,7 +291,7 @@ package actor Replicator {
         if !batch.unreadable.isEmpty { try await copyUnreadable(batch.unreadable) }
         let changed = used.sorted().map { batch.tables[$0] }.filter {
             // What failed already is tried by `mend`, and what waits for a person by nobody.
-            failing[$0.source]?.wanted != $0 && batch.evolutions[$0.source]?.isOfEvents != false && !isCovered($0)
+            batch.evolutions[$0.source]?.isOfEvents != false && !isCovered($0)
         }
         guard !changed.isEmpty || hasFollowed else { return }
         for definition in changed {
@@ -323,10 +323,15 @@ package actor Replicator {
     }
 
     private func isCovered(_ definition: TableDefinition) -> Bool {
-        [waiting[definition.source], known[definition.source]].contains { there in
+        let table = definition.source
+        let isThere = [waiting[table], known[table], failing[table]?.wanted].contains { there in
             guard let there else { return false }
             return there == definition || definition.followed != nil && definition.isCovered(by: there)
         }
+        if isThere { return true }
+        // As where a column is left out that was replicated once.
+        guard definition.followed != nil, let known = known[table], known.hasShape else { return false }
+        return known.adding(what: definition, beside: waiting[table]).made == known
     }
 
     func commit(_ batch: ChangeBatch, _ advances: [CheckpointAdvance], _ part: BatchPart) async throws {
