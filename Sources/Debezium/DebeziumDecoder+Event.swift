@@ -23,7 +23,8 @@ extension DebeziumDecoder {
         if c.source.transactionID >= 0 { event.transaction = c.origin.int64(Int(c.source.transactionID)) ?? -1 }
         if position.leansOnRead { event.flags.insert(.alwaysProbe) }
         let follows = followsSchemas(c, position)
-        c.state.begin(isBehind: isBehind(c.state, position, version), follows: follows)
+        c.state.begin(
+            version, isPlaced: !position.isOffset, isBehind: isBehind(c.state, position, version), follows: follows)
         if follows { followBlock(c, version) }
 
         switch c.operation {

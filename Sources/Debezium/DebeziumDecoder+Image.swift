@@ -67,7 +67,8 @@ extension DebeziumDecoder {
 
     /// The source dropped the column, and it is there again behind that: it is another one.
     private func refuseRenewed(_ state: TableState) throws(Trouble) {
-        guard state.follows, !state.isBehind, !state.isUnsteady else { return }
+        // Rows without a key are counted as they are read, once.
+        guard state.follows, !state.isBehind, !state.isUnsteady, !state.definition.isKeyless else { return }
         var trouble = Trouble("a column that was dropped is there again")
         trouble.isRenewed = true
         throw trouble

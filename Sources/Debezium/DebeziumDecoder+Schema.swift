@@ -22,14 +22,18 @@ extension DebeziumDecoder {
     /// What the event's schema block says, before its row is read.
     @inline(__always)
     func followBlock(_ c: EventContext, _ version: Version) {
-        guard let block = c.schema, block.number != c.state.followedNumber, c.state.followedSince != nil else { return }
+        guard let block = c.schema, block.number != c.state.followedNumber, c.state.followedSince != nil,
+            !c.state.isUnsteady
+        else { return }
         follow(c, block, version)
     }
 
     private func follow(_ c: EventContext, _ block: ConnectSchema, _ version: Version) {
         guard !c.state.isBehind else { return }
-        follow(told(by: block, c, version), c.state, isOfNames: false)
         c.state.followedNumber = block.number
+        guard !c.state.isSame(block.number) else { return }
+        follow(told(by: block, c, version), c.state, isOfNames: false)
+        c.state.noteSame(block.number)
     }
 
     /// What the event's members say, behind its row; and where nothing is followed yet, that begins here.
@@ -44,27 +48,24 @@ extension DebeziumDecoder {
         state.keepChanges()
         guard state.isKeyKnown, !state.isBehind else { return }
         state.hasNewShape = false
+        // A block was looked at before.
+        guard state.followedSince == nil || c.schema == nil && !state.isUnsteady else { return }
         let schema = c.schema.map { told(by: $0, c, version) } ?? toldByMembers(c, version)
         guard state.followedSince != nil else {
             state.begin(schema)
             state.followedNumber = c.schema?.number ?? 0
             return
         }
-        // A block was looked at before.
-        guard c.schema == nil else { return }
         follow(schema, state, isOfNames: true)
         state.followedNumber = 0
     }
 
     /// A record's key of other columns than the table's. True: the table follows it.
-    func followKey(_ key: [String], _ c: EventContext) throws(Trouble) -> Bool {
-        guard configuration.followsSchemas, c.state.connector.hasWholeRows, c.showsPlace, !c.state.hasChosenKey,
+    func followKey(_ key: [String], _ c: EventContext) -> Bool {
+        guard configuration.followsSchemas, c.state.connector.hasWholeRows, c.state.isPlaced, !c.state.hasChosenKey,
             !c.state.definition.isKeyless, let followed = c.state.definition.followed
         else { return false }
-        let (position, _) = try identify(c, recordKey(of: c))
-        guard !position.isOffset else { return false }
-        let epoch = epoch(of: c.record, c.source.time_us(c.origin))
-        var schema = placed(followed, Version(epoch: epoch, commit: position.commit, seq: position.seq))
+        var schema = placed(followed, c.state.version)
         // Columns that are new with it.
         for name in key where !schema.columns.contains(where: { $0.name == name }) {
             schema.columns.append(.init(name, type: type(of: name, c)))
@@ -121,10 +122,8 @@ extension DebeziumDecoder {
 
     /// A member of a dropped column's name, in an event of behind the drop: another column, which is followed before the
     /// event is read.
-    func followNames(_ c: EventContext) throws(Trouble) -> Bool {
+    func followNames(_ c: EventContext) -> Bool {
         guard c.state.follows, !c.state.isBehind, c.state.followedSince != nil else { return false }
-        let (position, _) = try identify(c, recordKey(of: c))
-        let epoch = epoch(of: c.record, c.source.time_us(c.origin))
         var columns: [SourceSchema.Column] = []
         for child in c.tape.children(Int(c.envelope.after)) {
             guard let name = c.tape.key(child) else { return false }
@@ -132,8 +131,7 @@ extension DebeziumDecoder {
             if c.hasAdded, isAdded(name, c.state) { continue }
             columns.append(.init(name, type: type(of: name, c)))
         }
-        let version = Version(epoch: epoch, commit: position.commit, seq: position.seq)
-        follow(placed(SourceSchema(position: 0, columns: columns), version), c.state, isOfNames: true)
+        follow(placed(SourceSchema(position: 0, columns: columns), c.state.version), c.state, isOfNames: true)
         return true
     }
 

@@ -316,9 +316,9 @@ package final class DebeziumDecoder: RecordDecoder {
         let (before, told) = (c.state.snapshot, batch.evolutions[c.state.id])
         do throws(Trouble) {
             if trouble.isRenewed {
-                guard try followNames(c) else { throw trouble }
+                guard followNames(c) else { throw trouble }
             } else {
-                guard let key = trouble.otherKey, try followKey(key, c) else { throw trouble }
+                guard let key = trouble.otherKey, followKey(key, c) else { throw trouble }
             }
             try append(c)
         } catch {

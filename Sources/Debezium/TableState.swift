@@ -86,8 +86,13 @@ final class TableState {
     /// How often each schema was come to. Where one comes again and again, events of several are mixed, and none of them is
     /// the later one: nothing is followed any more.
     private var visits: [Int: Int] = [:]
+    /// How often a name came again that had stayed away.
+    private var returns = 0
     private static let visits_max = 3
     @exclusivity(unchecked) private(set) var isUnsteady = false
+    /// Numbers of blocks that show what is followed.
+    private var sameBlocks: Set<Int> = []
+    private static let sameBlocks_max = 64
     /// Events of the schema of this number show what is followed (0: those without one); -1: none was looked at.
     @exclusivity(unchecked) var followedNumber = -1
     /// Of the last image that was looked at.
@@ -97,6 +102,9 @@ final class TableState {
 
     /// The event in hand is of before the schema that is followed.
     @exclusivity(unchecked) var isBehind = false
+    @exclusivity(unchecked) private(set) var version = Version.none
+    /// The source made that.
+    @exclusivity(unchecked) private(set) var isPlaced = false
     /// It tells what its table is like.
     @exclusivity(unchecked) var follows = false
     /// Columns that it was the first to bring.
@@ -104,6 +112,9 @@ final class TableState {
     /// By column: nobody writes it any more.
     @exclusivity(unchecked) private var isRetired = ContiguousArray<Bool>()
     @exclusivity(unchecked) private(set) var hasRetired = false
+
+    /// Slots that it made columns of, and what they were.
+    private var renewed: [(slot: Int, kind: Int32)] = []
 
     /// As it was before the event in hand, once that changes it.
     @exclusivity(unchecked) private var saved: (definition: TableDefinition, slots: Int, isKeyKnown: Bool)?
@@ -156,7 +167,15 @@ final class TableState {
             definition.key.contains($0) || !excluded.contains(definition.columns[$0].name)
         }
         guard kept.count < definition.columns.count else { return }
+        // Their numbers stay theirs.
+        definition.identify()
+        if definition.followed != nil {
+            let names = definition.columns.indices.filter { !kept.contains($0) }.map { definition.columns[$0].name }
+            for name in names { definition.retire(name) }
+            return
+        }
         definition.key = definition.key.compactMap { kept.firstIndex(of: $0) }
+        definition.spentIdentity = max(definition.spentIdentity, definition.columns.map(\.identity).max() ?? 0)
         definition.columns = kept.map { definition.columns[$0] }
     }
 
@@ -180,7 +199,7 @@ final class TableState {
     /// An image had that many members.
     @inline(__always)
     func sees(members count: Int) {
-        if count != members {
+        if follows, count != members {
             members = count
             hasNewShape = true
         }
@@ -197,6 +216,7 @@ final class TableState {
         save()
         definition.columns.append(column)
         isKey.append(column.isKey)
+        renewed.append((slot, slots[slot].column))
         slots[slot].column = Int32(definition.columns.count - 1)
         brought.append(column.name)
         hasNewShape = true
@@ -295,18 +315,26 @@ final class TableState {
     // MARK: - What an event adds
 
     private func save() {
-        if saved == nil { saved = (definition, slots.count, isKeyKnown) }
+        guard saved == nil else { return }
+        saved = (definition, slots.count, isKeyKnown)
+        renewed.removeAll()
     }
 
     /// A column that no event had before. Returns its slot.
     func addColumn(_ column: Column) -> Int {
         save()
         // Events of before bring a column that was dropped since.
-        let column = retired(named: column.name) ?? column
-        if !definition.retired.contains(column) { brought.append(column.name) }
+        let name = column.name
+        let dropped = retired(named: name, isBehind: isBehind)
+        let column = dropped ?? column
+        if dropped == nil { brought.append(name) }
+        if let index = definition.columns.firstIndex(where: { dropped != nil && $0.identity == column.identity }) {
+            appendSlot(name, column: Int32(index))
+            return slots.count - 1
+        }
         definition.columns.append(column)
         isKey.append(column.isKey)
-        appendSlot(column.name, column: Int32(definition.columns.count - 1))
+        appendSlot(name, column: Int32(definition.columns.count - 1))
         if isKeyKnown, definition.isKeyless { imageTemplate = ImageTemplate(columns: definition.columns) }
         return slots.count - 1
     }
@@ -354,7 +382,11 @@ final class TableState {
         named.position = 0
         named.place = 0
         visits[named.hashValue, default: 0] += 1
-        isUnsteady = visits[named.hashValue, default: 0] > Self.visits_max
+        let isBack = later.columns.contains { column in
+            !followed.columns.contains { $0.name == column.name } && retired(named: column.name) != nil
+        }
+        if isBack { returns += 1 }
+        isUnsteady = visits[named.hashValue, default: 0] > Self.visits_max || returns > Self.visits_max
         if isUnsteady { return nil }
         definition.identify()
         let told = Set(later.columns.map(\.name)).subtracting(followed.columns.map(\.name)).intersection(brought)
@@ -403,8 +435,10 @@ final class TableState {
     func isRetired(_ column: Int) -> Bool { hasRetired && column < isRetired.count && isRetired[column] }
 
     /// What the source dropped, and the warehouse keeps.
-    func retired(named name: String) -> Column? {
-        definition.retired.last { !$0.isKept && ($0.name == name || $0.formerNames.contains(name)) }
+    ///
+    /// - Parameter isBehind: also one that stands aside since another has its name.
+    func retired(named name: String, isBehind: Bool = true) -> Column? {
+        definition.retired.last { !$0.isKept && ($0.name == name || isBehind && $0.formerNames.contains(name)) }
     }
 
     /// It was removed from the warehouse, too.
@@ -412,7 +446,9 @@ final class TableState {
 
     /// Before each event.
     @inline(__always)
-    func begin(isBehind: Bool, follows: Bool) {
+    func begin(_ version: Version, isPlaced: Bool, isBehind: Bool, follows: Bool) {
+        self.version = version
+        self.isPlaced = isPlaced
         self.isBehind = isBehind
         self.follows = follows
         if !brought.isEmpty { brought.removeAll() }
@@ -439,8 +475,17 @@ final class TableState {
         set(snapshot.definition)
     }
 
+    /// Whether a block was looked at since the table last changed.
+    func isSame(_ block: Int) -> Bool { sameBlocks.contains(block) }
+
+    func noteSame(_ block: Int) {
+        if sameBlocks.count >= Self.sameBlocks_max { sameBlocks.removeAll() }
+        sameBlocks.insert(block)
+    }
+
     private func set(_ next: TableDefinition) {
         definition = next
+        sameBlocks.removeAll()
         let there = changed?.wanted.columns ?? next.columns
         // Not what is left out.
         for slot in slots.indices where slots[slot].column != -1 {
@@ -490,9 +535,8 @@ final class TableState {
         definition = saved.definition
         isKeyKnown = saved.isKeyKnown
         dropSlots(beyond: saved.slots)
-        for slot in slots.indices where Int(slots[slot].column) >= definition.columns.count {
-            slots[slot].column = Slot.added
-        }
+        for (slot, kind) in renewed where slot < slots.count { slots[slot].column = kind }
+        renewed.removeAll()
         // All these name slots that are gone.
         order.removeAll()
         keyOrder.removeAll()

@@ -195,7 +195,7 @@ private struct EventStep {
 
     /// A pipeline over a file that grows.
     private final class Growing {
-        let run: PipelineRun
+        var run: PipelineRun
         private let folder = try? TestFolder()
         private var lines: [Data] = []
 
@@ -205,7 +205,9 @@ private struct EventStep {
                 folder: try #require(folder))
         }
 
-        func give(_ more: Data...) async throws {
+        func give(_ more: Data...) async throws { try await give(all: more) }
+
+        func give(all more: [Data]) async throws {
             lines += more
             try folder?.write(lines, to: "events.jsonl")
             try await run.untilEnd()
@@ -250,6 +252,37 @@ private struct EventStep {
         try await file.run.decide()
         try await file.run.untilEnd()
         #expect(try await file.rows("id, x") == [["4", nil], ["5", nil], ["6", "7"]])
+        #expect(try await file.quarantined() == 0)
+    }
+
+    /// What the pipeline file leaves out from here on isn't taken for a column that comes.
+    @Test(arguments: Engine.allCases) func aColumnLeftOutStaysItself(engine: Engine) async throws {
+        let file = try await Growing("leftout", engine)
+        let (a, b) = (Self.text("a", "a"), Self.text("b", "secret"))
+        try await file.give(Self.event(100, [Self.id(1), a, b]))
+        file.run.yaml += "tables: [{ source: public.t, columns: { exclude: [b] } }]\n"
+        try await file.give(Self.event(110, [Self.id(2), a, b]))
+        try await file.give(Self.event(120, [Self.id(3), a, b, Self.text("d", "d")]))
+        try await file.give(Self.event(130, [Self.id(4), a, b, Self.text("d", "e")]))
+        #expect(
+            try await file.rows("id, a, b, d") == [
+                ["1", "a", "secret", nil], ["2", "a", nil, nil], ["3", "a", nil, "d"], ["4", "a", nil, "e"],
+            ])
+        #expect(try await file.kinds() == [.newTable, .addColumn])
+    }
+
+    /// Members that stay away as they are null, and come again.
+    @Test func nullsThatAreLeftOut() async throws {
+        let file = try await Growing("nulls", .duckdb)
+        let lines = (0..<64).map { number in
+            let members = (0..<6).filter { number >> $0 & 1 == 1 }.map { Self.text("c\($0)", "v") }
+            return Self.event(100 + number * 10, [Self.id(number)] + members, hasBlock: false)
+        }
+        file.run.yaml += "batch: { max_rows: 4 }\n"
+        try await file.give(all: lines)
+        let changes = try await file.kinds()
+        #expect(changes.count < 40, "\(changes)")
+        #expect(try await file.rows("id").count == 64)
         #expect(try await file.quarantined() == 0)
     }
 

@@ -23,6 +23,21 @@ import Testing
         return change
     }
 
+    /// Agents of one group number the columns that their events bring for themselves.
+    @Test func aNumberOfAnothersColumnRenamesNothing() {
+        let known = evolve("id bigint", "id bigint, g text").evolution.applied
+        let ours = evolve("id bigint", "id bigint, d text").evolution.applied
+        #expect(known.columns[1].identity == ours.columns[1].identity)
+        let changes = TableChanges(from: known, to: ours)
+        #expect(changes.renames.isEmpty && changes.additions.map(\.name) == ["d"])
+        // A rename is one all the same.
+        let renamed = evolve("id bigint, v text", "id bigint, w text #2")
+        let plan = approved(renamed.evolution.changes[0])
+        let step = try? SchemaPlan.step(plan, renamed.evolution.applied, now_us: 0)
+        let after = TableChanges(from: renamed.evolution.applied, to: step?.definition ?? renamed.before)
+        #expect(after.renames.map(\.to) == ["w"] && after.additions.isEmpty)
+    }
+
     @Test func aDroppedColumnStaysUntilItsTime() throws {
         let (_, evolution) = evolve("id bigint, v text, w text", "id bigint, w text #3")
         let table = evolution.applied
