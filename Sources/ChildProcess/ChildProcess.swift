@@ -24,8 +24,9 @@ package final class ChildProcess: Sendable {
         end.enter()
         // A thread of its own: what waits for a program may itself be waited for.
         Thread.detachNewThread { [self] in
-            let code = Self.wait(pid)
-            exitCode.withLock { $0 = code }
+            Self.awaitEnd(pid)
+            // Until it is collected nobody else can have its number.
+            exitCode.withLock { $0 = Self.collect(pid) }
             end.leave()
         }
     }
@@ -110,7 +111,12 @@ extension ChildProcess {
         return pid
     }
 
-    private static func wait(_ pid: pid_t) -> Int32 {
+    private static func awaitEnd(_ pid: pid_t) {
+        var information = siginfo_t()
+        while waitid(P_PID, id_t(pid), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+    }
+
+    private static func collect(_ pid: pid_t) -> Int32 {
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 {
             if errno != EINTR { return 127 }

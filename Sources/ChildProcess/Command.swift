@@ -57,7 +57,7 @@ package enum Command {
 /// What went wrong with a program, with the end of its output.
 package struct CommandError: Error, CustomStringConvertible {
     package var message: String
-    /// 128 + n after signal n; nil: it wasn't started.
+    /// 128 + n after signal n, 127 where there is no such program; nil: nothing was started.
     package var exitCode: Int32?
 
     package init(message: String, exitCode: Int32? = nil) {

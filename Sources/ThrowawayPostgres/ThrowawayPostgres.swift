@@ -172,7 +172,7 @@ package actor ThrowawayPostgres {
             "port": "\(port)", "listen_addresses": "127.0.0.1",
             "unix_socket_directories": folder.path(percentEncoded: false),
             "wal_level": "logical", "max_connections": "\(options.maxConnections)", "max_wal_senders": "20",
-            "max_replication_slots": "20", "jit": "off", "fsync": options.fsync ? "on" : "off",
+            "max_replication_slots": "20", "fsync": options.fsync ? "on" : "off",
             "full_page_writes": options.fsync ? "on" : "off", "timezone": "UTC", "log_timezone": "UTC",
         ]
         settings.merge(options.settings) { $1 }

@@ -66,6 +66,7 @@ import ThrowawayPostgres
         defer { try? FileManager.default.removeItem(at: folder) }
         let pipeline = Pipeline(folder: folder)
         let stop = StopFlag()
+        // Not the row of the transaction that stays open, for which it would wait until that ends.
         let writer = source.writing(until: stop) { turn in
             """
             UPDATE orders SET status = 's' || \(turn), d = d + 1 WHERE id % 400 = \(turn % 400) AND id <> 7;

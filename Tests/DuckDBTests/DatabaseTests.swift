@@ -19,6 +19,8 @@ import Testing
                 f = open(sys.argv[1], "r+b")
                 fcntl.lockf(f, fcntl.LOCK_EX)
                 open(sys.argv[2], "w")
+                # Not for ever, where the test fails.
+                signal.alarm(60)
                 signal.pause()
                 """, path, told,
             ])

@@ -11,12 +11,13 @@ import Testing
     /// A transaction at position 100 whose first message is the relation, described by `facts` of the catalog.
     private func decode(
         _ known: TableDefinition, _ relation: [Described], facts: (oid: UInt32, columns: [Described])? = nil,
-        follows: Bool = true, hashed: Set<String> = []
+        follows: Bool = true, hashed: Set<String> = [], epoch: Int64 = 0
     ) -> ChangeBatch {
         var configuration = PgOutputConfiguration(
             select: { _ in TableChoice(target: "t", hashed: hashed) }, hash: { _, arena in arena.append("hash") })
         configuration.knownTables = [known]
         configuration.followsSchemas = follows
+        configuration.epoch = epoch
         let batch = RecordBatch()
         let span = batch.span(of: TopicPartition(topic: "test", partition: 0), startingAt: 0)
         func append(_ bytes: [UInt8]) {
@@ -98,6 +99,26 @@ import Testing
         // And of its own time.
         let renamed = try #require(decode(known, later).evolutions[Self.id])
         #expect(renamed.changes.map(\.kind) == [.renameColumn, .addColumn] && renamed.needsCopy)
+    }
+
+    /// A restored source's positions begin again from lower ones: what it shows then is the later schema.
+    @Test func aNewEpochIsFollowedFromLowerPositions() throws {
+        var known = Self.table([("id", .bigint, 1), ("v", .text, 2)], followed: true)
+        known.followed?.position = 5000
+        let relation: [Described] = [
+            ("id", Self.int8, "bigint", 1), ("v", Self.text, "text", 2), ("w", Self.text, "text", 3),
+        ]
+        #expect(decode(known, relation).evolutions.isEmpty, "an earlier schema")
+        let batch = decode(known, relation, epoch: 1)
+        let evolution = try #require(batch.evolutions[Self.id])
+        #expect(evolution.changes.map(\.kind) == [.addColumn])
+        #expect(batch.tables[0].columns.map(\.name) == ["id", "v", "w"])
+        // It is kept, so that the next start goes on from there.
+        var stored = evolution.applied
+        stored.followed = nil
+        stored.take(evolution: evolution.applied.evolution)
+        #expect(stored.followed == evolution.applied.followed && stored.followed?.epoch == 1)
+        #expect(decode(stored, Array(relation.dropLast())).evolutions.isEmpty)
     }
 
     /// The pipeline file names it as it was: what it holds isn't to be seen under another name either.

@@ -91,25 +91,23 @@ extension Column {
 
 extension SourceSchema {
     var json: JSONValue {
-        let since: [JSONValue.Member] = epoch == 0 ? [] : [("epoch", .number(String(epoch)))]
-        return .object(
-            since + [
-                ("oid", .number(String(oid))), ("position", .number(String(position))),
-                ("place", .number(String(place))),
-                ("key", key.map { .array($0.map(JSONValue.string)) } ?? .null),
-                ("identity", identity.map { .number(String($0.rawValue)) } ?? .null),
-                (
-                    "columns",
-                    .array(
-                        columns.map { column in
-                            .array([
-                                .string(column.name), column.number.map { .number(String($0)) } ?? .null,
-                                column.type.map { .string($0.stored) } ?? .null,
-                                column.isNullable.map(JSONValue.bool) ?? .null,
-                            ])
-                        })
-                ),
-            ])
+        .object([
+            ("oid", .number(String(oid))), ("epoch", .number(String(epoch))), ("position", .number(String(position))),
+            ("place", .number(String(place))),
+            ("key", key.map { .array($0.map(JSONValue.string)) } ?? .null),
+            ("identity", identity.map { .number(String($0.rawValue)) } ?? .null),
+            (
+                "columns",
+                .array(
+                    columns.map { column in
+                        .array([
+                            .string(column.name), column.number.map { .number(String($0)) } ?? .null,
+                            column.type.map { .string($0.stored) } ?? .null,
+                            column.isNullable.map(JSONValue.bool) ?? .null,
+                        ])
+                    })
+            ),
+        ])
     }
 
     init?(json: JSONValue) {

@@ -159,7 +159,10 @@ import ThrowawayPostgres
         #expect(try await shop.table("notes")?["state"]?.string == "held", "all tables of the connector")
         let status = try await shop.run("status").output
         #expect(status.contains("held: at least") && status.contains("release --as new-epoch"), "\(status)")
-        #expect(agents.contains { $0.said().contains("is held") && $0.said().contains("release --as new-epoch") })
+        // Told within a second or so of the commit that status reads.
+        try await until("an agent says so", agents) {
+            agents.contains { $0.said().contains("is held") && $0.said().contains("release --as new-epoch") }
+        }
         try await shop.produce("items", 3600..<4000, keys: 97, time_ms: after_ms) { 2 * ($0 - 1000) + 10_001 }
         // One partition that gives no sign of it.
         try await shop.produce("notes", 50..<60, keys: 50, time_ms: after_ms) { 2 * $0 + 12_001 }

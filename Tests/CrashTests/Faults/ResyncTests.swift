@@ -42,7 +42,7 @@ import ThrowawayPostgres
             """)
         #expect(try await run(folder, "resync", "t").status == 0)
         try await until("it has ended", [agent]) { try await state(folder, "public.t") == "error" }
-        #expect(agent.said().contains("1 records were put aside"), "\(agent.said().suffix(600))")
+        try await until("it says so", [agent]) { agent.said().contains("1 records were put aside") }
         #expect(try await target.value("SELECT is_deleted, v FROM again.t WHERE id = 7") == "f|old")
         #expect(try await target.number("SELECT count(*) FROM again_live.t") == 1000, "row 9 is back")
 

@@ -47,7 +47,7 @@ import ThrowawayPostgres
         try await until("the first streams", [first]) { first.said().contains("consistent since") }
         let second = try AgentProcess(["run", "--standby", "-c", "b.yaml"], in: folder)
         try await until("the second stands by", [second]) { try await state("b.yaml", folder) == "standby" }
-        #expect(second.said().contains("standing by"))
+        try await until("it says so", [second]) { second.said().contains("standing by") }
         // Without --standby it is told, with the way out.
         let refused = try await AgentProcess(
             ["run", "-c", "b.yaml"], in: folder, environment: ["MILLRACE_CRASH_AT": ""]
