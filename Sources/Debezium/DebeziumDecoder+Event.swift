@@ -95,7 +95,7 @@ extension DebeziumDecoder {
             if isKeyless {
                 let ordinal =
                     c.envelope.totalOrder(c.origin)
-                    ?? (position.hasRuns ? c.memory.ordinal(of: content, at: at) : 0)
+                    ?? (position.hasRuns ? c.memory.ordinal(of: content, at: at, offset: c.record.offset) : 0)
                 hash.add(ordinal)
             }
         }

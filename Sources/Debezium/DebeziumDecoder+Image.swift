@@ -3,8 +3,8 @@ import Replication
 
 /// Row images: columns by name, with the order of the image before as a guess.
 extension DebeziumDecoder {
-    private static let columns_max = 1600
-    private static let name_max_bytes = 63
+    static let columns_max = 1600
+    static let name_max_bytes = 63
 
     enum Reading { case everything, keyColumns }
 
@@ -31,16 +31,13 @@ extension DebeziumDecoder {
             }
             position += 1
             var column = Int(state.slots[slot].column)
-            if column < 0 {
-                guard
-                    column == Int(TableState.Slot.added) && !c.hasAdded
-                        || column == Int(TableState.Slot.gone) && !state.isBehind
-                else { continue }
-                column = state.makeColumn(
-                    try self.column(columnName(tape, child), state, c.schema), of: slot)
+            let isOther = state.mayBeOthers(slot)
+            if isOther || column < 0 {
+                guard let place = try place(slot, tape, child, c) else { continue }
+                column = place
                 image.extend(to: state.definition.columns.count)
             }
-            if state.hasRetired, reading == .everything, state.isRetired(column) { try refuseRenewed(state) }
+            if state.hasRetired, reading == .everything, state.isRetired(column) { try refuseRenewed(c) }
             if reading == .keyColumns, !state.isKeyColumn(column) {
                 image[column] = .unchanged
                 continue
@@ -49,7 +46,10 @@ extension DebeziumDecoder {
                 image[column] = .null
                 continue
             }
-            let plan = plan(slot, state, c.schema)
+            let plan =
+                isOther || Int(state.slots[slot].column) != column
+                ? newPlan(state.definition.columns[column], state.name(of: slot), state, c.schema)
+                : plan(slot, state, c.schema)
             if mayLack || plan.operation == .document,
                 placeholder.matches(tape, child, plan.operation, element: values.elementOperation(plan))
             {
@@ -65,10 +65,41 @@ extension DebeziumDecoder {
         state.sees(members: position)
     }
 
-    /// The source dropped the column, and it is there again behind that: it is another one.
-    private func refuseRenewed(_ state: TableState) throws(Trouble) {
-        // Rows without a key are counted as they are read, once.
-        guard state.follows, !state.isBehind, !state.isUnsteady, !state.definition.isKeyless else { return }
+    /// The column of a member that hasn't one, or whose name was another column's; nil: it is left out.
+    private func place(
+        _ slot: Int, _ tape: JSONTape, _ child: Int, _ c: EventContext
+    ) throws(Trouble) -> Int? {
+        let state = c.state
+        let kind = state.slots[slot].column
+        // It is left out.
+        guard kind != -1 else { return nil }
+        if state.mayBeOthers(slot) {
+            switch state.owner(of: slot) {
+            case .present: break
+            case .removed: return nil
+            case .column(let identity):
+                if let place = state.place(of: identity) { return place }
+            }
+            if kind >= 0 { return Int(kind) }
+        }
+        if kind == TableState.Slot.added {
+            guard !c.hasAdded else { return nil }
+        } else if let place = state.placeOfRetired(slot) {
+            return place
+        } else if state.isBehind {
+            return nil
+        }
+        return state.makeColumn(try column(columnName(tape, child), state, c.schema), of: slot)
+    }
+
+    /// The source dropped the column, and a schema block has it again behind that: it is another one. Without a block
+    /// nothing tells of another one.
+    private func refuseRenewed(_ c: EventContext) throws(Trouble) {
+        let state = c.state
+        guard state.isPlaced, !state.isBehind, !state.isUnsteady, c.schema != nil, c.operation != .delete,
+            // Rows without a key are counted as they are read, once.
+            !state.definition.isKeyless
+        else { return }
         var trouble = Trouble("a column that was dropped is there again")
         trouble.isRenewed = true
         throw trouble
@@ -162,9 +193,15 @@ extension DebeziumDecoder {
     }
 
     func newPlan(_ slot: Int, _ state: TableState, _ schema: ConnectSchema?) -> ColumnPlan {
-        let column = state.definition.columns[Int(state.slots[slot].column)]
+        newPlan(state.definition.columns[Int(state.slots[slot].column)], state.name(of: slot), state, schema)
+    }
+
+    /// - Parameter name: that of its member.
+    func newPlan(
+        _ column: Column, _ name: UnsafeRawBufferPointer, _ state: TableState, _ schema: ConnectSchema?
+    ) -> ColumnPlan {
         let isHashed = state.choice?.hashed.contains(column.name) == true
-        if let described = schema?.column(named: state.name(of: slot)),
+        if let described = schema?.column(named: name),
             !described.isAssumed || described.type == column.type || isHashed
         {
             if let encoding = described.encoding.known(as: column.type, modes: configuration.modes) {

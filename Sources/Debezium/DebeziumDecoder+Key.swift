@@ -118,8 +118,12 @@ extension DebeziumDecoder {
             }
             position += 1
             var column = Int(state.slots[slot].column)
-            if column == Int(TableState.Slot.gone), !state.isBehind {
-                column = state.makeColumn(try self.column(columnName(tape, child), state, c.schema), of: slot)
+            if column == Int(TableState.Slot.gone) {
+                if let place = state.placeOfRetired(slot) {
+                    column = place
+                } else if !state.isBehind {
+                    column = state.makeColumn(try self.column(columnName(tape, child), state, c.schema), of: slot)
+                }
                 keyImage.extend(to: state.definition.columns.count)
             }
             guard column >= 0 else { throw Trouble("a column of the key is excluded") }
@@ -127,7 +131,7 @@ extension DebeziumDecoder {
                 throw Trouble("key column \"\(state.definition.columns[column].name)\" is null")
             }
             do throws(Misfit) {
-                keyImage[column] = try values.field(tape, child, keyPlan(slot, state, key.schema, c.schema))
+                keyImage[column] = try values.field(tape, child, keyPlan(slot, column, state, key.schema, c.schema))
             } catch {
                 throw trouble(error, state, column)
             }
@@ -145,9 +149,13 @@ extension DebeziumDecoder {
         }
     }
 
+    /// - Parameter column: of the slot, or one that the source dropped.
     func keyPlan(
-        _ slot: Int, _ state: TableState, _ own: ConnectSchema?, _ schema: ConnectSchema?
+        _ slot: Int, _ column: Int, _ state: TableState, _ own: ConnectSchema?, _ schema: ConnectSchema?
     ) -> ColumnPlan {
+        guard Int(state.slots[slot].column) == column else {
+            return newPlan(state.definition.columns[column], state.name(of: slot), state, own ?? schema)
+        }
         guard let own else { return plan(slot, state, schema) }
         let known = state.keyPlan(slot, schema: own.number)
         if known.operation != .unset { return known }

@@ -32,7 +32,9 @@ extension DebeziumDecoder {
         guard !c.state.isBehind else { return }
         c.state.followedNumber = block.number
         guard !c.state.isSame(block.number) else { return }
-        follow(told(by: block, c, version), c.state, isOfNames: false)
+        // What no table can have is put aside with its events.
+        guard let schema = told(by: block, c, version) else { return }
+        follow(schema, c.state, isOfNames: false)
         c.state.noteSame(block.number)
     }
 
@@ -50,7 +52,7 @@ extension DebeziumDecoder {
         state.hasNewShape = false
         // A block was looked at before.
         guard state.followedSince == nil || c.schema == nil && !state.isUnsteady else { return }
-        let schema = c.schema.map { told(by: $0, c, version) } ?? toldByMembers(c, version)
+        guard let schema = c.schema.map({ told(by: $0, c, version) }) ?? toldByMembers(c, version) else { return }
         guard state.followedSince != nil else {
             state.begin(schema)
             state.followedNumber = c.schema?.number ?? 0
@@ -86,7 +88,12 @@ extension DebeziumDecoder {
 
     // MARK: What is told
 
-    private func told(by block: ConnectSchema, _ c: EventContext, _ version: Version) -> SourceSchema {
+    /// Nil: it has names that no column can have, or too many.
+    private func told(by block: ConnectSchema, _ c: EventContext, _ version: Version) -> SourceSchema? {
+        guard block.columns.count <= Self.columns_max,
+            block.columns.allSatisfy({ (1...Self.name_max_bytes).contains($0.name.count) && !$0.name.contains(0) })
+        else { return nil }
+        let known = c.state.definition.followed.map { Set($0.columns.map(\.name)) }
         let columns = block.columns.compactMap { column -> SourceSchema.Column? in
             let name = String(decoding: column.name, as: UTF8.self)
             if let slot = c.state.slot(named: name) {
@@ -94,9 +101,12 @@ extension DebeziumDecoder {
             } else if c.hasAdded, isAdded(name, c.state) {
                 return nil
             }
+            // What isn't told is made of what is assumed, and isn't compared with that later.
+            let isNew = known.map { !$0.contains(name) } ?? false
+            let assumed = isNew ? configuration.catalogTypes[c.state.id]?[name] ?? column.type : nil
             return .init(
-                name, type: column.isAssumed ? nil : column.type, isNullable: column.isAssumed ? nil : column.isOptional
-            )
+                name, type: column.isAssumed ? assumed : column.type,
+                isNullable: column.isAssumed ? nil : column.isOptional)
         }
         return placed(SourceSchema(position: version.commit, columns: columns), version)
     }
@@ -106,9 +116,11 @@ extension DebeziumDecoder {
         var columns: [SourceSchema.Column] = []
         let known = Set((c.state.definition.followed?.columns ?? []).map(\.name))
         for child in c.tape.children(Int(c.envelope.after)) {
-            guard let name = c.tape.key(child), let slot = c.state.slot(named: name), c.state.slots[slot].column >= 0
-            else { continue }
-            let column = c.state.definition.columns[Int(c.state.slots[slot].column)]
+            guard let name = c.tape.key(child), let slot = c.state.slot(named: name) else { continue }
+            var place = Int(c.state.slots[slot].column)
+            if place == Int(TableState.Slot.gone) { place = c.state.placeOfRetired(slot) ?? place }
+            guard place >= 0 else { continue }
+            let column = c.state.definition.columns[place]
             columns.append(.init(name, type: known.isEmpty || known.contains(name) ? nil : column.type))
         }
         return placed(SourceSchema(position: version.commit, columns: columns), version)
@@ -121,17 +133,27 @@ extension DebeziumDecoder {
     }
 
     /// A member of a dropped column's name, in an event of behind the drop: another column, which is followed before the
-    /// event is read.
+    /// event is read. A read tells nothing else.
     func followNames(_ c: EventContext) -> Bool {
-        guard c.state.follows, !c.state.isBehind, c.state.followedSince != nil else { return false }
-        var columns: [SourceSchema.Column] = []
+        let state = c.state
+        guard configuration.followsSchemas, state.connector.hasWholeRows, state.isPlaced, !state.isBehind,
+            c.envelope.after >= 0, let followed = state.definition.followed
+        else { return false }
+        let isRead = c.operation == .read
+        guard isRead || state.follows else { return false }
+        var columns = isRead ? followed.columns : []
         for child in c.tape.children(Int(c.envelope.after)) {
             guard let name = c.tape.key(child) else { return false }
-            if let slot = c.state.slot(named: name), c.state.slots[slot].column < 0 { continue }
+            if isRead, followed.columns.contains(where: { $0.name == name }) || state.retired(named: name) == nil {
+                continue
+            }
+            if let slot = state.slot(named: name), [-1, TableState.Slot.added].contains(state.slots[slot].column) {
+                continue
+            }
             if c.hasAdded, isAdded(name, c.state) { continue }
             columns.append(.init(name, type: type(of: name, c)))
         }
-        follow(placed(SourceSchema(position: 0, columns: columns), c.state.version), c.state, isOfNames: true)
+        follow(placed(SourceSchema(position: 0, columns: columns), c.state.version), c.state, isOfNames: false)
         return true
     }
 
@@ -140,7 +162,10 @@ extension DebeziumDecoder {
     private func follow(_ schema: SourceSchema, _ state: TableState, isOfNames: Bool) {
         let before = state.definition
         let policy = configuration.schemaPolicy
-        guard let evolution = state.evolve(to: schema, policy: policy, isOfNames: isOfNames) else { return }
+        let wasUnsteady = state.isUnsteady
+        let found = state.evolve(to: schema, policy: policy, isOfNames: isOfNames)
+        if state.isUnsteady, !wasUnsteady { batch.mixed.insert(state.id) }
+        guard let evolution = found else { return }
         batch.note(evolution, of: state.id)
         for (index, column) in before.columns.enumerated() {
             let now = state.definition.columns[index].type

@@ -313,19 +313,21 @@ package final class DebeziumDecoder: RecordDecoder {
         _ c: EventContext, _ trouble: Trouble, _ fields: Int, _ bytes: Int
     ) throws(Trouble) {
         guard trouble.isRenewed || trouble.otherKey != nil else { throw trouble }
-        let (before, told) = (c.state.snapshot, batch.evolutions[c.state.id])
+        let (before, told, mixed) = (c.state.snapshot, batch.evolutions[c.state.id], batch.mixed)
         do throws(Trouble) {
             if trouble.isRenewed {
                 guard followNames(c) else { throw trouble }
             } else {
                 guard let key = trouble.otherKey, followKey(key, c) else { throw trouble }
             }
+            c.memory.uncount(c.record.offset)
             try append(c)
         } catch {
             undo(c.state, fields, bytes)
             if c.state.definition != before.definition {
                 c.state.restore(before)
                 batch.evolutions[c.state.id] = told
+                batch.mixed = mixed
             }
             throw error
         }

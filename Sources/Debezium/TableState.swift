@@ -89,6 +89,8 @@ final class TableState {
     /// How often a name came again that had stayed away.
     private var returns = 0
     private static let visits_max = 3
+    /// Columns that stayed away since this run began.
+    private var wentHere: Set<Int> = []
     @exclusivity(unchecked) private(set) var isUnsteady = false
     /// Numbers of blocks that show what is followed.
     private var sameBlocks: Set<Int> = []
@@ -112,6 +114,7 @@ final class TableState {
     /// By column: nobody writes it any more.
     @exclusivity(unchecked) private var isRetired = ContiguousArray<Bool>()
     @exclusivity(unchecked) private(set) var hasRetired = false
+    @exclusivity(unchecked) private(set) var hasTakenNames = false
 
     /// Slots that it made columns of, and what they were.
     private var renewed: [(slot: Int, kind: Int32)] = []
@@ -376,19 +379,52 @@ final class TableState {
         var schema = schema
         if hasChosenKey { schema.key = nil }
         schema.columns.removeAll { choice.excluded.contains($0.name) }
-        let later = schema.completed(from: followed)
+        // Members come in any order.
+        schema.columns = Self.ordered(schema.columns, as: followed.columns)
+        var later = schema.completed(from: followed)
         guard !later.isSame(as: followed), !schema.isOlder(than: followed) else { return nil }
+        guard isSteady(later, followed) else {
+            // What stayed away in turn is there, and nothing of it is taken for dropped.
+            guard isOfNames else { return nil }
+            let names = Set(later.columns.map(\.name))
+            later.columns +=
+                followed.columns.filter { !names.contains($0.name) }
+                + definition.retired.filter { !$0.isKept && wentHere.contains($0.identity) }
+                .map { .init($0.nameAtSource, type: nil) }.filter { !names.contains($0.name) }
+            guard later.columns.count > names.count else { return nil }
+            return follow(later, choice, policy, isOfNames)
+        }
+        return follow(later, choice, policy, isOfNames)
+    }
+
+    private static func ordered(
+        _ columns: [SourceSchema.Column], as known: [SourceSchema.Column]
+    ) -> [SourceSchema.Column] {
+        let there = known.compactMap { column in columns.first { $0.name == column.name } }
+        let names = Set(there.map(\.name))
+        return there + columns.filter { !names.contains($0.name) }
+    }
+
+    /// False: it was come to so often that events of several schemas must be mixed.
+    private func isSteady(_ later: SourceSchema, _ followed: SourceSchema) -> Bool {
         var named = later
         named.position = 0
         named.place = 0
+        named.columns.sort { $0.name < $1.name }
         visits[named.hashValue, default: 0] += 1
         let isBack = later.columns.contains { column in
             !followed.columns.contains { $0.name == column.name } && retired(named: column.name) != nil
         }
         if isBack { returns += 1 }
         isUnsteady = visits[named.hashValue, default: 0] > Self.visits_max || returns > Self.visits_max
-        if isUnsteady { return nil }
+        return !isUnsteady
+    }
+
+    private func follow(
+        _ later: SourceSchema, _ choice: TableChoice, _ policy: SchemaPolicy, _ isOfNames: Bool
+    ) -> SchemaEvolution {
         definition.identify()
+        let followed = definition.followed ?? later
         let told = Set(later.columns.map(\.name)).subtracting(followed.columns.map(\.name)).intersection(brought)
         var base = definition
         base.remove { !$0.isKey && told.contains($0.name) }
@@ -401,7 +437,8 @@ final class TableState {
         wanted.leaveRetired()
         applied.leaveRetired()
         var evolution = SchemaEvolution(
-            applied, wanted: wanted, to: later, told: .init(), choice: choice, policy: policy)
+            applied, wanted: wanted, to: later, told: .init(), choice: choice, policy: policy, revives: isOfNames)
+        wentHere.formUnion(Set(evolution.wanted.retired.map(\.identity)).subtracting(wanted.retired.map(\.identity)))
         if isOfNames {
             evolution.applied.forgetTypes(but: followed)
             evolution.wanted.forgetTypes(but: followed)
@@ -425,6 +462,7 @@ final class TableState {
 
     private func noteFollowed() {
         followedSince = definition.followed.map { Version(epoch: $0.epoch, commit: $0.position, seq: $0.place) }
+        hasTakenNames = !definition.takenNames.isEmpty
         hasRetired = !definition.retired.isEmpty
         guard hasRetired else { return }
         let gone = Set(definition.retired.map(\.identity))
@@ -433,6 +471,46 @@ final class TableState {
 
     /// Of a column of the definition in hand: the source dropped it.
     func isRetired(_ column: Int) -> Bool { hasRetired && column < isRetired.count && isRetired[column] }
+
+    // MARK: Names of before
+
+    /// The event in hand is of before a name went from one column to another.
+    @inline(__always)
+    func mayBeOthers(_ slot: Int) -> Bool { isBehind && hasTakenNames && slots[slot].column != -1 }
+
+    /// Whose a member's name was when the event in hand was written.
+    func owner(of slot: Int) -> NameOwner { definition.owner(of: text(of: slot), at: version) }
+
+    private func text(of slot: Int) -> String {
+        names.string(ByteRange(offset: Int(slots[slot].offset), length: Int(slots[slot].length)))
+    }
+
+    /// Where the column stands in the definition in hand, also one that the source dropped; nil: it is nowhere.
+    func place(of identity: Int) -> Int? {
+        if let index = definition.columns.firstIndex(where: { $0.identity == identity }) { return index }
+        guard let column = definition.retired.first(where: { $0.identity == identity }) else { return nil }
+        save()
+        definition.columns.append(column)
+        isKey.append(false)
+        if isKeyKnown, definition.isKeyless { imageTemplate = ImageTemplate(columns: definition.columns) }
+        return definition.columns.count - 1
+    }
+
+    /// Of a member whose column the source dropped: where that stands.
+    func placeOfRetired(_ slot: Int) -> Int? {
+        guard hasRetired else { return nil }
+        return retired(named: text(of: slot), isBehind: isBehind).flatMap { place(of: $0.identity) }
+    }
+
+    /// A batch begins: what the source dropped is nobody's to write any more, unless events of before bring it.
+    func beginBatch() {
+        guard hasRetired, isRetired.contains(true) else { return }
+        var next = definition
+        next.leaveRetired()
+        set(next)
+        order.removeAll()
+        keyOrder.removeAll()
+    }
 
     /// What the source dropped, and the warehouse keeps.
     ///
@@ -459,15 +537,20 @@ final class TableState {
         fileprivate(set) var definition: TableDefinition
         fileprivate var changed: (applied: TableDefinition, wanted: TableDefinition)?
         fileprivate var visits: [Int: Int]
+        fileprivate var returns: Int
+        fileprivate var isUnsteady: Bool
         fileprivate var slots: Int
     }
 
     var snapshot: Snapshot {
-        Snapshot(definition: definition, changed: changed, visits: visits, slots: slots.count)
+        Snapshot(
+            definition: definition, changed: changed, visits: visits, returns: returns, isUnsteady: isUnsteady,
+            slots: slots.count)
     }
 
     func restore(_ snapshot: Snapshot) {
         (changed, visits) = (snapshot.changed, snapshot.visits)
+        (returns, isUnsteady) = (snapshot.returns, snapshot.isUnsteady)
         dropSlots(beyond: snapshot.slots)
         order.removeAll()
         keyOrder.removeAll()

@@ -286,6 +286,11 @@ package actor Replicator {
                 used.insert(index)
             }
         }
+        for table in batch.mixed.sorted() {
+            logger.error(
+                "\(table): its events show several schemas in turn, and none of them is the later one: changes of its schema aren't followed until the agent starts anew",
+                metadata: ["try": "see that no transformation of the connector leaves members out"])
+        }
         let isInside = isUnfinished
         let hasFollowed = try await follow(batch.evolutions, batch.schemaChanges)
         if !batch.unreadable.isEmpty { try await copyUnreadable(batch.unreadable) }

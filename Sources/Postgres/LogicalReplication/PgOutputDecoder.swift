@@ -263,7 +263,16 @@ package final class PgOutputDecoder: RecordDecoder {
         guard let choice = table.choice else { return relation }
         follow(table, columns, facts, oid: oid, flagged: flagged, isFull: isFull, at: position, place: place)
         for column in columns {
-            guard let index = table.column(named: column.name, type: column.type, isNullable: true) else {
+            if !configuration.followsSchemas, table.isGone(column.name) {
+                relation.problem =
+                    "column \(column.name) was dropped, and is there again, which no event has told yet: copy it when one has"
+            }
+            let version = Version(epoch: configuration.epoch, commit: position, seq: place)
+            guard
+                let index = table.column(
+                    named: column.name, type: column.type, isNullable: true, at: version,
+                    follows: configuration.followsSchemas)
+            else {
                 relation.columns.append(-1)
                 relation.uses.append(.skip)
                 continue

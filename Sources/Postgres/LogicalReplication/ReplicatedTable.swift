@@ -155,11 +155,17 @@ final class ReplicatedTable {
         return true
     }
 
+    /// The source dropped a column of that name, as far as is known.
+    func isGone(_ name: String) -> Bool {
+        following.index(ofSource: name) == nil && following.retired.contains { !$0.isKept && $0.nameAtSource == name }
+    }
+
     /// The place of a column that the source dropped since; nil where there is none of the name.
     private func revive(_ name: String) -> Int? {
-        guard let column = following.retired.last(where: { $0.name == name || $0.formerNames.contains(name) }) else {
-            return nil
-        }
+        following.retired.last { $0.name == name || $0.formerNames.contains(name) }.map(revive)
+    }
+
+    private func revive(_ column: Column) -> Int {
         if let index = definition.columns.firstIndex(where: { $0.name == column.name }) { return index }
         revived.append(column)
         var all = definition
@@ -176,9 +182,22 @@ final class ReplicatedTable {
 
     // MARK: Columns and key
 
-    /// The table's column for a column of a relation; nil: it is left out. One of a new table is added.
-    func column(named name: String, type: ColumnType, isNullable: Bool) -> Int? {
+    /// The table's column for a column of a relation; nil: it is left out. One of a new table is added, and where schemas
+    /// aren't followed any that is new.
+    ///
+    /// - Parameter version: where the relation stands.
+    func column(
+        named name: String, type: ColumnType, isNullable: Bool, at version: Version, follows: Bool
+    ) -> Int? {
         guard let choice, !choice.excluded.contains(name) else { return nil }
+        // Of before another column had the name.
+        switch following.owner(of: name, at: version) {
+        case .present: break
+        case .removed: return nil
+        case .column(let identity):
+            if let index = definition.columns.firstIndex(where: { $0.identity == identity }) { return index }
+            return following.retired.first { $0.identity == identity }.map(revive)
+        }
         if let index = definition.index(ofSource: name) {
             if definition.columns[index].type == .unknown {
                 definition.columns[index].type = wanted(name, type, choice)
@@ -187,7 +206,10 @@ final class ReplicatedTable {
             }
             return index
         }
-        guard definition.followed == nil else { return revive(name) }
+        if definition.followed != nil {
+            if let index = revive(name) { return index }
+            guard !follows else { return nil }
+        }
         definition.columns.append(Column(name: name, type: wanted(name, type, choice), nullable: isNullable))
         following = definition
         applied = definition

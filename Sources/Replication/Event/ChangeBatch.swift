@@ -18,6 +18,8 @@ package final class ChangeBatch: @unchecked Sendable {
     /// Tables of which events came that their rows can't be told by, as they are of before a change of the key: what they did
     /// is read at the source.
     package var unreadable: Set<TableID> = []
+    /// Tables of which events show several schemas in turn, so that none is the later one: none is followed from here on.
+    package var mixed: Set<TableID> = []
     /// Beside those: of tables that are gone.
     package var schemaChanges: [SchemaChange] = []
     package var spans: [RecordBatch.PartitionSpan] = []

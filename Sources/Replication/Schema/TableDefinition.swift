@@ -119,6 +119,8 @@ package struct TableDefinition: Hashable, Sendable {
     package var retired: [Column] = []
     /// Names under which raw has events of columns that are removed.
     package var spentNames: [String] = []
+    /// Names at the source that went from one column to another, in the order in which they did.
+    package var takenNames: [TakenName] = []
     /// The highest identity that a column had which is removed: it is nobody's again.
     package var spentIdentity = 0
     /// Tables of current that have what it was before its key was changed.

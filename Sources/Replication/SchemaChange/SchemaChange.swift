@@ -106,7 +106,7 @@ package struct SchemaChange: Sendable, Equatable {
     }
 
     /// A column is added once, whoever of several agents meets it.
-    var isOfOneTime: Bool { kind == .addColumn && identity != nil }
+    var isOfOneTime: Bool { kind == .addColumn && identity != nil && before == nil }
 
     /// Whether it is about that column.
     func isAbout(_ column: Column) -> Bool {
@@ -122,6 +122,7 @@ package struct SchemaChange: Sendable, Equatable {
         let name = column.map { "column \($0)" } ?? "\(table)"
         return switch kind {
         case .newTable: "table \(table) is new"
+        case .addColumn where before != nil: "\(name) is there again, and is taken for the one that was dropped"
         case .addColumn: "\(name) (\(after ?? "")) was added"
         case .widenType: "\(name) was widened from \(before ?? "") to \(after ?? "")"
         case .dropNotNull: "\(name) may be NULL now"

@@ -12,6 +12,7 @@ package struct SchemaEvolution: Sendable {
     package var isOfEvents = false
     /// The pipeline file wants the agent to stop here.
     package var stops: SchemaChange?
+    private let revives: Bool
 
     package var isHeld: Bool { changes.contains { $0.state == .waiting && $0.kind.holdsTable } }
 
@@ -27,12 +28,14 @@ package struct SchemaEvolution: Sendable {
     ///   - wanted: what events had until now; follows a schema. Another where the table is held.
     ///   - later: of a later position, complete.
     ///   - choice: columns that it leaves out, hashes or types otherwise are none of the source's business.
+    ///   - revives: a name that comes again is its column's, as nothing tells of another one.
     package init(
         _ applied: TableDefinition, wanted: TableDefinition, to later: SourceSchema, told: Told, choice: TableChoice,
-        policy: SchemaPolicy
+        policy: SchemaPolicy, revives: Bool = false
     ) {
         self.applied = applied
         self.wanted = wanted
+        self.revives = revives
         guard let before = wanted.followed else { return }
         self.applied.identify()
         self.wanted.identify()
@@ -47,6 +50,9 @@ package struct SchemaEvolution: Sendable {
         for difference in diff.differences {
             take(difference, owners, before, later, told, choice, policy)
         }
+        let taken = Self.taken(later, self.wanted, owners: owners.wanted)
+        self.applied.take(taken)
+        self.wanted.take(taken)
         self.applied.number(by: later)
         self.wanted.number(by: later)
     }
@@ -63,6 +69,9 @@ package struct SchemaEvolution: Sendable {
                 )
             }
         }
+
+        /// Of those that follow the source.
+        var wanted: [String: Int] { identities.compactMapValues(\.wanted) }
 
         func indices(
             of name: String, _ applied: TableDefinition, _ wanted: TableDefinition
@@ -174,7 +183,7 @@ package struct SchemaEvolution: Sendable {
     private mutating func add(
         _ column: SourceSchema.Column, _ told: Told, _ choice: TableChoice, _ policy: SchemaPolicy, _ position: Int64
     ) {
-        guard isOurs(column.name, choice) else { return }
+        guard isOurs(column.name, choice), !revive(column, policy, position) else { return }
         let type = choice.hashed.contains(column.name) ? .text : choice.types[column.name] ?? column.type ?? .unknown
         var made = Column(name: column.name, type: type, nullable: column.isNullable ?? true)
         made.number = column.number
@@ -206,6 +215,23 @@ package struct SchemaEvolution: Sendable {
         change.identity = made.identity
         wanted.columns.append(made)
         if record(change, policy) { applied.columns.append(made) } else { unfollow(column.name) }
+    }
+
+    /// A name that comes again, and is taken for the column that stayed away. Where its plan is decided by then, nothing is
+    /// removed.
+    private mutating func revive(_ column: SourceSchema.Column, _ policy: SchemaPolicy, _ position: Int64) -> Bool {
+        guard revives,
+            let gone = wanted.retired.last(where: { !$0.isKept && $0.nameAtSource == column.name }),
+            !wanted.columns.contains(where: { $0.name == gone.name })
+        else { return false }
+        wanted.revive(gone.identity)
+        applied.revive(gone.identity)
+        var change = SchemaChange(
+            table: applied.source, kind: .addColumn, state: .applied, column: gone.name, before: gone.type.sql,
+            after: gone.type.sql, position: position)
+        change.identity = gone.identity
+        changes.append(change)
+        return true
     }
 
     /// A name that is free: `age_retired_1`.
@@ -367,6 +393,12 @@ extension TableDefinition {
         shown = liveColumns
         retired.append(columns.remove(at: index))
         key = key.map { $0 > index ? $0 - 1 : $0 }
+    }
+
+    /// The other way.
+    mutating func revive(_ identity: Int) {
+        guard let index = retired.firstIndex(where: { $0.identity == identity }) else { return }
+        columns.append(retired.remove(at: index))
     }
 
     /// Neither has it nor had it.

@@ -254,6 +254,9 @@ extension SchemaStep {
             definition.spentIdentity = max(definition.spentIdentity, gone.identity)
             definition.spentNames += gone.namesInRaw.filter { !definition.spentNames.contains($0) }
             operations.append(.dropColumn(gone.name))
+        } else if definition.columns.contains(where: change.isAbout) {
+            change.finish("it is there again: nothing is removed", at_us: now_us)
+            return
         }
         change.finish("removed", at_us: now_us)
     }

@@ -11,14 +11,16 @@ extension TableDefinition {
             followed != nil || revision > 0 || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty
                 || !spentNames.isEmpty
         else { return nil }
-        return JSONValue.object([
-            ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
-            ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
-            ("spent_id", .number(String(spentIdentity))),
-            ("tables", .array(keptTables.map(JSONValue.string))),
-            ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
-            ("columns", .object(traits)),
-        ]).serialized
+        return JSONValue.object(
+            [
+                ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
+                ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
+                ("spent_id", .number(String(spentIdentity))),
+                ("tables", .array(keptTables.map(JSONValue.string))),
+                ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
+                ("columns", .object(traits)),
+            ] + (takenNames.isEmpty ? [] : [("taken", .array(takenNames.map(\.json)))])
+        ).serialized
     }
 
     /// Takes what `evolution` gave.
@@ -29,6 +31,7 @@ extension TableDefinition {
         spentIdentity = value["spent_id"]?.int64.map { Int(truncatingIfNeeded: $0) } ?? 0
         keptTables = value["tables"]?.array?.compactMap(\.string) ?? []
         spentNames = value["spent"]?.array?.compactMap(\.string) ?? []
+        takenNames = value["taken"]?.array?.compactMap(TakenName.init(json:)) ?? []
         retired = value["retired"]?.array?.compactMap(Column.init(json:)) ?? []
         shown =
             value["shown"]?.array?.compactMap { pair in
