@@ -150,7 +150,7 @@ import ThrowawayPostgres
         let writers = (1...6).map { id in
             source.writing(until: stop) { _ in "UPDATE orders SET amount = amount + 1 WHERE id = \(id)" }
         }
-        for round in 1...setting("MILLRACE_SWEEPS", 10) {
+        for round in 1...setting("MILLRACE_SWEEPS", 5) {
             let result = try await AgentProcess.run(
                 ["sweep", "--json", "--table", "orders"] + (round % 2 == 0 ? ["--repair"] : []), in: folder)
             let table = try JSONValue(parsing: result.output)["tables"]?.array?.first
