@@ -194,7 +194,8 @@ final class ReplicationService: Service, Sendable {
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
             guard try await waitWhileLent(), try await standBy() else { return }
             let batches = status.current.batches
-            let source = try setup.makeSource(warehouse, isAnew: status.current.hasBegun)
+            let source = try setup.makeSource(
+                warehouse, isAnew: status.current.hasBegun, commits: status.commits)
             let replicator = makeReplicator(source)
             let mayRun = turn.withLock { turn in
                 turn.replicator = replicator

@@ -65,6 +65,8 @@ package final class AgentStatus: Sendable {
     }
 
     private let snapshot = Mutex(Snapshot())
+    /// Of a Postgres source.
+    package let commits = RecentCommits()
 
     package init() {}
 
