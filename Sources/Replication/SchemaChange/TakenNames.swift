@@ -9,6 +9,13 @@ package struct TakenName: Hashable, Sendable {
     /// Identities; 0: of a column that is removed.
     package var from: Int
     package var by: Int
+
+    package init(name: String, since: Version, from: Int, by: Int) {
+        self.name = name
+        self.since = since
+        self.from = from
+        self.by = by
+    }
 }
 
 package enum NameOwner: Sendable, Equatable {
