@@ -131,6 +131,13 @@ extension Replicator {
     }
 
     private func hold(_ table: TableID, _ reason: String) async throws {
+        // Where it was decided meanwhile, through another agent, there is nothing that it would wait for.
+        let stored = try await retrying("reading tables") { [warehouse] in try await warehouse.knownTables() }
+        if let stored = stored.first(where: { $0.source == table }), let known = known[table],
+            known.revision < stored.revision
+        {
+            throw ReplicationError.outdated(table, "a schema change of it was decided")
+        }
         let holds = try await retrying("holding a table") { [warehouse] in
             try await warehouse.hold([table], .schema, reason: reason)
             return try await warehouse.holds()
