@@ -31,10 +31,11 @@ extension DebeziumDecoder {
             }
             position += 1
             var column = Int(state.slots[slot].column)
-            let isOther = state.mayBeOthers(slot)
-            if isOther || column < 0 {
+            var isOther = false
+            if column < 0 || state.mayBeOthers(slot) {
                 guard let place = try place(slot, tape, child, c) else { continue }
                 column = place
+                isOther = place != Int(state.slots[slot].column)
                 image.extend(to: state.definition.columns.count)
             }
             if state.hasRetired, reading == .everything, state.isRetired(column) { try refuseRenewed(c) }
@@ -47,7 +48,7 @@ extension DebeziumDecoder {
                 continue
             }
             let plan =
-                isOther || Int(state.slots[slot].column) != column
+                isOther
                 ? newPlan(state.definition.columns[column], state.name(of: slot), state, c.schema)
                 : plan(slot, state, c.schema)
             if mayLack || plan.operation == .document,
@@ -77,8 +78,8 @@ extension DebeziumDecoder {
             switch state.owner(of: slot) {
             case .present: break
             case .removed: return nil
-            case .column(let identity):
-                if let place = state.place(of: identity) { return place }
+            // Nil: it is removed by now.
+            case .column(let identity): return state.place(of: identity)
             }
             if kind >= 0 { return Int(kind) }
         }

@@ -90,9 +90,12 @@ extension DebeziumDecoder {
 
     /// Nil: it has names that no column can have, or too many.
     private func told(by block: ConnectSchema, _ c: EventContext, _ version: Version) -> SourceSchema? {
-        guard block.columns.count <= Self.columns_max,
-            block.columns.allSatisfy({ (1...Self.name_max_bytes).contains($0.name.count) && !$0.name.contains(0) })
-        else { return nil }
+        let excluded = c.state.choice?.excluded ?? []
+        let isFit = block.columns.allSatisfy {
+            (1...Self.name_max_bytes).contains($0.name.count) && !$0.name.contains(0)
+                || excluded.contains(String(decoding: $0.name, as: UTF8.self))
+        }
+        guard block.columns.count <= Self.columns_max, isFit else { return nil }
         let known = c.state.definition.followed.map { Set($0.columns.map(\.name)) }
         let columns = block.columns.compactMap { column -> SourceSchema.Column? in
             let name = String(decoding: column.name, as: UTF8.self)

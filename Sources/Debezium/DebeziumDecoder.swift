@@ -324,11 +324,9 @@ package final class DebeziumDecoder: RecordDecoder {
             try append(c)
         } catch {
             undo(c.state, fields, bytes)
-            if c.state.definition != before.definition {
-                c.state.restore(before)
-                batch.evolutions[c.state.id] = told
-                batch.mixed = mixed
-            }
+            c.state.restore(before)
+            batch.evolutions[c.state.id] = told
+            batch.mixed = mixed
             throw error
         }
     }

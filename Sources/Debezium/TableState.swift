@@ -19,6 +19,8 @@ final class TableState {
         var length: Int32
         /// Index in the definition's columns; -1: excluded; `added`.
         var column: Int32
+        /// The name was another column's before.
+        var isTaken = false
         /// What ExtractNewRecordState added, in flattened events; in others the name may be a column's.
         static let added: Int32 = -2
         /// Events of before a change of the table alone had it.
@@ -114,7 +116,6 @@ final class TableState {
     /// By column: nobody writes it any more.
     @exclusivity(unchecked) private var isRetired = ContiguousArray<Bool>()
     @exclusivity(unchecked) private(set) var hasRetired = false
-    @exclusivity(unchecked) private(set) var hasTakenNames = false
 
     /// Slots that it made columns of, and what they were.
     private var renewed: [(slot: Int, kind: Int32)] = []
@@ -279,7 +280,10 @@ final class TableState {
     private func appendSlot(_ name: String, column: Int32) {
         let range = names.append(name)
         slotsByName[name] = slots.count
-        slots.append(Slot(offset: Int32(range.offset), length: Int32(range.length), column: column))
+        slots.append(
+            Slot(
+                offset: Int32(range.offset), length: Int32(range.length), column: column,
+                isTaken: definition.takenNames.contains { $0.name == name }))
         plans.append(ColumnPlan())
     }
 
@@ -462,7 +466,6 @@ final class TableState {
 
     private func noteFollowed() {
         followedSince = definition.followed.map { Version(epoch: $0.epoch, commit: $0.position, seq: $0.place) }
-        hasTakenNames = !definition.takenNames.isEmpty
         hasRetired = !definition.retired.isEmpty
         guard hasRetired else { return }
         let gone = Set(definition.retired.map(\.identity))
@@ -476,7 +479,7 @@ final class TableState {
 
     /// The event in hand is of before a name went from one column to another.
     @inline(__always)
-    func mayBeOthers(_ slot: Int) -> Bool { isBehind && hasTakenNames && slots[slot].column != -1 }
+    func mayBeOthers(_ slot: Int) -> Bool { isBehind && slots[slot].isTaken }
 
     /// Whose a member's name was when the event in hand was written.
     func owner(of slot: Int) -> NameOwner { definition.owner(of: text(of: slot), at: version) }
@@ -539,18 +542,20 @@ final class TableState {
         fileprivate var visits: [Int: Int]
         fileprivate var returns: Int
         fileprivate var isUnsteady: Bool
+        fileprivate var wentHere: Set<Int>
         fileprivate var slots: Int
     }
 
     var snapshot: Snapshot {
         Snapshot(
             definition: definition, changed: changed, visits: visits, returns: returns, isUnsteady: isUnsteady,
-            slots: slots.count)
+            wentHere: wentHere, slots: slots.count)
     }
 
     func restore(_ snapshot: Snapshot) {
         (changed, visits) = (snapshot.changed, snapshot.visits)
-        (returns, isUnsteady) = (snapshot.returns, snapshot.isUnsteady)
+        (returns, isUnsteady, wentHere) = (snapshot.returns, snapshot.isUnsteady, snapshot.wentHere)
+        guard definition != snapshot.definition else { return }
         dropSlots(beyond: snapshot.slots)
         order.removeAll()
         keyOrder.removeAll()
@@ -570,6 +575,8 @@ final class TableState {
         definition = next
         sameBlocks.removeAll()
         let there = changed?.wanted.columns ?? next.columns
+        let taken = Set(next.takenNames.map(\.name))
+        for slot in taken.isEmpty ? 0..<0 : slots.indices { slots[slot].isTaken = taken.contains(text(of: slot)) }
         // Not what is left out.
         for slot in slots.indices where slots[slot].column != -1 {
             let name = names.string(ByteRange(offset: Int(slots[slot].offset), length: Int(slots[slot].length)))

@@ -329,6 +329,19 @@ private struct EventStep {
                 let step = try #require(try SchemaPlan.step(change, definition, now_us: 1))
                 #expect(step.operations.isEmpty && step.change.state == .done)
             }
+            // Away for good it has a plan of its own, and the earlier one has nothing to remove.
+            try await file.give(Self.event(140, [Self.id(3), b], hasBlock: false))
+            #expect(try await file.kinds() == kinds + [.dropColumn])
+            try await file.run.writing { warehouse, _ in
+                let changes = try await warehouse.schemaChanges().filter { $0.kind == .dropColumn && $0.column == "a" }
+                let definition = try await warehouse.knownTables().first
+                let removed = try changes.map { change -> Int in
+                    var change = change
+                    change.dueAt_us = 0
+                    return try SchemaPlan.step(change, definition, now_us: 1)?.operations.count ?? -1
+                }
+                #expect(removed == [0, 1])
+            }
             #expect(try await file.quarantined() == 0)
         }
     }
@@ -358,10 +371,12 @@ private struct EventStep {
             try await file.give(
                 Self.event(104, [Self.id(4), Self.text("a", "late")], partition: 1),
                 Self.event(114, [Self.id(5)], partition: 1),
+                // Of behind the drop, and shown before the column was seen to be there again.
+                Self.event(116, [Self.id(7), Self.text("a", "between")], partition: 1),
                 Self.event(130, [Self.id(6), Self.text("a", "newer")], partition: 1))
             #expect(
                 try await file.rows("id, a, a_retired_1", where: "id > 3") == [
-                    ["4", nil, "late"], ["5", nil, nil], ["6", "newer", nil],
+                    ["4", nil, "late"], ["5", nil, nil], ["6", "newer", nil], ["7", "between", nil],
                 ])
             #expect(try await file.kinds() == [.newTable, .dropColumn, .addColumn])
             #expect(try await file.quarantined() == 0)

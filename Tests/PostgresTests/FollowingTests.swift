@@ -150,8 +150,35 @@ import Testing
         third.take([TakenName(name: "v", since: Version(epoch: 0, commit: 300, seq: 0), from: 3, by: 9)])
         #expect(third.owner(of: "v", at: Version(epoch: 0, commit: 60, seq: 2)) == .column(2))
         #expect(third.owner(of: "v", at: Version(epoch: 0, commit: 200, seq: 2)) == .column(3))
-        #expect(third.owner(of: "v", at: Version(epoch: 0, commit: 300, seq: 0)) == .column(9))
+        #expect(third.owner(of: "v", at: Version(epoch: 0, commit: 300, seq: 0)) == .present)
         #expect(third.owner(of: "id", at: Version(epoch: 0, commit: 60, seq: 2)) == .present)
+    }
+
+    /// What a copy or a repair reads has the names of now, wherever it is written: through Kafka that is below all.
+    @Test(arguments: [true, false]) func aCopyHasTheNamesOfNow(follows: Bool) throws {
+        let known = Self.table([("id", .bigint, 1), ("v", .text, 2)], followed: true)
+        let new: [Described] = [("id", Self.int8, "bigint", 1), ("v", Self.text, "text", 3)]
+        let stored = try #require(decode(known, new).evolutions[Self.id]).applied
+        var configuration = PgOutputConfiguration(select: { _ in TableChoice(target: "t") }, hash: { $1.append($0) })
+        configuration.knownTables = [stored]
+        configuration.followsSchemas = follows
+        let batch = RecordBatch()
+        let span = batch.span(of: TopicPartition(topic: "test", partition: 0), startingAt: 0)
+        let facts = RelationFacts(
+            oid: 1, table: Self.id, key: ["id"], identity: ["id"], isFull: false,
+            columns: new.map { ($0.name, $0.type) })
+        ([SourceRecord.copying] + Array(facts.json.utf8)).withUnsafeBytes { value in
+            Array("chunk".utf8).withUnsafeBytes { batch.append(span: span, offset: 0, key: $0, value: value) }
+        }
+        Array("7\tread\n".utf8).withUnsafeBytes {
+            batch.append(span: span, offset: 0, timestamp_ms: 0, tag: SourceRecord.row, value: $0)
+        }
+        let decoded = PgOutputDecoder(configuration).decode(batch)
+        let event = try #require(decoded.events.first)
+        let names = decoded.tables[0].columns.enumerated().filter { index, _ in
+            decoded.field(event.after, index, width: event.width).kind == .text
+        }.map(\.element.name)
+        #expect(names == ["v"] && decoded.quarantined.isEmpty)
     }
 
     /// The pipeline file names it as it was: what it holds isn't to be seen under another name either.

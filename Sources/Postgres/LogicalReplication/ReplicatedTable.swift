@@ -156,7 +156,7 @@ final class ReplicatedTable {
     }
 
     /// The source dropped a column of that name, as far as is known.
-    func isGone(_ name: String) -> Bool {
+    private func isGone(_ name: String) -> Bool {
         following.index(ofSource: name) == nil && following.retired.contains { !$0.isKept && $0.nameAtSource == name }
     }
 
@@ -185,13 +185,13 @@ final class ReplicatedTable {
     /// The table's column for a column of a relation; nil: it is left out. One of a new table is added, and where schemas
     /// aren't followed any that is new.
     ///
-    /// - Parameter version: where the relation stands.
+    /// - Parameter version: where the relation stands; nil: it is a copy's, whose names are those of now.
     func column(
-        named name: String, type: ColumnType, isNullable: Bool, at version: Version, follows: Bool
+        named name: String, type: ColumnType, isNullable: Bool, at version: Version?, follows: Bool
     ) -> Int? {
         guard let choice, !choice.excluded.contains(name) else { return nil }
         // Of before another column had the name.
-        switch following.owner(of: name, at: version) {
+        switch version.map({ following.owner(of: name, at: $0) }) ?? .present {
         case .present: break
         case .removed: return nil
         case .column(let identity):
@@ -207,6 +207,8 @@ final class ReplicatedTable {
             return index
         }
         if definition.followed != nil {
+            // The catalog has the name again, and no event has told of it yet.
+            if !follows, isGone(name) { return nil }
             if let index = revive(name) { return index }
             guard !follows else { return nil }
         }

@@ -35,6 +35,9 @@ package struct Column: Hashable, Sendable {
     /// What rows had in it that were there before it was.
     package var initial: InitialValue?
 
+    /// Where the source was first seen not to have it any more.
+    package var goneSince: Version?
+
     /// The name that the source has for it.
     package var nameAtSource: String { sourceName ?? name }
     /// The last is what its events come under now.

@@ -108,6 +108,12 @@ package struct SchemaChange: Sendable, Equatable {
     /// A column is added once, whoever of several agents meets it.
     var isOfOneTime: Bool { kind == .addColumn && identity != nil && before == nil }
 
+    /// Whether the column that both are about was there again between them.
+    func revives(_ change: SchemaChange, behind earlier: SchemaChange) -> Bool {
+        kind == .addColumn && before != nil && table == change.table && identity != nil && identity == change.identity
+            && position > earlier.position && position <= change.position
+    }
+
     /// Whether it is about that column.
     func isAbout(_ column: Column) -> Bool {
         if let identity, column.identity != 0 { return identity == column.identity }

@@ -264,9 +264,9 @@ package struct SchemaEvolution: Sendable {
         change.dueAt_us = policy.deprecateAfter_us
         if wanted.isKeyless { needsCopy = true }
         // The key's own columns go with a change of the key, which holds the table.
-        if !applied.columns[index].isKey { applied.retire(name) }
+        if !applied.columns[index].isKey { applied.retire(name, since: wanted.followed?.version) }
         if let index = wanted.columns.firstIndex(where: { $0.name == name }), !wanted.columns[index].isKey {
-            wanted.retire(name)
+            wanted.retire(name, since: wanted.followed?.version)
         }
         record(change, policy)
     }
@@ -388,9 +388,12 @@ extension TableDefinition {
     }
 
     /// Nobody writes the column any more; the live view goes on to show it.
-    package mutating func retire(_ name: String) {
+    ///
+    /// - Parameter version: of what first showed the table without it.
+    package mutating func retire(_ name: String, since version: Version? = nil) {
         guard let index = columns.firstIndex(where: { $0.name == name }) else { return }
         shown = liveColumns
+        columns[index].goneSince = version
         retired.append(columns.remove(at: index))
         key = key.map { $0 > index ? $0 - 1 : $0 }
     }
@@ -398,6 +401,7 @@ extension TableDefinition {
     /// The other way.
     mutating func revive(_ identity: Int) {
         guard let index = retired.firstIndex(where: { $0.identity == identity }) else { return }
+        retired[index].goneSince = nil
         columns.append(retired.remove(at: index))
     }
 

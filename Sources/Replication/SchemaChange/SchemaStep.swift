@@ -142,7 +142,9 @@ extension SchemaStep {
 
     fileprivate mutating func addColumn(_ now_us: Int64) {
         if var column = change.wanted, !definition.columns.contains(where: { $0.name == column.name }) {
+            let planned = column.identity
             column.identity = definition.nextIdentity
+            definition.renumber(planned, of: column.nameAtSource, to: column.identity)
             operations.append(.addColumn(column))
             definition.columns.append(column)
             follow(column)
@@ -249,6 +251,11 @@ extension SchemaStep {
     fileprivate mutating func dropColumn(_ now_us: Int64) {
         // Never what a change of its type keeps beside it.
         if let at = definition.retired.firstIndex(where: { !$0.isKept && change.isAbout($0) }) {
+            // The later drop has a plan of its own.
+            if let since = definition.retired[at].goneSince, since.commit > change.position {
+                change.finish("it was there again, and was dropped once more: nothing is removed", at_us: now_us)
+                return
+            }
             let gone = definition.retired.remove(at: at)
             definition.shown.removeAll { $0.column == gone.name }
             definition.spentIdentity = max(definition.spentIdentity, gone.identity)

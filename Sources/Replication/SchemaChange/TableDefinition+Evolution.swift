@@ -72,6 +72,10 @@ extension Column {
         if !formerNames.isEmpty { members.append(("former", .array(formerNames.map(JSONValue.string)))) }
         if namesInRaw != [name] { members.append(("raw", .array(namesInRaw.map(JSONValue.string)))) }
         if let keptFor { members.append(("kept", .number(String(keptFor)))) }
+        if let goneSince {
+            members.append(
+                ("gone", .array([goneSince.epoch, goneSince.commit, goneSince.seq].map { .number(String($0)) })))
+        }
         if let initial {
             members.append(
                 ("initial", .array([initial.text.map(JSONValue.string) ?? .null, .number(String(initial.since))])))
@@ -86,6 +90,9 @@ extension Column {
         formerNames = traits["former"]?.array?.compactMap(\.string) ?? []
         if let names = traits["raw"]?.array?.compactMap(\.string), !names.isEmpty { namesInRaw = names }
         keptFor = traits["kept"]?.int64.map { Int(truncatingIfNeeded: $0) }
+        if let parts = traits["gone"]?.array?.compactMap(\.int64), parts.count == 3 {
+            goneSince = Version(epoch: parts[0], commit: parts[1], seq: parts[2])
+        }
         if let pair = traits["initial"]?.array, pair.count == 2, let since = pair[1].int64 {
             initial = InitialValue(text: pair[0].string, since: since)
         }

@@ -4,7 +4,8 @@ import JSON
 /// more, has it for the one that had it then.
 package struct TakenName: Hashable, Sendable {
     package var name: String
-    /// What shows the later owner stands there or behind.
+    /// Where the source was seen to have the name for the earlier owner no longer: what has it there or behind is the
+    /// later one's.
     package var since: Version
     /// Identities; 0: of a column that is removed.
     package var from: Int
@@ -34,7 +35,7 @@ extension TableDefinition {
     package func owner(of name: String, at version: Version) -> NameOwner {
         guard !takenNames.isEmpty else { return .present }
         let taken = takenNames.filter { $0.name == name }
-        guard let first = taken.first else { return .present }
+        guard let first = taken.first, let last = taken.last, version < last.since else { return .present }
         let identity = taken.last { $0.since <= version }?.by ?? first.from
         return identity == 0 ? .removed : .column(identity)
     }
@@ -44,16 +45,28 @@ extension TableDefinition {
         takenNames.removeFirst(max(0, takenNames.count - Self.takenNames_max))
     }
 
-    /// Who had the name last, though it may be nobody's at the source any more; nil: no other column had it.
-    fileprivate func lastOwner(of name: String, but identity: Int) -> Int? {
-        if let taken = takenNames.last(where: { $0.name == name }) { return taken.by }
-        if let gone = retired.last(where: { !$0.isKept && $0.identity != identity && $0.isCalled(name) }) {
-            return gone.identity
+    /// Who had the name last, though it may be nobody's at the source any more, and since when it hasn't, where that is
+    /// known; nil: no other column had it.
+    fileprivate func lastOwner(of name: String, but identity: Int) -> (identity: Int, goneSince: Version?)? {
+        let last = takenNames.last { $0.name == name }?.by
+        let gone = retired.last { column in
+            guard !column.isKept, column.identity != identity else { return false }
+            return last.map { $0 == column.identity } ?? column.isCalled(name)
         }
+        if let gone { return (gone.identity, gone.goneSince) }
+        if let last { return (last, nil) }
         if let renamed = columns.first(where: { $0.identity != identity && $0.formerNames.contains(name) }) {
-            return renamed.identity
+            return (renamed.identity, nil)
         }
-        return spentNames.contains(name) ? 0 : nil
+        return spentNames.contains(name) ? (0, nil) : nil
+    }
+
+    /// Whoever is called by the identity is called by another from here on.
+    mutating func renumber(_ identity: Int, of name: String, to other: Int) {
+        for index in takenNames.indices where takenNames[index].name == name {
+            if takenNames[index].by == identity { takenNames[index].by = other }
+            if takenNames[index].from == identity { takenNames[index].from = other }
+        }
     }
 }
 
@@ -62,14 +75,15 @@ extension SchemaEvolution {
     ///
     /// - Parameter owners: by name, identities of those that had it in the schema before.
     static func taken(_ later: SourceSchema, _ wanted: TableDefinition, owners: [String: Int]) -> [TakenName] {
-        let since = Version(epoch: later.epoch, commit: later.position, seq: later.place)
-        return later.columns.compactMap { column in
+        later.columns.compactMap { column in
             guard let now = wanted.columns.first(where: { $0.nameAtSource == column.name })?.identity else {
                 return nil
             }
-            guard let before = owners[column.name] ?? wanted.lastOwner(of: column.name, but: now), before != now
-            else { return nil }
-            return TakenName(name: column.name, since: since, from: before, by: now)
+            let last = wanted.lastOwner(of: column.name, but: now)
+            guard let before = owners[column.name] ?? last?.identity, before != now else { return nil }
+            // In the schema before it was the other's still.
+            let since = owners[column.name] == nil ? last?.goneSince : nil
+            return TakenName(name: column.name, since: since ?? later.version, from: before, by: now)
         }
     }
 }
