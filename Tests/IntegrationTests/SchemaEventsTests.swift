@@ -333,12 +333,12 @@ private struct EventStep {
             try await file.give(Self.event(140, [Self.id(3), b], hasBlock: false))
             #expect(try await file.kinds() == kinds + [.dropColumn])
             try await file.run.writing { warehouse, _ in
-                let changes = try await warehouse.schemaChanges().filter { $0.kind == .dropColumn && $0.column == "a" }
+                let all = try await warehouse.schemaChanges()
                 let definition = try await warehouse.knownTables().first
-                let removed = try changes.map { change -> Int in
+                let removed = try all.filter { $0.kind == .dropColumn && $0.column == "a" }.map { change -> Int in
                     var change = change
                     change.dueAt_us = 0
-                    return try SchemaPlan.step(change, definition, now_us: 1)?.operations.count ?? -1
+                    return try SchemaPlan.step(change, definition, beside: all, now_us: 1)?.operations.count ?? -1
                 }
                 #expect(removed == [0, 1])
             }

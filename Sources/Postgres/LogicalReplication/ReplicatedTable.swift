@@ -157,7 +157,9 @@ final class ReplicatedTable {
 
     /// The source dropped a column of that name, as far as is known.
     private func isGone(_ name: String) -> Bool {
-        following.index(ofSource: name) == nil && following.retired.contains { !$0.isKept && $0.nameAtSource == name }
+        following.index(ofSource: name) == nil
+            && (following.spentNames.contains(name)
+                || following.retired.contains { !$0.isKept && $0.nameAtSource == name })
     }
 
     /// The place of a column that the source dropped since; nil where there is none of the name.
@@ -198,7 +200,11 @@ final class ReplicatedTable {
             if let index = definition.columns.firstIndex(where: { $0.identity == identity }) { return index }
             return following.retired.first { $0.identity == identity }.map(revive)
         }
-        if let index = definition.index(ofSource: name) {
+        // Beside other events a copy's names are those of now alone.
+        let isNow = version == nil && !follows
+        let known =
+            isNow ? definition.columns.firstIndex { $0.nameAtSource == name } : definition.index(ofSource: name)
+        if let index = known {
             if definition.columns[index].type == .unknown {
                 definition.columns[index].type = wanted(name, type, choice)
                 following = definition

@@ -70,7 +70,7 @@ extension PostgresWarehouse {
                 for table in tables.sorted(by: { $0.source < $1.source }) {
                     do {
                         let known = registry.entry(layout.pipeline, table.source)?.definition
-                        if let known, known != table { try lock(table.source, session) }
+                        if let known, !known.isLaidOut(as: table) { try lock(table.source, session) }
                         try maker.ensure(table, recording: changes)
                     } catch let error as PostgresError {
                         var failure = ReplicationError(error, table: table, who: connectedAs)

@@ -73,10 +73,11 @@ extension SchemaChange {
             let isKnown = all.contains { one in
                 guard one.isSame(as: change) else { return false }
                 // A column that was there again in between is dropped anew.
-                guard !all.contains(where: { $0.revives(change, behind: one) }) else { return false }
+                guard !all.contains(where: { $0.revives(one) }) else { return false }
                 // A table is gone once.
                 return one.state.isOpen || one.position >= change.position || change.kind == .dropTable
-                    || change.kind == .renameTable || change.isOfOneTime && change.identity == one.identity
+                    || change.kind == .renameTable
+                    || change.isOfOneTime && change.identity == one.identity && change.column == one.column
             }
             guard !isKnown else { continue }
             id += 1

@@ -108,10 +108,10 @@ package struct SchemaChange: Sendable, Equatable {
     /// A column is added once, whoever of several agents meets it.
     var isOfOneTime: Bool { kind == .addColumn && identity != nil && before == nil }
 
-    /// Whether the column that both are about was there again between them.
-    func revives(_ change: SchemaChange, behind earlier: SchemaChange) -> Bool {
-        kind == .addColumn && before != nil && table == change.table && identity != nil && identity == change.identity
-            && position > earlier.position && position <= change.position
+    /// Whether it tells that the column which the other tells of was there again behind that.
+    func revives(_ drop: SchemaChange) -> Bool {
+        kind == .addColumn && before != nil && table == drop.table && identity != nil && identity == drop.identity
+            && id > drop.id
     }
 
     /// Whether it is about that column.

@@ -433,6 +433,7 @@ extension TableDefinition {
             var column = column
             column.identity = identity
             identity += 1
+            made.nameInRaw(&column)
             return column
         }
         made.columns += added

@@ -69,6 +69,18 @@ extension TableDefinition {
         return merged(into: stored)
     }
 
+    /// Whether nothing that commits in hand write by is another: what is followed may be.
+    package func isLaidOut(as other: TableDefinition) -> Bool {
+        func isAlike(_ one: [Column], _ other: [Column]) -> Bool {
+            one.elementsEqual(other) {
+                $0.name == $1.name && $0.type == $1.type && $0.namesInRaw == $1.namesInRaw
+                    && $0.identity == $1.identity
+            }
+        }
+        return revision == other.revision && target == other.target && key == other.key
+            && isAlike(columns, other.columns) && isAlike(retired, other.retired)
+    }
+
     /// With the columns that another agent has added, in the places that they have. Those of ours that have such a one's
     /// number get others.
     private func merged(into stored: TableDefinition) -> TableDefinition {
@@ -100,6 +112,8 @@ extension Column {
 extension ReplicationError {
     /// The table isn't what was known of it: who reads it again can go on.
     package static func outdated(_ table: TableID, _ what: String) -> ReplicationError {
-        ReplicationError(.restart, "\(table) was changed by another agent or a decision: \(what)", table: table)
+        ReplicationError(
+            .restart, "\(table) was changed by another agent or a decision: \(what)",
+            remedy: "run the command again; an agent goes on by itself", table: table)
     }
 }

@@ -7,7 +7,7 @@ package struct TakenName: Hashable, Sendable {
     /// Where the source was seen to have the name for the earlier owner no longer: what has it there or behind is the
     /// later one's.
     package var since: Version
-    /// Identities; 0: of a column that is removed.
+    /// Identities; 0: nobody's, of a column that is removed.
     package var from: Int
     package var by: Int
 
@@ -48,17 +48,20 @@ extension TableDefinition {
     /// Who had the name last, though it may be nobody's at the source any more, and since when it hasn't, where that is
     /// known; nil: no other column had it.
     fileprivate func lastOwner(of name: String, but identity: Int) -> (identity: Int, goneSince: Version?)? {
-        let last = takenNames.last { $0.name == name }?.by
+        let taken = takenNames.last { $0.name == name }
+        // Of a column that is removed by now.
+        if let taken, taken.by == 0 { return (identity: 0, goneSince: taken.since) }
+        let last = taken?.by
         let gone = retired.last { column in
             guard !column.isKept, column.identity != identity else { return false }
             return last.map { $0 == column.identity } ?? column.isCalled(name)
         }
-        if let gone { return (gone.identity, gone.goneSince) }
-        if let last { return (last, nil) }
+        if let gone { return (identity: gone.identity, goneSince: gone.goneSince) }
+        if let last { return (identity: last, goneSince: nil) }
         if let renamed = columns.first(where: { $0.identity != identity && $0.formerNames.contains(name) }) {
-            return (renamed.identity, nil)
+            return (identity: renamed.identity, goneSince: nil)
         }
-        return spentNames.contains(name) ? (0, nil) : nil
+        return spentNames.contains(name) ? (identity: 0, goneSince: nil) : nil
     }
 
     /// Whoever is called by the identity is called by another from here on.
