@@ -8,9 +8,11 @@ import Synchronization
 package final class RecentCommits: Sendable {
     /// What is kept of those that nobody watched yet: far more than commit while a snapshot is taken.
     static let kept_max = 1 << 14
+    /// And for how long they count. Numbers of 32 bits come again.
+    private static let kept = Duration.seconds(600)
 
     private struct State {
-        var last: [(transaction: UInt32, position: Int64)] = []
+        var last: [(transaction: UInt32, position: Int64, at: ContinuousClock.Instant)] = []
         var next = 0
         var watches: [Int: (snapshot: SnapshotExtent, lowest: Int64)] = [:]
         var watched = 0
@@ -23,12 +25,12 @@ package final class RecentCommits: Sendable {
     /// - Parameters:
     ///   - transaction: its number's last 32 bits.
     ///   - position: where the record of its commit begins.
-    func note(_ transaction: UInt32, at position: Int64) {
+    func note(_ transaction: UInt32, at position: Int64, now: ContinuousClock.Instant = .now) {
         state.withLock { state in
             if state.last.count < Self.kept_max {
-                state.last.append((transaction, position))
+                state.last.append((transaction, position, now))
             } else {
-                state.last[state.next] = (transaction, position)
+                state.last[state.next] = (transaction, position, now)
                 state.next = (state.next + 1) % Self.kept_max
             }
             guard !state.watches.isEmpty else { return }
@@ -38,10 +40,18 @@ package final class RecentCommits: Sendable {
         }
     }
 
-    /// Looks for commits that a snapshot doesn't show, from now on and among the last ones.
-    func watch(unseenBy snapshot: SnapshotExtent) -> Watch {
+    /// Looks for commits that a snapshot doesn't show, from now on and among the last ones; nil: more came since the
+    /// snapshot was taken than are kept.
+    ///
+    /// - Parameter before: the log's end before it was taken.
+    func watch(
+        unseenBy snapshot: SnapshotExtent, behind before: Int64, now: ContinuousClock.Instant = .now
+    ) -> Watch? {
         state.withLock { state in
-            let known = state.last.filter { !snapshot.shows(Int64($0.transaction)) }.map(\.position).min()
+            // The oldest of a full ring is the next to go.
+            if state.last.count == Self.kept_max, state.last[state.next].position > before { return nil }
+            let known = state.last.filter { now - $0.at < Self.kept && !snapshot.shows(Int64($0.transaction)) }
+                .map(\.position).min()
             state.watched += 1
             state.watches[state.watched] = (snapshot, known ?? .max)
             return Watch(commits: self, number: state.watched)

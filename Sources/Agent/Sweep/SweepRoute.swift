@@ -52,7 +52,12 @@ struct DirectRoute: SweepRoute {
         guard let extent = SnapshotExtent(moment.snapshot) else {
             throw ReplicationError(.invariant, "the source named a snapshot in a way that isn't known")
         }
-        let unseen = status.commits.watch(unseenBy: extent)
+        guard let unseen = status.commits.watch(unseenBy: extent, behind: moment.before) else {
+            throw ReplicationError(
+                .passing,
+                "so many transactions committed while a snapshot was taken that it can't be told which it shows",
+                remedy: "sweep again")
+        }
         defer { unseen.end() }
         let deadline = ContinuousClock.now + SweepPatience.arrival
         hurry(moment.position)
