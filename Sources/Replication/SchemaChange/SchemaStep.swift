@@ -147,7 +147,8 @@ extension SchemaStep {
             let planned = column.identity
             column.identity = definition.nextIdentity
             definition.renumber(planned, of: column.nameAtSource, to: column.identity)
-            (change.identity, change.wanted?.identity) = (column.identity, column.identity)
+            change.identity = column.identity
+            change.wanted?.identity = column.identity
             operations.append(.addColumn(column))
             definition.columns.append(column)
             follow(column)
