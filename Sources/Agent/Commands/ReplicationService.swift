@@ -194,7 +194,8 @@ final class ReplicationService: Service, Sendable {
         while !turn.withLock({ $0.isStopping }), !Task.isCancelled {
             guard try await waitWhileLent(), try await standBy() else { return }
             let batches = status.current.batches
-            let source = try setup.makeSource(warehouse, isAnew: status.current.hasBegun)
+            let source = try setup.makeSource(
+                warehouse, isAnew: status.current.hasBegun, commits: status.commits)
             let replicator = makeReplicator(source)
             let mayRun = turn.withLock { turn in
                 turn.replicator = replicator
@@ -276,7 +277,7 @@ final class ReplicationService: Service, Sendable {
             return try await wait(seconds: 1)
         }
         switch setup.pipeline.source.input {
-        case .file: throw told(error)
+        case .file: guard kind == .restart, attempt <= Self.attempts_max else { throw told(error) }
         case .kafka:
             let hasPassed = (error as? KafkaError)?.kind == .passing && hasRun
             guard kind == .fenced || kind == .restart || hasPassed || isOnPurpose, attempt <= Self.attempts_max else {

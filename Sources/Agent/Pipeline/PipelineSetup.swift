@@ -65,7 +65,10 @@ package struct PipelineSetup: Sendable {
     /// - Parameters:
     ///   - warehouse: which keeps what of a copy is durable.
     ///   - isAnew: the agent has read the source before, and lost it.
-    package func makeSource(_ warehouse: any Warehouse, isAnew: Bool = false) throws -> any RecordSource {
+    ///   - commits: is told what a Postgres source shows of them.
+    package func makeSource(
+        _ warehouse: any Warehouse, isAnew: Bool = false, commits: RecentCommits? = nil
+    ) throws -> any RecordSource {
         switch pipeline.source.input {
         case .postgres(let server):
             var settings = PostgresSource.Settings(
@@ -74,6 +77,7 @@ package struct PipelineSetup: Sendable {
             for table in pipeline.tables { settings.keys[table.source] = table.key }
             settings.adopted = adopted
             settings.isOwnSlot = isAnew
+            settings.commits = commits
             settings.batchBytes_max = batchBytes_max
             return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
         case .kafka(let settings):
@@ -124,7 +128,10 @@ package struct PipelineSetup: Sendable {
     /// What makes events of the source's records.
     package func makeDecoder(known: [TableDefinition], catalog: SourceCatalog?) throws -> any RecordDecoder {
         if case .postgres = pipeline.source.input { return PgOutputDecoder(pgOutputConfiguration(known: known)) }
-        return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
+        var configuration = decoderConfiguration(known: known, catalog: catalog)
+        configuration.followsSchemas = true
+        configuration.schemaPolicy = schemaSettings.policy
+        return try DebeziumDecoder(configuration: configuration)
     }
 
     /// Fetches what decoding the records needs beside them.

@@ -55,6 +55,7 @@ extension PostgresSource {
                                 break
                             }
                             isInTransaction = true
+                            note(commit: bytes)
                             (begunBytes, begunChanges) = (batch.bytes, changes)
                             batch.append(span: span, offset: position, key: nil, value: bytes)
                         case UInt8(ascii: "C"):
@@ -103,6 +104,14 @@ extension PostgresSource {
             return .records(hand(batch, to: end, isUnfinished: isInTransaction))
         }
         return heartbeat()
+    }
+
+    /// - Parameter begin: of a transaction, which tells where its commit stands.
+    private func note(commit begin: UnsafeRawBufferPointer) {
+        guard let commits = settings.commits, begin.count >= 21 else { return }
+        commits.note(
+            UInt32(bigEndian: begin.loadUnaligned(fromByteOffset: 17, as: UInt32.self)),
+            at: Int64(bigEndian: begin.loadUnaligned(fromByteOffset: 1, as: Int64.self)))
     }
 
     private static let garbled = PostgresError(

@@ -31,6 +31,8 @@ package actor PostgresSource: RecordSource {
         var heartbeat: Duration = .seconds(10)
         /// How often the publication is looked at for new tables.
         var publicationLook: Duration = .seconds(5)
+        /// Is told what the stream shows of commits.
+        var commits: RecentCommits?
         /// How long a slot that somebody else streams is waited for.
         var slotWait: Duration = .seconds(20)
         /// We streamed it just now: what holds it is most likely our own connection that was lost, which the source

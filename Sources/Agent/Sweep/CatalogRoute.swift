@@ -36,7 +36,7 @@ actor CatalogRoute: SweepRoute {
 
     // MARK: Coming there
 
-    func arrive(at moment: SourceSnapshot.Moment) async throws {
+    func arrive(at moment: SourceSnapshot.Moment) async throws -> SourceSnapshot.Moment {
         try await waitForConnector(moment.position)
         let ends = try await ends()
         try await wait("the warehouse hasn't come to the topics' ends", "see what holds it up: millrace status") {
@@ -48,6 +48,7 @@ actor CatalogRoute: SweepRoute {
                 ends.allSatisfy { (positions[$0.key] ?? 0) >= $0.value }, positions.values.reduce(0, +)
             )
         }
+        return moment
     }
 
     private func waitForConnector(_ position: Int64) async throws {

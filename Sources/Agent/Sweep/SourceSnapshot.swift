@@ -12,7 +12,8 @@ actor SourceSnapshot: SweepReader {
         var exported: String
         /// The agent's time before it was taken, µs since 1970.
         var takenAt_us: Int64
-        /// What was committed before stands below it, but for a transaction that waits for a standby.
+        /// The log's end before it was taken. What stands below is in it, but for commits that nobody saw yet
+        /// (`DirectRoute.arrive`).
         var before: Int64
         /// All that the snapshot shows stands below it.
         var position: Int64

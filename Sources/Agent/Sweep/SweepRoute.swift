@@ -8,10 +8,10 @@ protocol SweepRoute: Sendable {
     /// Nil: all tables of the database may be read.
     var publication: String? { get }
 
-    /// Returns once all that the snapshot shows is durable in the warehouse.
+    /// Returns once all that the snapshot shows is durable in the warehouse, with what came that it doesn't show.
     ///
     /// - Throws: `.environment` where that can't be seen: then nothing is proven.
-    func arrive(at moment: SourceSnapshot.Moment) async throws
+    func arrive(at moment: SourceSnapshot.Moment) async throws -> SourceSnapshot.Moment
 
     /// SQL, true of rows of current (`t`) that were changed by what the snapshot doesn't show. Others may be, too.
     func touched(since moment: SourceSnapshot.Moment, _ table: TableDefinition) throws -> String
@@ -46,7 +46,19 @@ struct DirectRoute: SweepRoute {
     let status: AgentStatus
     let hurry: @Sendable (Int64) -> Void
 
-    func arrive(at moment: SourceSnapshot.Moment) async throws {
+    /// What committed in the log before the snapshot was taken, and was seen only later, is to the snapshot no more than what
+    /// came behind it.
+    func arrive(at moment: SourceSnapshot.Moment) async throws -> SourceSnapshot.Moment {
+        guard let extent = SnapshotExtent(moment.snapshot) else {
+            throw ReplicationError(.invariant, "the source named a snapshot in a way that isn't known")
+        }
+        guard let unseen = status.commits.watch(unseenBy: extent, behind: moment.before) else {
+            throw ReplicationError(
+                .passing,
+                "so many transactions committed while a snapshot was taken that it can't be told which it shows",
+                remedy: "sweep again")
+        }
+        defer { unseen.end() }
         let deadline = ContinuousClock.now + SweepPatience.arrival
         hurry(moment.position)
         while (status.current.positions.values.max() ?? .min) < moment.position {
@@ -58,6 +70,9 @@ struct DirectRoute: SweepRoute {
             }
             try await Task.sleep(for: .milliseconds(20))
         }
+        var moment = moment
+        if let first = unseen.lowest { moment.before = min(moment.before, first - 1) }
+        return moment
     }
 
     /// A commit's record begins where the log ended, or behind that. What a copy read stands where its snapshot was taken,

@@ -220,8 +220,7 @@ struct Sweeper {
 
     /// Both sides' snapshots: what the source's shows, the warehouse's holds.
     func take(_ source: SourceSnapshot) async throws -> (SourceSnapshot.Moment, any WarehouseSnapshot) {
-        let moment = try await source.take(at: Moment.now_us())
-        try await route.arrive(at: moment)
+        let moment = try await route.arrive(at: try await source.take(at: Moment.now_us()))
         return (moment, try await warehouse.snapshot())
     }
 
