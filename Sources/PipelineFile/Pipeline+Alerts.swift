@@ -5,6 +5,8 @@ extension Pipeline {
         case lag
         /// A table's current stands still, and nobody asked for it.
         case held
+        /// An expectation that only warns isn't met.
+        case quality
         /// Records were put aside.
         case quarantine
         /// A slot or a partition can't be read on.

@@ -25,6 +25,8 @@ package struct Pipeline: Sendable, Equatable {
     package var sweeps = Sweeps()
     /// `schema_changes`: what is done when the source's tables change.
     package var schemaChanges = SchemaChanges()
+    /// `quality`: how tables are held against what is expected of them.
+    package var quality = Quality()
 
     package init(name: String, source: Source, warehouse: Warehouse) {
         self.name = name

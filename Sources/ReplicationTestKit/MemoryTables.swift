@@ -31,6 +31,7 @@ package struct MemoryTables: Sendable {
     package var copied: [CopyMark] = []
     package var late: [LateEvent] = []
     package var reconciled: Set<EventID> = []
+    package var gates: [GateCount] = []
     package var holds: [TableHold] = []
     package var deferred: [TableID: [DeferredEvent]] = [:]
     package var places: [EventID: (partition: TopicPartition, offset: Int64)] = [:]

@@ -81,6 +81,7 @@ extension MemoryTransaction {
             working.quarantine[index].entry.key = nil
             working.quarantine[index].entry.value = nil
             working.quarantine[index].entry.headers = nil
+            working.quarantine[index].entry.gate?.key = nil
             working.quarantine[index].state = .discarded
             count += 1
         }

@@ -4,7 +4,8 @@ package import Replication
 package final class MemoryTransaction: WarehouseTransaction {
     /// Guards that a test may take out, to see that something fails without them.
     package enum Guard: String, CaseIterable, Sendable {
-        case versionTest, duplicateProbe, truncateFloor, columnVersions, moves, sparedDeletes, deferral, erasures
+        case versionTest, duplicateProbe, truncateFloor, columnVersions, moves, sparedDeletes, deferral, erasures,
+            putAside
     }
 
     package var without: Set<Guard> = []
@@ -39,6 +40,10 @@ package final class MemoryTransaction: WarehouseTransaction {
         }
         for table in tables where working.erasures[table] != nil && !without.contains(.erasures) {
             states[table, default: .init()].hasErasures = true
+        }
+        for record in working.quarantine where record.entry.gate != nil && !without.contains(.putAside) {
+            guard let table = record.entry.table, tables.contains(table) else { continue }
+            states[table, default: .init()].hasPutAside = true
         }
         for table in tables where working.acceptsOlder { states[table, default: .init()].acceptsOlder = true }
         for hold in working.holds where tables.contains(hold.table) {
@@ -292,11 +297,15 @@ package final class MemoryTransaction: WarehouseTransaction {
 
     // MARK: Raw, moves, the commit
 
-    package func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+    package func rawEvents(
+        _ table: TableDefinition, keys: [String], truncates: Bool, promoted: Bool
+    ) throws -> [RawEvent] {
         try step("rawEvents")
         let wanted = Set(keys)
+        let aside = promoted ? Set(aside(table).map(\.gate.event)) : []
         return (working.raw[table.source] ?? []).filter { event in
-            event.key.map { wanted.contains($0) } ?? (truncates && event.operation == .truncate)
+            !aside.contains(event.id)
+                && (event.key.map { wanted.contains($0) } ?? (truncates && event.operation == .truncate))
         }
     }
 
@@ -318,6 +327,61 @@ package final class MemoryTransaction: WarehouseTransaction {
             working.quarantine.append(
                 QuarantinedRecord(
                     id: Int64(working.quarantine.count + 1), entry: entry, state: .waiting, loadedAt_us: loadedAt_us))
+        }
+    }
+
+    /// Entries of the quarantine that rules made.
+    private func aside(
+        _ table: TableDefinition
+    ) -> [(id: Int64, state: QuarantinedRecord.State, entry: QuarantineEntry, gate: PutAside)] {
+        guard !without.contains(.putAside) else { return [] }
+        return working.quarantine.compactMap { record in
+            guard let gate = record.entry.gate, record.entry.table == table.source, record.state != .replayed else {
+                return nil
+            }
+            return (record.id, record.state, record.entry, gate)
+        }
+    }
+
+    package func putAside(
+        _ table: TableDefinition, _ keys: [String]
+    ) throws -> [String: [(rule: String, version: Version)]] {
+        try step("putAside")
+        var found: [String: [(rule: String, version: Version)]] = [:]
+        for entry in aside(table) {
+            guard let key = entry.gate.key, keys.contains(key) else { continue }
+            found[key, default: []].append((entry.gate.rule, entry.gate.version))
+        }
+        return found
+    }
+
+    package func putAsideEvents(
+        _ table: TableDefinition, _ ids: [Int64]
+    ) throws -> [(id: Int64, event: DeferredEvent)] {
+        try step("putAsideEvents")
+        let all = aside(table).filter { $0.state == .waiting }
+        let keys = Set(all.filter { ids.contains($0.id) }.compactMap(\.gate.key))
+        return all.filter { ids.contains($0.id) || $0.gate.key.map(keys.contains) ?? false }.compactMap { entry in
+            guard let raw = working.raw[table.source]?.first(where: { $0.id == entry.gate.event }) else { return nil }
+            let (flags, hasImmediateKey) = DeferredEvent.read(marks: entry.gate.marks)
+            return (
+                entry.id,
+                DeferredEvent(
+                    event: raw, partition: entry.entry.partition, offset: entry.entry.offset, flags: flags,
+                    hasImmediateKey: hasImmediateKey, jsonNulls: entry.gate.jsonNulls)
+            )
+        }.sorted { $0.event.event.version < $1.event.event.version }
+    }
+
+    package func hasPutAside(_ table: TableDefinition) throws -> Bool {
+        try step("hasPutAside")
+        return aside(table).contains { $0.state == .waiting }
+    }
+
+    package func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) throws {
+        try step("settleQuarantine")
+        for index in working.quarantine.indices where ids.contains(working.quarantine[index].id) {
+            working.quarantine[index].state = state
         }
     }
 
@@ -449,6 +513,7 @@ package final class MemoryTransaction: WarehouseTransaction {
         working.ledger += commit.ledger
         working.control += commit.control
         working.late += commit.late
+        working.gates += commit.gates
         for (table, var state) in commit.states {
             state.holds = []
             state.acceptsOlder = false

@@ -123,6 +123,10 @@ package actor MemoryWarehouse: Warehouse {
 
     package func holds() async throws -> [TableHold] { transaction.committed.holds }
 
+    package func deferredCounts() async throws -> [TableID: Int] {
+        transaction.committed.deferred.mapValues(\.count)
+    }
+
     package func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
         clock_us += 1
         let holds = tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: clock_us) }
@@ -134,6 +138,13 @@ package actor MemoryWarehouse: Warehouse {
     {
         clock_us += 1
         return try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: clock_us, options)
+    }
+
+    package func replay(_ ids: [Int64], of table: TableDefinition, _ options: ReleaseOptions) async throws
+        -> (outcome: BatchApplier.Outcome, promoted: Set<Int64>)
+    {
+        clock_us += 1
+        return try writer.replay(ids, of: table, layout: layout, in: transaction, loadedAt_us: clock_us, options)
     }
 
     package func acceptRedelivery() async throws {

@@ -160,6 +160,8 @@ actor SimulatedWarehouse: Warehouse {
 
     func holds() async throws -> [TableHold] { store.tables.holds }
 
+    func deferredCounts() async throws -> [TableID: Int] { store.tables.deferred.mapValues(\.count) }
+
     func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
         let holds = tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: store.tick()) }
         try writer.hold(holds, in: transaction)
@@ -169,6 +171,12 @@ actor SimulatedWarehouse: Warehouse {
         -> ReleaseStep
     {
         try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: store.tick(), options)
+    }
+
+    func replay(_ ids: [Int64], of table: TableDefinition, _ options: ReleaseOptions) async throws
+        -> (outcome: BatchApplier.Outcome, promoted: Set<Int64>)
+    {
+        try writer.replay(ids, of: table, layout: layout, in: transaction, loadedAt_us: store.tick(), options)
     }
 
     func acceptRedelivery() async throws {

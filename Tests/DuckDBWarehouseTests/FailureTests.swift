@@ -80,6 +80,9 @@ import Testing
             "DROP TABLE _millrace.holds", "DROP TABLE _millrace.deferred", "DROP TABLE _millrace.epochs",
             "DROP TABLE _millrace.late_events", "ALTER TABLE _millrace.ledger DROP COLUMN late",
             "ALTER TABLE _millrace.ledger DROP COLUMN too_late", "UPDATE _millrace.meta SET value = '2'",
+            "DROP TABLE _millrace.gates", "ALTER TABLE _millrace.tables DROP COLUMN has_put_aside",
+            "ALTER TABLE _millrace.quarantine DROP COLUMN rule",
+            "ALTER TABLE _millrace.quarantine DROP COLUMN json_nulls",
             "DROP TABLE _millrace.schema_changes", "ALTER TABLE _millrace.tables DROP COLUMN evolution",
         ] {
             try await connection.run(sql, purpose: "ageing")
@@ -94,7 +97,7 @@ import Testing
         try await shop.apply([update(1, .text("late"), .null, at: 15)])
         let ledger = try await shop.warehouse.ledger().tables
         #expect(ledger.map(\.applied) == [3] && ledger.map(\.late) == [1])
-        #expect(try await shop.rows("SELECT value FROM _millrace.meta WHERE key = 'version'") == ["7"])
+        #expect(try await shop.rows("SELECT value FROM _millrace.meta WHERE key = 'version'") == ["8"])
         #expect(try await shop.rows("SELECT count(*) FROM _millrace.late_events") == ["1"])
     }
 

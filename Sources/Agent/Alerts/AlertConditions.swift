@@ -30,6 +30,19 @@ enum AlertConditions {
                     key: .init(kind: .held, subject: hold.table.description), message: "held: \(hold.reason)",
                     remedy: hold.remedy))
         }
+        for (table, limit) in snapshot.limits where limit.share >= limit_min {
+            alerts.append(
+                Alert(
+                    key: .init(kind: .held, subject: "\(table), limit"),
+                    message: "\(limit.reason), and there the agent stops: \(Int(limit.share * 100)) % of it is reached",
+                    remedy: "mend the rule or the data, then: millrace release \(table)"))
+        }
+        for failing in snapshot.failing where failing.isWarning {
+            alerts.append(
+                Alert(
+                    key: .init(kind: .quality, subject: "\(failing.table) \(failing.rule)"), message: failing.message,
+                    remedy: "millrace quality --table \(failing.table)"))
+        }
         for partition in snapshot.lost {
             alerts.append(
                 Alert(
@@ -60,6 +73,9 @@ enum AlertConditions {
         }
         return alerts
     }
+
+    /// Of what a hold may last or grow to.
+    static let limit_min = 0.8
 
     /// A fifth.
     static let logLeft_min = 0.2

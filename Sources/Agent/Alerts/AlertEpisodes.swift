@@ -91,7 +91,7 @@ struct AlertEpisodes: Sendable {
         switch kind {
         case .waiting: 60_000_000
         case .lag, .retention: 5_000_000
-        case .held, .quarantine, .lost, .error, .sweep, .schema: 0
+        case .held, .quality, .quarantine, .lost, .error, .sweep, .schema: 0
         }
     }
 
@@ -101,7 +101,7 @@ struct AlertEpisodes: Sendable {
         case .quarantine: quarantineQuiet_us
         case .lag, .waiting, .retention: 30_000_000
         // A source that is joined anew forgets for a moment what it had lost.
-        case .held, .lost, .error, .sweep, .schema: 10_000_000
+        case .held, .quality, .lost, .error, .sweep, .schema: 10_000_000
         }
     }
 }

@@ -167,6 +167,7 @@ package struct BackfillCommand: Sendable {
             var runner = Replicator.Settings(owner: "backfill:\(getpid())")
             runner.schema = setup.schemaSettings
             runner.validate = { try setup.validate($0, beside: $1) }
+            runner.gate = setup.gate
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: runner, logger: setup.logger
             ) { known in try setup.makeCopyDecoder(known: known, of: settings.tables) }

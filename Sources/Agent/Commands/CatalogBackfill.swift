@@ -32,6 +32,7 @@ struct CatalogBackfill: Sendable {
                 logger: setup.logger)
             var runner = Replicator.Settings(owner: "backfill:\(getpid())")
             runner.validate = { try setup.validate($0, beside: $1) }
+            runner.gate = setup.gate
             let replicator = Replicator(
                 source: source, warehouse: warehouse, status: status, settings: runner, logger: setup.logger
             ) { known in try setup.makeCopyDecoder(known: known, of: setup.pipeline.source.tables) }

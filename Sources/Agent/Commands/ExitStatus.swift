@@ -71,6 +71,7 @@ package enum ExitStatus {
     private static func code(_ kind: ReplicationError.Kind) -> Int32 {
         switch kind {
         case .configuration: usage
+        case .quality: quality
         // A passing error that reaches the user is one that nobody could wait for.
         case .environment, .fenced, .passing, .restart, .taken: environment
         case .data, .duplicateRaw, .invariant, .permanent: runtime

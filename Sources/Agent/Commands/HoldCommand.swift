@@ -39,12 +39,14 @@ package struct HoldCommand: Sendable {
             show(
                 try await control.resync(selection), as: "resyncing",
                 "is copied anew, by the running agent or the next: millrace status", context)
-        case .resume(let selection): show(try await release(.paused, selection, control, context), context)
+        case .resume(let selection): return try show(await release(.paused, selection, control, context), context)
         case .release(let selection, let quarantinesAll):
-            show(try await release(.failing, selection, control, context, quarantinesAll: quarantinesAll), context)
+            var all = try await release(.failing, selection, control, context, quarantinesAll: quarantinesAll)
+            all.add(try await release(.quality, selection, control, context, quarantinesAll: quarantinesAll))
+            return try show(all, context)
         case .decide(let verdict):
             try await control.decide(verdict)
-            show(try await release(.restored, .all, control, context), context)
+            return try show(await release(.restored, .all, control, context), context)
         }
         return ExitStatus.ok
     }
@@ -76,7 +78,8 @@ package struct HoldCommand: Sendable {
         }
     }
 
-    private func show(_ progress: ReleaseProgress, _ context: CommandContext) {
+    /// - Throws: exit 6, where rows that were to be released aren't as expected.
+    private func show(_ progress: ReleaseProgress, _ context: CommandContext) throws -> Int32 {
         if context.json {
             context.console.result(progress.json["tables"]?.serialized ?? "[]")
         } else if progress.tables.isEmpty {
@@ -85,9 +88,18 @@ package struct HoldCommand: Sendable {
             let lines = progress.tables.map { table in
                 let aside =
                     table.quarantined > 0 ? ", \(table.quarantined) of them put aside: millrace quarantine list" : ""
-                return "\(Console.printable(table.source)) goes on: \(table.events) events were applied\(aside)"
+                let name = Console.printable(table.source)
+                if let reason = table.closed {
+                    return "\(name) is held: \(Console.printable(reason)); \(table.events) events were applied\(aside)"
+                }
+                return "\(name) goes on: \(table.events) events were applied\(aside)"
             }
             context.console.result(lines.joined(separator: "\n"))
         }
+        guard let held = progress.tables.first(where: { $0.closed != nil }) else { return ExitStatus.ok }
+        throw CommandFailure(
+            ExitStatus.quality, "\(held.source) is held: \(held.closed ?? "")",
+            try: "mend the rule or the data, then release it again; or put the rows aside: "
+                + "millrace release \(held.source) --quarantine-failing")
     }
 }

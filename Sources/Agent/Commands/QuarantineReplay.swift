@@ -13,12 +13,16 @@ struct QuarantineReplay {
     let validate: @Sendable (TableDefinition, [TableDefinition]) throws -> Void
     /// False beside a running agent, whose own decoder wouldn't know of new tables and columns.
     let mayChangeTables: Bool
+    let release: @Sendable (TableID) -> ReleaseOptions
 
     /// One outcome for each record, in the order of ids.
     func run(_ records: [QuarantinedRecord]) async throws -> [QuarantineOutcome] {
         var outcomes: [QuarantineOutcome] = []
         var usable: [QuarantinedRecord] = []
-        for record in records {
+        for (table, records) in Dictionary(grouping: records.filter { $0.entry.gate != nil }, by: \.entry.table) {
+            if let table { outcomes += try await replay(records, putAsideOf: table) }
+        }
+        for record in records where record.entry.gate == nil {
             if let reason = Self.obstacle(record) {
                 outcomes.append(.init(id: record.id, state: .waiting, reason: reason))
             } else {
@@ -27,6 +31,29 @@ struct QuarantineReplay {
         }
         for part in Self.parts(usable) { outcomes += try await replay(part) }
         return outcomes.sorted { $0.id < $1.id }
+    }
+
+    /// Of what raw has and rules kept out of current.
+    private func replay(
+        _ records: [QuarantinedRecord], putAsideOf table: TableID
+    ) async throws -> [QuarantineOutcome] {
+        guard let definition = try await warehouse.knownTables().first(where: { $0.source == table }) else {
+            return records.map { .init(id: $0.id, state: .waiting, reason: "its table isn't known") }
+        }
+        // By rows, so that what leans on an earlier one comes with it.
+        let sorted = records.sorted {
+            ($0.entry.gate?.key ?? "", $0.id) < ($1.entry.gate?.key ?? "", $1.id)
+        }
+        var promoted = Set<Int64>()
+        for start in stride(from: 0, to: sorted.count, by: Self.records_max) {
+            let part = sorted[start..<min(start + Self.records_max, sorted.count)].map(\.id)
+            promoted.formUnion(try await warehouse.replay(part, of: definition, release(table)).promoted)
+        }
+        return records.map { record in
+            let isDone = promoted.contains(record.id)
+            return QuarantineOutcome(
+                id: record.id, state: isDone ? .replayed : .waiting, reason: isDone ? nil : record.entry.reason)
+        }
     }
 
     /// As many as are decoded at a time, in the order in which they stood.
@@ -76,21 +103,28 @@ struct QuarantineReplay {
         // The events are the checkpoint's already: spans would claim it again.
         try await ensure(batch, known)
 
+        batch.judge(by: { release($0.source).gate($0) }, putsAside: true)
         let before = Set(try await warehouse.quarantine().map(\.id))
         let outcome = try await warehouse.apply(batch, advancing: [])
         var replaced = Set<Int64>()
+        var renewed: [Position: String] = [:]
         if outcome.quarantined > 0 {
             // What the warehouse refuses is put aside anew; the old entry goes on for it.
             for record in try await warehouse.quarantine() where !before.contains(record.id) {
-                failed[Position(record.entry)] = record.entry.reason
-                replaced.insert(record.id)
+                if record.entry.gate != nil {
+                    // Raw has it now, and the new entry goes on for it.
+                    renewed[Position(record.entry)] = "\(record.entry.reason): it waits as \(record.id)"
+                } else {
+                    failed[Position(record.entry)] = record.entry.reason
+                    replaced.insert(record.id)
+                }
             }
             try await warehouse.settleQuarantine(replaced.sorted(), as: .discarded)
         }
         let done = records.filter { failed[Position($0.entry)] == nil }.map(\.id)
         if !done.isEmpty { try await warehouse.settleQuarantine(done, as: .replayed) }
         return records.map { record in
-            let reason = failed[Position(record.entry)]
+            let reason = failed[Position(record.entry)] ?? renewed[Position(record.entry)]
             return QuarantineOutcome(id: record.id, state: reason == nil ? .replayed : .waiting, reason: reason)
         }
     }

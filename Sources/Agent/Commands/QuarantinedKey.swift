@@ -167,8 +167,8 @@ extension WarehouseControl {
         of records: [QuarantinedRecord], _ warehouse: any Warehouse
     ) async -> [QuarantineReplay.Position: [(table: TableID, key: String)]] {
         let replay = QuarantineReplay(
-            warehouse: warehouse, makeDecoder: makeDecoder, prepare: prepare, validate: validate, mayChangeTables: false
-        )
+            warehouse: warehouse, makeDecoder: makeDecoder, prepare: prepare, validate: validate,
+            mayChangeTables: false, release: { _ in ReleaseOptions() })
         var found: [QuarantineReplay.Position: [(table: TableID, key: String)]] = [:]
         for records in QuarantineReplay.parts(records.filter { $0.entry.value != nil }) {
             guard let batch = try? await replay.decode(records) else { continue }
@@ -178,6 +178,10 @@ extension WarehouseControl {
                     (batch.tables[Int(event.table)].source, batch.arena.string(event.key)))
             }
             for entry in batch.quarantined { found[QuarantineReplay.Position(entry)] = nil }
+        }
+        for record in records {
+            guard let gate = record.entry.gate, let key = gate.key, let table = record.entry.table else { continue }
+            found[QuarantineReplay.Position(record.entry), default: []].append((table, key))
         }
         return found
     }

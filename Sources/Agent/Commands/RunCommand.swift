@@ -91,6 +91,11 @@ package struct RunCommand: Sendable {
         try await group.run()
         // An agent that runs each hour for a minute has no other time for it.
         if untilEnd {
+            if status.current.state != .standby, setup.expectations.contains(where: { $0.ofWholeTables != nil }),
+                let report = try await setup.control(warehouse, catalog: catalog, running: nil).examineWhole()
+            {
+                try await QualityService.settle(report, warehouse, status, setup.logger)
+            }
             await UpkeepService.turn(
                 warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger,
                 limit: .seconds(10))
@@ -131,6 +136,7 @@ package struct RunCommand: Sendable {
         settings.prepare = { try await live.setup.prepare($0) }
         settings.holdsTables = setup.layout.hasRaw && setup.layout.hasCurrent
         settings.schema = setup.schemaSettings
+        settings.gate = { live.setup.gate(of: $0) }
         settings.release = { live.setup.releaseOptions(of: $0) }
         // The rest of the time is for ending.
         settings.drain_s = agent.drain / .seconds(1) * 0.8
@@ -175,6 +181,11 @@ package struct RunCommand: Sendable {
             warehouse: warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger)
         let schedule = SweepSchedule(
             live: live, warehouse: warehouse, status: status, jobs: jobs, logger: setup.logger)
+        let quality = QualityService(
+            live: live, warehouse: warehouse, status: status,
+            examine: { [running] in
+                try await live.control(warehouse, catalog: catalog, running: running).examineWhole()
+            }, logger: setup.logger)
         let watch = SourceWatch(live: live, status: status, logger: setup.logger)
         var quiet = setup.logger
         quiet.logLevel = max(setup.logger.logLevel, .critical)
@@ -195,6 +206,9 @@ package struct RunCommand: Sendable {
                         service: upkeep, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(
                         service: schedule, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
+                    .init(
+                        service: quality, successTerminationBehavior: .ignore,
+                        failureTerminationBehavior: .gracefullyShutdownGroup),
                     .init(service: watch, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(service: server, failureTerminationBehavior: .cancelGroup),
                     .init(

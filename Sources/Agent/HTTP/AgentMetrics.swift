@@ -31,6 +31,16 @@ package enum AgentMetrics {
             "millrace_table_held", .gauge, "1 for each reason why a table's current stands still.",
             snapshot.holds.map { ([("table", $0.table.description), ("kind", $0.kind.rawValue)], 1) })
         text.metric(
+            "millrace_gate_failures_total", .counter,
+            "States of rows that weren't as expected before they were promoted, by table, rule and what it does.",
+            snapshot.gates.map { count in
+                let labels = [
+                    ("table", count.table.description), ("rule", count.rule.name),
+                    ("origin", count.rule.origin), ("on_fail", count.rule.onFail.rawValue),
+                ]
+                return (labels, Double(count.rows))
+            })
+        text.metric(
             "millrace_schema_plans_waiting", .gauge, "Schema changes of a table that wait for a person.",
             Dictionary(grouping: snapshot.schemaChanges.filter { $0.state == .waiting }, by: \.table)
                 .sorted { $0.key < $1.key }.map { ([("table", $0.key.description)], Double($0.value.count)) })

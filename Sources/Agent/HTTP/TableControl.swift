@@ -15,11 +15,14 @@ package struct ReleaseProgress: Sendable, Equatable {
         /// Deferred events that were taken up, and those of them that were put into quarantine.
         package var events: Int
         package var quarantined: Int
+        /// Why the table is held now: what was to be released isn't as expected.
+        package var closed: String?
 
-        package init(source: String, events: Int, quarantined: Int = 0) {
+        package init(source: String, events: Int, quarantined: Int = 0, closed: String? = nil) {
             self.source = source
             self.events = events
             self.quarantined = quarantined
+            self.closed = closed
         }
     }
 
@@ -34,6 +37,7 @@ package struct ReleaseProgress: Sendable, Equatable {
             if let at = tables.firstIndex(where: { $0.source == table.source }) {
                 tables[at].events += table.events
                 tables[at].quarantined += table.quarantined
+                tables[at].closed = table.closed
             } else {
                 tables.append(table)
             }
@@ -132,6 +136,7 @@ extension WarehouseControl {
                 let step = try await warehouse.release(table, kind, options)
                 found.events += step.count
                 found.quarantined += step.outcome.quarantined
+                found.closed = step.closed
                 isDone = step.isDone
                 running?.status.released(step.outcome)
                 options.limit = Self.limit(after: step)
@@ -231,7 +236,7 @@ extension ReleaseProgress {
         let tables = tables.map { table -> JSONValue in
             .object([
                 ("source", .string(table.source)), ("events", .integer(table.events)),
-                ("quarantined", .integer(table.quarantined)),
+                ("quarantined", .integer(table.quarantined)), ("held", .text(table.closed)),
             ])
         }
         return .object([("tables", .array(tables)), ("done", .bool(isDone))])
@@ -244,7 +249,9 @@ extension ReleaseProgress {
         for entry in list {
             guard let source = entry["source"]?.string, let events = entry["events"]?.int64 else { return nil }
             tables.append(
-                .init(source: source, events: Int(events), quarantined: Int(entry["quarantined"]?.int64 ?? 0)))
+                .init(
+                    source: source, events: Int(events), quarantined: Int(entry["quarantined"]?.int64 ?? 0),
+                    closed: entry["held"]?.string))
         }
     }
 }

@@ -216,7 +216,7 @@ package struct WarehouseControl: AgentControl {
     package func replay(_ choice: QuarantineChoice) async throws -> [QuarantineOutcome] {
         let replay = QuarantineReplay(
             warehouse: warehouse, makeDecoder: makeDecoder, prepare: prepare, validate: validate,
-            mayChangeTables: running == nil)
+            mayChangeTables: running == nil, release: releaseOptions)
         return try await replay.run(try await waiting(choice))
     }
 

@@ -280,7 +280,16 @@ package struct PipelineSetup: Sendable {
         let choice = choice(table)
         var options = ReleaseOptions(filter: choice?.filter)
         options.excluded = choice?.excluded ?? []
+        options.gate = { gate(of: $0) }
         return options
+    }
+
+    /// What is expected of a table's rows before they are promoted; nil: nothing.
+    @Sendable package func gate(of table: TableDefinition) -> TableGate? {
+        guard layout.hasCurrent, let quality = pipeline.table(source: table.source.description)?.quality else {
+            return nil
+        }
+        return TableGate(quality.expectations, of: table, hashed: hashedColumns(of: table.source))
     }
 
     private static func choice(_ table: TableID, in pipeline: Pipeline) -> TableChoice? {

@@ -13,6 +13,12 @@ package struct QualityRules: Sendable {
     package var table: String
     package var quality: TableQuality
 
+    /// Those of them that a row by itself doesn't tell; nil: there are none.
+    var ofWholeTables: QualityRules? {
+        let chosen = quality.expectations.filter { !$0.isGated }
+        return chosen.isEmpty ? nil : QualityRules(table: table, quality: TableQuality(chosen))
+    }
+
     /// Tells whether two have the same, in hex digits.
     static func fingerprint(_ rules: [QualityRules]) -> String {
         var hash = Hash128()
@@ -33,19 +39,25 @@ package struct QualityRules: Sendable {
 
 extension WarehouseControl {
     package func quality(_ selection: TableSelection) async throws -> QualityReport {
-        guard let running else { return try await examined(selection) }
+        guard let running else { return try await examined(expectations(), selection) }
         guard running.examinations.begin() else {
             throw CommandFailure(
                 ExitStatus.environment, "the agent holds tables against what is expected of them already",
                 try: "millrace quality, when that has ended")
         }
         defer { running.examinations.end() }
-        return try await examined(selection)
+        return try await examined(expectations(), selection)
     }
 
-    private func examined(_ selection: TableSelection) async throws -> QualityReport {
+    /// Holds tables against rules that no gate judges before rows are promoted. Nil: that is under way.
+    func examineWhole() async throws -> QualityReport? {
+        if let running, !running.examinations.begin() { return nil }
+        defer { running?.examinations.end() }
+        return try await examined(expectations().compactMap(\.ofWholeTables), .all)
+    }
+
+    private func examined(_ rules: [QualityRules], _ selection: TableSelection) async throws -> QualityReport {
         let warehouse = try atWork()
-        let rules = expectations()
         guard layout.hasCurrent || rules.isEmpty else {
             throw CommandFailure(
                 ExitStatus.usage, "expectations are held against the live view, and layers.current is false",

@@ -32,6 +32,12 @@ package final class AgentStatus: Sendable {
         package var hasLSNs = false
         package var lost: [LostPartition] = []
         package var holds: [TableHold] = []
+        /// What rules of rows found since the agent started.
+        package var gates: [GateCount] = []
+        /// Of whole tables: expectations that aren't met, as they were looked at last.
+        package var failing: [FailingExpectation] = []
+        /// Of tables that rules hold: how near they are to where the agent stops, and why.
+        package var limits: [TableID: (share: Double, reason: String)] = [:]
         package var schemaChanges: [SchemaChange] = []
         /// The last sweep of each table, and the last that proved it equal.
         package var sweeps: [TableID: (last: SweepRecord, proof: SweepRecord?)] = [:]
@@ -77,6 +83,7 @@ package final class AgentStatus: Sendable {
     package func released(_ outcome: BatchApplier.Outcome) {
         snapshot.withLock { all in
             for entry in outcome.ledger { if let table = entry.table { all.tables[table]?.ledger += entry } }
+            all.gates = GateCount.sums(all.gates + outcome.gates)
         }
     }
 
@@ -91,6 +98,8 @@ package final class AgentStatus: Sendable {
             all.applySeconds.add(seconds)
             all.batchEvents.add(Double(outcome.ledger.reduce(0) { $0 + $1.read }))
             all.rows += outcome.rows
+            all.gates = GateCount.sums(all.gates + outcome.gates)
+            for hold in outcome.closed where !all.holds.contains(hold) { all.holds.append(hold) }
             all.recordBytes += recordBytes
             all.control += outcome.control
             all.lastCommit_us = now_us

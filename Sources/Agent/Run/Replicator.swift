@@ -23,6 +23,9 @@ package actor Replicator {
         package var holdsTables = false
         package var schema = SchemaSettings()
 
+        /// What is expected of a table's rows before they are promoted; nil: nothing.
+        package var gate: @Sendable (TableDefinition) -> TableGate? = { _ in nil }
+
         /// How a table's deferred events are released.
         package var release: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
 
@@ -65,6 +68,8 @@ package actor Replicator {
     var schemaChanges: [SchemaChange] = []
     /// Of these: approved, and in somebody's way; tried again as failing tables are.
     var stuckChanges: [Int64: FailingTable] = [:]
+    private var gates: [TableID: (definition: TableDefinition, gate: TableGate?)] = [:]
+    private var desk = RowDesk()
     private var lastLook = ContinuousClock.now
     private var lastTold = ContinuousClock.now
 
@@ -227,6 +232,7 @@ package actor Replicator {
         guard let decoder else { return }
         let batch = decoder.decode(records.batch)
         CrashPoint.read.reach()
+        judge(batch, byTransaction: records.hasWholeTransactions || source.kind == "postgres")
         batch.copied = records.copied
         for entry in records.malformed {
             batch.quarantined.append(entry)
@@ -268,6 +274,22 @@ package actor Replicator {
         inFlight = Task(executorPreference: taskExecutor) { [self] in
             defer { source.gather(false) }
             try await commit(batch, advances, part)
+        }
+    }
+
+    /// While the batch before is written.
+    private func judge(_ batch: ChangeBatch, byTransaction: Bool) {
+        var byTable: EventsByTable?
+        for (index, definition) in batch.tables.enumerated() {
+            if gates[definition.source]?.definition != definition {
+                gates[definition.source] = (definition, settings.gate(definition))
+            }
+            guard let gate = gates[definition.source]?.gate else { continue }
+            let events = byTable ?? EventsByTable(batch, leavingOut: [:])
+            byTable = events
+            guard !events.events[index].isEmpty else { continue }
+            let findings = gate.judge(batch, events.events[index], byTransaction: byTransaction, &desk)
+            if !findings.isEmpty { batch.findings[index] = findings }
         }
     }
 
@@ -382,6 +404,14 @@ package actor Replicator {
                 logger.error(
                     "\(tooLate) events were later than allowed_lateness; they are applied, and in _millrace.late_events"
                 )
+            }
+            for hold in outcome.closed {
+                logger.error("\(hold.table) is held: \(hold.reason)", metadata: ["try": "\(hold.remedy)"])
+            }
+            for count in outcome.gates where count.rule.onFail == .warn {
+                logger.warning(
+                    "\(count.table): \(count.rule.name) fails in \(count.rows) rows, from \(count.first) on",
+                    metadata: ["rule": "\(count.rule.origin)"])
             }
             if outcome.quarantined > 0 {
                 logger.error("\(outcome.quarantined) records were put into quarantine. Try: millrace quarantine list")

@@ -107,7 +107,10 @@ package actor WholeTransactionSource: RecordSource {
         let started = now
         repeat {
             guard isTold() else { return .idle }
-            if let records = handOn() { return .records(records) }
+            if var records = handOn() {
+                records.hasWholeTransactions = mode == .holding
+                return .records(records)
+            }
             if cut() { continue }
             if let records = unread {
                 guard try await take(records) else { return .idle }

@@ -123,6 +123,7 @@ struct RowMender {
         }
         // One row a key, read in one snapshot.
         batch.immediateKeys = Set(batch.tables.indices)
+        batch.judge(by: setup.gate)
         return batch
     }
 

@@ -165,7 +165,7 @@ extension DuckDBTransaction {
             try session.execute(
                 """
                 UPDATE \(MetaTables.name("quarantine")) SET key = NULL, value = NULL, headers = NULL, \
-                state = '\(QuarantinedRecord.State.discarded.rawValue)' WHERE \(isOne)
+                row_key = NULL,                 state = '\(QuarantinedRecord.State.discarded.rawValue)' WHERE \(isOne)
                 """, [.text(layout.pipeline)], purpose: purpose)
             return Int(count ?? 0)
         }

@@ -158,10 +158,37 @@ extension DuckDBWarehouse {
         }
     }
 
+    package func deferredCounts() async throws -> [TableID: Int] {
+        try withSession { session in
+            var counts: [TableID: Int] = [:]
+            guard try hasMeta(session) else { return counts }
+            try session.forEachChunk(
+                """
+                SELECT source_schema, source_table, count(*) FROM \(MetaTables.name("deferred")) WHERE pipeline = ? \
+                GROUP BY source_schema, source_table
+                """, [.text(layout.pipeline)], purpose: "counting what is deferred"
+            ) { chunk in
+                for row in 0..<chunk.rowCount {
+                    if let table = chunk.table(0, row) { counts[table] = chunk.count(2, row) }
+                }
+            }
+            return counts
+        }
+    }
+
     package func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
         let since_us = DuckDBClock.now_us
         let holds = tables.map { TableHold(table: $0, kind: kind, reason: reason, since_us: since_us) }
         try withTransaction { try writer.hold(holds, in: $0) }
+    }
+
+    package func replay(_ ids: [Int64], of table: TableDefinition, _ options: ReleaseOptions) async throws
+        -> (outcome: BatchApplier.Outcome, promoted: Set<Int64>)
+    {
+        try withTransaction {
+            try writer.replay(
+                ids, of: table, layout: layout, in: $0, loadedAt_us: DuckDBClock.next_us(), options, equality: .duckdb)
+        }
     }
 
     package func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions)

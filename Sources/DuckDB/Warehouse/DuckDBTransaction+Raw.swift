@@ -56,7 +56,9 @@ extension DuckDBTransaction {
 
     // MARK: Moved rows
 
-    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+    func rawEvents(
+        _ table: TableDefinition, keys: [String], truncates: Bool, promoted: Bool
+    ) throws -> [RawEvent] {
         try ReplicationError.translating(table.source) {
             let sql = try staging.sql(table, layout, session)
             let purpose = "reading events of \(layout.raw).\(table.target)"
@@ -65,7 +67,7 @@ extension DuckDBTransaction {
             var events: [RawEvent] = []
             func read(_ condition: String) throws {
                 try session.forEachChunk(
-                    "SELECT \(columns) FROM \(sql.raw) WHERE \(condition)", purpose: purpose
+                    "SELECT \(columns) FROM \(sql.raw) r WHERE \(condition)", purpose: purpose
                 ) { chunk in
                     for row in 0..<chunk.rowCount {
                         var event = try Self.rawEvent(chunk, row)
@@ -74,7 +76,10 @@ extension DuckDBTransaction {
                     }
                 }
             }
-            if !keys.isEmpty { try read("CAST(key AS VARCHAR) IN (SELECT key FROM \(StagingTables.keys))") }
+            let isPromoted = promoted ? MetaTables.isPromoted(table.source, layout.pipeline) : ""
+            if !keys.isEmpty {
+                try read("CAST(r.key AS VARCHAR) IN (SELECT key FROM \(StagingTables.keys))\(isPromoted)")
+            }
             if truncates { try read("op = 't'") }
             try session.execute("DELETE FROM \(StagingTables.keys)", purpose: purpose)
             return events

@@ -61,7 +61,7 @@ final class DuckDBTransaction: WarehouseTransaction {
                 """
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, floor_time, is_sparse, \
                 has_moves, columns <> '[]', coalesce(has_erasures, false), raw_from, \
-                (hash(columns, key, evolution) >> 1)::BIGINT FROM \(MetaTables.name("tables")) WHERE pipeline = ?
+                (hash(columns, key, evolution) >> 1)::BIGINT, coalesce(has_put_aside, false) FROM \(MetaTables.name("tables")) WHERE pipeline = ?
                 """, [.text(layout.pipeline)], purpose: "reading the tables' states"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
@@ -75,6 +75,7 @@ final class DuckDBTransaction: WarehouseTransaction {
                     state.hasErasures = chunk.flag(9, row)
                     state.rawFrom_us = chunk.integer(10, row)
                     state.digest = chunk.integer(11, row)
+                    state.hasPutAside = chunk.flag(12, row)
                     states[table] = state
                 }
             }
@@ -114,6 +115,7 @@ final class DuckDBTransaction: WarehouseTransaction {
             try writeCheckpoints(commit)
             try writeLedger(commit)
             try writeLate(commit)
+            try add(commit.gates, commit.loadedAt_us)
             try writeCopied(commit)
             for (table, state) in commit.states.sorted(by: { $0.key < $1.key }) {
                 try TableRegistry.write(state, of: table, layout.pipeline, session)
@@ -238,7 +240,17 @@ final class DuckDBTransaction: WarehouseTransaction {
 
     func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws {
         guard !entries.isEmpty else { return }
-        try ReplicationError.translating { try putAside(entries, loadedAt_us) }
+        try ReplicationError.translating {
+            try putAside(entries, loadedAt_us)
+            for table in Set(entries.filter { $0.gate != nil }.compactMap(\.table)).sorted() {
+                try session.execute(
+                    """
+                    UPDATE \(MetaTables.name("tables")) SET has_put_aside = true WHERE pipeline = ? AND source_schema = ? \
+                    AND source_table = ? AND NOT coalesce(has_put_aside, false)
+                    """, [.text(layout.pipeline), .text(table.schema), .text(table.table)],
+                    purpose: "noting what is put aside")
+            }
+        }
     }
 
     private func putAside(_ entries: [QuarantineEntry], _ loadedAt_us: Int64) throws {
@@ -251,7 +263,10 @@ final class DuckDBTransaction: WarehouseTransaction {
                 .init("source_table", .varchar), .init("topic", .varchar), .init("partition", .int32),
                 .init("record_offset", .int64), .init("reason", .varchar), .init("op", .varchar),
                 .init("key", .blob), .init("value", .blob), .init("headers", .varchar), .init("state", .varchar),
-                .init("loaded_at", .timestamptz),
+                .init("loaded_at", .timestamptz), .init("rule", .varchar), .init("event_id", .uuid),
+                .init(MetadataNames.epoch, .int64), .init(MetadataNames.commit, .int64),
+                .init(MetadataNames.seq, .int64), .init("row_key", .varchar), .init("marks", .int32),
+                .init("json_nulls", .varchar),
             ], purpose: purpose)
         for entry in entries {
             id += 1
@@ -271,6 +286,16 @@ final class DuckDBTransaction: WarehouseTransaction {
             if let headers = entry.headers { try appender.set(11, string: headers) }
             try appender.set(12, string: QuarantinedRecord.State.waiting.rawValue)
             appender.set(13, int64: loadedAt_us)
+            if let gate = entry.gate {
+                try appender.set(14, string: gate.rule)
+                appender.set(15, uuidHigh: gate.event.high, low: gate.event.low)
+                appender.set(16, int64: gate.version.epoch)
+                appender.set(17, int64: gate.version.commit)
+                appender.set(18, int64: gate.version.seq)
+                if let key = gate.key { try appender.set(19, string: key) }
+                appender.set(20, int32: Int32(gate.marks))
+                if let nulls = gate.jsonNulls { try appender.set(21, string: nulls) }
+            }
             try appender.endRow()
         }
         try appender.close()

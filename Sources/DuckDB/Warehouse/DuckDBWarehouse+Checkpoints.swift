@@ -163,19 +163,29 @@ extension DuckDBWarehouse {
         try withSession { session in
             var records: [QuarantinedRecord] = []
             guard try hasMeta(session) else { return records }
+            let gate =
+                try MetaTables.version(session) ?? 0 >= 8
+                ? "rule, event_id, _version_epoch, _version_commit, _version_seq, row_key, marks, json_nulls"
+                : "NULL::VARCHAR"
             try session.forEachChunk(
                 """
                 SELECT id, source_schema, source_table, topic, partition, record_offset, reason, op, key, value, \
-                headers, state, loaded_at FROM \(MetaTables.name("quarantine")) WHERE pipeline = ? ORDER BY id
+                headers, state, loaded_at, \(gate) FROM \(MetaTables.name("quarantine")) WHERE pipeline = ? ORDER BY id
                 """, [.text(layout.pipeline)], purpose: "reading the quarantine"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
-                    let entry = QuarantineEntry(
+                    var entry = QuarantineEntry(
                         table: chunk.table(1, row),
                         partition: TopicPartition(topic: chunk.string(3, row), partition: chunk.int32(4, row)),
                         offset: chunk.int64(5, row), reason: chunk.string(6, row), key: chunk.blob(8, row),
                         value: chunk.blob(9, row),
                         headers: chunk.text(10, row), operation: chunk.text(7, row).flatMap(Operation.init(letter:)))
+                    if let rule = chunk.text(13, row) {
+                        entry.gate = PutAside(
+                            rule: rule, event: chunk.eventID(14, row), version: chunk.version(15, row),
+                            key: chunk.text(18, row), marks: Int16(truncatingIfNeeded: chunk.integer(19, row) ?? 0),
+                            jsonNulls: chunk.text(20, row))
+                    }
                     records.append(
                         QuarantinedRecord(
                             id: chunk.int64(0, row), entry: entry,
@@ -190,11 +200,7 @@ extension DuckDBWarehouse {
     package func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {
         guard !ids.isEmpty else { return }
         try writing("settling quarantined records") { session in
-            let list = ids.map(String.init).joined(separator: ", ")
-            try session.execute(
-                """
-                UPDATE \(MetaTables.name("quarantine")) SET state = ? WHERE pipeline = ? AND id IN (\(list))
-                """, [.text(state.rawValue), .text(layout.pipeline)], purpose: "settling quarantined records")
+            try MetaTables.settle(ids, as: state, session, layout.pipeline)
         }
     }
 }

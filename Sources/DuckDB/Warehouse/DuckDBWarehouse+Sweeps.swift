@@ -102,13 +102,19 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
 
     private func raw(_ table: TableDefinition) -> String { SQLName.quoted(layout.raw, table.target) }
 
+    /// What rules keep out of current is no part of what it should be.
+    private func isPromoted(_ table: TableDefinition, _ session: Session) throws -> String {
+        guard try MetaTables.version(session) ?? 0 >= 8 else { return "" }
+        return MetaTables.isPromoted(table.source, layout.pipeline)
+    }
+
     func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
         try session.with { session in
             var events: [RawEvent] = []
             try session.forEachChunk(
                 """
                 SELECT \(DuckDBTransaction.rawColumns("r.")) FROM \(raw(table)) r \
-                WHERE \(RawReplay.chosen(keys, truncates: truncates))
+                WHERE (\(RawReplay.chosen(keys, truncates: truncates)))\(try isPromoted(table, session))
                 """, purpose: "reading raw", streaming: true
             ) { chunk in
                 for row in 0..<chunk.rowCount { events.append(try DuckDBTransaction.rawEvent(chunk, row)) }
@@ -127,7 +133,7 @@ actor DuckDBWarehouseSnapshot: WarehouseSnapshot {
             try session.forEachChunk(
                 """
                 SELECT \(DuckDBTransaction.rawColumns("r.")) FROM \(raw) r \
-                WHERE r.rowid >= \(first) AND r.rowid < \(first + Self.page)
+                WHERE r.rowid >= \(first) AND r.rowid < \(first + Self.page)\(try isPromoted(table, session))
                 """, purpose: "reading raw", streaming: true
             ) { chunk in
                 for row in 0..<chunk.rowCount { events.append(try DuckDBTransaction.rawEvent(chunk, row)) }

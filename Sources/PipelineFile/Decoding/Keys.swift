@@ -5,8 +5,9 @@ enum Keys {
     static let lateSweeps = ["after", "lookback"]
     static let root = [
         "pipeline", "source", "warehouse", "layers", "metadata_columns", "tables", "schema_changes", "sweeps", "alerts",
-        "lineage", "batch", "agent",
+        "quality", "lineage", "batch", "agent",
     ]
+    static let quality = ["every", "held_max", "deferred_max"]
     static let source = ["kafka", "postgres", "file", "include", "exclude", "snapshot", "debezium"]
     static let kafka = [
         "brokers", "topics", "group", "start", "format", "schema_registry", "catalog", "connector_slot", "properties",

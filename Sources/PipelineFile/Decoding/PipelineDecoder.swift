@@ -23,6 +23,7 @@ struct PipelineDecoder {
         let alerts = self.alerts(root)
         let sweeps = self.sweeps(root, layers)
         let schemaChanges = self.schemaChanges(root, source?.input)
+        let quality = self.quality(root)
         refuseLaterSteps(root)
 
         pipeline?.layers = layers
@@ -33,6 +34,7 @@ struct PipelineDecoder {
         pipeline?.alerts = alerts
         pipeline?.sweeps = sweeps
         pipeline?.schemaChanges = schemaChanges
+        pipeline?.quality = quality
         return pipeline
     }
 

@@ -149,7 +149,7 @@ extension PostgresTransaction {
             let rows = try session.query(
                 """
                 WITH scrubbed AS (UPDATE \(MetaTables.name("quarantine")) SET key = NULL, value = NULL, headers = NULL, \
-                state = '\(QuarantinedRecord.State.discarded.rawValue)' WHERE pipeline = $1 AND id = ANY ($2::bigint[]) \
+                row_key = NULL,                 state = '\(QuarantinedRecord.State.discarded.rawValue)' WHERE pipeline = $1 AND id = ANY ($2::bigint[]) \
                 RETURNING 1) SELECT count(*) FROM scrubbed
                 """, [layout.pipeline, try arrayText(ids.map(String.init))], for: "erase quarantined records")
             return Int(rows.integer(0, 0) ?? 0)

@@ -5,7 +5,7 @@ extension PostgresTransaction {
     private static var holds: String { MetaTables.name("holds") }
     private static var deferred: String { MetaTables.name("deferred") }
 
-    private func isOf(_ table: TableID) throws -> String {
+    func isOf(_ table: TableID) throws -> String {
         """
         pipeline = \(try quoteLiteral(layout.pipeline)) AND source_schema = \(try quoteLiteral(table.schema)) \
         AND source_table = \(try quoteLiteral(table.table))
@@ -117,12 +117,35 @@ extension PostgresWarehouse {
         }
     }
 
+    package func deferredCounts() async throws -> [TableID: Int] {
+        try read(orNothing: [:]) { session in
+            let rows = try session.query(
+                """
+                SELECT source_schema, source_table, count(*) FROM \(MetaTables.name("deferred")) WHERE pipeline = $1 \
+                GROUP BY source_schema, source_table
+                """, [layout.pipeline], for: "count what is deferred")
+            return Dictionary(
+                uniqueKeysWithValues: (0..<rows.count).map { row in
+                    (TableID(schema: rows.text(row, 0), table: rows.text(row, 1)), Int(rows.integer(row, 2) ?? 0))
+                })
+        }
+    }
+
     package func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws {
         try withTransaction { transaction in
             let holds = tables.map {
                 TableHold(table: $0, kind: kind, reason: reason, since_us: transaction.loadedAt_us)
             }
             try writer.hold(holds, in: transaction)
+        }
+    }
+
+    package func replay(_ ids: [Int64], of table: TableDefinition, _ options: ReleaseOptions) async throws
+        -> (outcome: BatchApplier.Outcome, promoted: Set<Int64>)
+    {
+        try withTransaction { transaction in
+            try writer.replay(
+                ids, of: table, layout: layout, in: transaction, loadedAt_us: transaction.loadedAt_us, options)
         }
     }
 

@@ -97,7 +97,9 @@ extension PostgresTransaction {
 
     // MARK: Reading
 
-    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
+    func rawEvents(
+        _ table: TableDefinition, keys: [String], truncates: Bool, promoted: Bool
+    ) throws -> [RawEvent] {
         try translating {
             let sql = try TableSQL(table, layout)
             if keys.count > Self.bloomKeys_max { try indexKeys(sql) }
@@ -105,7 +107,7 @@ extension PostgresTransaction {
             let rows = try session.query(
                 """
                 SELECT \(columns) FROM (SELECT DISTINCT unnest($1::text[])) AS wanted(key) \
-                JOIN \(sql.raw) r ON r.key::text = wanted.key
+                JOIN \(sql.raw) r ON r.key::text = wanted.key\(promoted ? try isPromoted(table.source) : "")
                 \(truncates ? "UNION ALL SELECT \(columns) FROM \(sql.raw) r WHERE r.op = 't'" : "")
                 """, [try arrayText(keys)], for: "read events of \(layout.raw).\(table.target)")
             return try (0..<rows.count).map { row in

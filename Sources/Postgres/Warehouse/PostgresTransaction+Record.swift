@@ -63,6 +63,7 @@ extension PostgresTransaction {
                 try session.execute(statements.joined(separator: ";\n"), for: "record a batch")
             }
             try list(commit.late, commit.loadedAt_us)
+            try add(commit.gates, commit.loadedAt_us)
         }
     }
 
@@ -185,14 +186,18 @@ extension PostgresTransaction {
 
     func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws {
         guard !entries.isEmpty else { return }
-        try translating { try putAside(entries, SQLText.timestamp(loadedAt_us)) }
+        try translating {
+            try putAside(entries, SQLText.timestamp(loadedAt_us))
+            try markPutAside(Set(entries.filter { $0.gate != nil }.compactMap(\.table)))
+        }
     }
 
     private func putAside(_ entries: [QuarantineEntry], _ loadedAt: String) throws {
         try session.copyIn(
             """
             COPY \(MetaTables.name("quarantine")) (pipeline, source_schema, source_table, topic, partition, \
-            record_offset, reason, op, key, value, headers, loaded_at) FROM STDIN
+            record_offset, reason, op, key, value, headers, loaded_at, rule, event_id, _version_epoch, _version_commit, \
+            _version_seq, row_key, marks, json_nulls) FROM STDIN
             """, for: "put records aside"
         ) { writer in
             func text(_ text: String?) { if let text { writer.field(text) } else { writer.null() } }
@@ -212,6 +217,15 @@ extension PostgresTransaction {
                 bytes(entry.value)
                 text(entry.headers)
                 text(loadedAt)
+                let gate = entry.gate
+                text(gate?.rule)
+                text(gate?.event.text)
+                for number in [gate?.version.epoch, gate?.version.commit, gate?.version.seq] {
+                    if let number { writer.field(number) } else { writer.null() }
+                }
+                text(gate?.key)
+                if let marks = gate?.marks { writer.field(Int64(marks)) } else { writer.null() }
+                text(gate?.jsonNulls)
                 try writer.endLine()
             }
         }

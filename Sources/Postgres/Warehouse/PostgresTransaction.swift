@@ -108,7 +108,8 @@ final class PostgresTransaction: WarehouseTransaction {
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, \
                 \(SQLText.microseconds("floor_time")), is_sparse, has_moves, columns::text <> '[]', \
                 has_erasures, \(SQLText.microseconds("raw_from")), \
-                hashtextextended(concat_ws(' ', columns::text, key::text, evolution::text), 0) \
+                hashtextextended(concat_ws(' ', columns::text, key::text, evolution::text), 0), \
+                has_put_aside \
                 FROM \(MetaTables.name("tables")) \
                 WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
                 AND (source_schema, source_table) IN (\(names.joined(separator: ", ")));
@@ -128,6 +129,7 @@ final class PostgresTransaction: WarehouseTransaction {
                 state.hasErasures = rows.bool(row, 9)
                 state.rawFrom_us = rows.integer(row, 10)
                 state.digest = rows.integer(row, 11)
+                state.hasPutAside = rows.bool(row, 12)
                 states[TableID(schema: rows.text(row, 0), table: rows.text(row, 1))] = state
             }
             for row in 0..<holds.count {

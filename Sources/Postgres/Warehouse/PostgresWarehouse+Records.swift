@@ -62,14 +62,18 @@ extension PostgresWarehouse {
 
     package func quarantine() async throws -> [QuarantinedRecord] {
         try read(orNothing: []) { session in
+            let gate =
+                try MetaTables.version(session) ?? 0 >= 8
+                ? "rule, event_id, _version_epoch, _version_commit, _version_seq, row_key, marks, json_nulls"
+                : "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
             let rows = try session.query(
                 """
                 SELECT id, source_schema, source_table, topic, partition, record_offset, reason, op, \
-                encode(key, 'hex'), encode(value, 'hex'), headers, state, \(SQLText.microseconds("loaded_at")) \
+                encode(key, 'hex'), encode(value, 'hex'), headers, state, \(SQLText.microseconds("loaded_at")), \(gate) \
                 FROM \(MetaTables.name("quarantine")) WHERE pipeline = $1 ORDER BY id
                 """, [layout.pipeline], for: "read the quarantine")
             return (0..<rows.count).map { row in
-                QuarantinedRecord(
+                var record = QuarantinedRecord(
                     id: rows.integer(row, 0) ?? 0,
                     entry: QuarantineEntry(
                         table: rows.string(row, 1).map { TableID(schema: $0, table: rows.text(row, 2)) },
@@ -80,6 +84,12 @@ extension PostgresWarehouse {
                         headers: rows.string(row, 10), operation: rows.string(row, 7).flatMap(Operation.init(letter:))),
                     state: QuarantinedRecord.State(rawValue: rows.text(row, 11)) ?? .waiting,
                     loadedAt_us: rows.integer(row, 12) ?? 0)
+                if let rule = rows.string(row, 13), let id = EventID(text: rows.text(row, 14)) {
+                    record.entry.gate = PutAside(
+                        rule: rule, event: id, version: rows.version(row, 15), key: rows.string(row, 18),
+                        marks: Int16(truncatingIfNeeded: rows.integer(row, 19) ?? 0), jsonNulls: rows.string(row, 20))
+                }
+                return record
             }
         }
     }
@@ -92,12 +102,6 @@ extension PostgresWarehouse {
 
     package func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {
         guard !ids.isEmpty else { return }
-        try write { session in
-            _ = try session.query(
-                """
-                UPDATE \(MetaTables.name("quarantine")) SET state = $2 WHERE pipeline = $1 AND id = ANY ($3::bigint[])
-                """, [layout.pipeline, state.rawValue, try arrayText(ids.map(String.init))],
-                for: "settle quarantined records")
-        }
+        try write { session in try MetaTables.settle(ids, as: state, session, layout.pipeline) }
     }
 }

@@ -70,13 +70,19 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     /// Blocks of raw.
     private static let page = 64
 
+    /// What rules keep out of current is no part of what it should be.
+    private func isPromoted(_ table: TableDefinition, _ session: Session) throws -> String {
+        guard try MetaTables.version(session) ?? 0 >= 8 else { return "" }
+        return try MetaTables.isPromoted(table.source, layout.pipeline)
+    }
+
     func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent] {
         guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
         return try ReplicationError.translating {
             let rows = try session.query(
                 """
                 SELECT \(PostgresTransaction.rawColumns) FROM \(try TableSQL(table, layout).raw) r \
-                WHERE \(RawReplay.chosen(keys, truncates: truncates))
+                WHERE (\(RawReplay.chosen(keys, truncates: truncates)))\(try isPromoted(table, session))
                 """, for: "read raw")
             return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
         }
@@ -93,7 +99,8 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
             let rows = try session.query(
                 """
                 SELECT \(PostgresTransaction.rawColumns) FROM \(sql.raw) r \
-                WHERE r.ctid >= '(\(page * Self.page),0)' AND r.ctid < '(\((page + 1) * Self.page),0)'
+                WHERE r.ctid >= '(\(page * Self.page),0)' AND r.ctid < '(\((page + 1) * Self.page),0)'\
+                \(try isPromoted(table, session))
                 """, for: "read raw")
             return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
         }

@@ -66,7 +66,7 @@ extension BatchApplier {
         guard read == told else {
             throw ReplicationError(.invariant, "the decoder read \(read) events, the ledger accounts for \(told)")
         }
-        record.ledger = entries.filter { $0.read > 0 || $0.deferred != 0 }
+        record.ledger = entries.filter { $0.read > 0 || $0.deferred != 0 || $0.quarantined < 0 }
         outcome.ledger = record.ledger
     }
 
@@ -102,6 +102,7 @@ extension CommitRecord {
         for (partition, versions) in before.marks { marks[partition, default: [:]].merge(versions) { max($0, $1) } }
         newestSourceTime_us = max(newestSourceTime_us, before.newestSourceTime_us)
         copied = before.copied + copied
+        gates = GateCount.sums(before.gates + gates)
         late = Array((before.late + late).prefix(BatchApplier.late_max))
     }
 }
@@ -112,5 +113,7 @@ extension BatchApplier.Outcome {
         control += before.control
         rows += before.rows
         quarantined += before.quarantined
+        gates = GateCount.sums(before.gates + gates)
+        closed = before.closed + closed
     }
 }

@@ -17,13 +17,19 @@ extension BatchApplier {
         let stored = try self.stored(keys, table, definition, transaction)
         var known: [String: [RawEvent]] = [:]
         var truncates: [RawEvent] = []
-        for event in try transaction.rawEvents(definition, keys: keys, truncates: true) {
+        for event in try transaction.rawEvents(definition, keys: keys, truncates: true, promoted: false) {
             if let key = event.key { known[key, default: []].append(event) } else { truncates.append(event) }
         }
         // A row may stand there by another spelling of its key, and so its events in raw.
         let mayDiffer = KeyNames(definition, transaction.keyEquality).mayDiffer
+        let failing = Set(batch.findings[table]?.refused ?? [])
+        let isClosed = batch.findings[table]?.gate.misfit != nil
         var admitted: [Int32] = []
         for (at, index) in events.enumerated() {
+            guard !isClosed, !failing.contains(index) else {
+                outcome.unmended.append(keys[at])
+                continue
+            }
             let its = (known[keys[at]] ?? []) + truncates
             let row = stored[at]
             let isKnown = !mayDiffer || row.map { version in its.contains { $0.version == version } } ?? true
@@ -43,7 +49,7 @@ extension BatchApplier {
     }
 
     /// Versions of the rows that current has, by the keys' places.
-    private func stored(
+    func stored(
         _ keys: [String], _ table: Int, _ definition: TableDefinition, _ transaction: some WarehouseTransaction
     ) throws -> [Int: Version] {
         var staged = StagedTable(table: table, definition: definition)

@@ -51,6 +51,7 @@ extension BatchApplier {
         _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64, _ raw: RawBatch, _ options: ReleaseOptions,
         _ refused: [EventID: String]
     ) throws -> ReleaseStep {
+        let gate = options.gate(definition)
         try transaction.begin()
         var tried: (batch: ChangeBatch, refused: [Int32: String])?
         do {
@@ -62,7 +63,10 @@ extension BatchApplier {
                 return ReleaseStep(outcome: .init(), count: 0, isDone: true)
             }
             try transaction.refuseOutdated(definition, state, layout, isWhole: true, but: options.excluded)
-            let events = try transaction.deferredEvents(definition, limit: options.limit)
+            let (events, isLast) =
+                try gate == nil
+                ? one(transaction.deferredEvents(definition, limit: options.limit), options.limit)
+                : wholeTransactions(of: definition, options.limit, transaction)
             let (batch, found, unknown) = raw.make(events)
             if kind == .failing, let unknown {
                 throw ReplicationError(
@@ -74,15 +78,24 @@ extension BatchApplier {
                 if let reason = refused[event.id] { misfits[Int32(index)] = reason }
             }
             tried = (batch, misfits)
+            judge(batch, by: gate, leavingOut: misfits, putsAside: options.quarantinesAll)
             var applier = BatchApplier(
                 layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false,
                 refused: misfits, isReplay: true)
-            let outcome = try applier.replay(state, transaction)
-            try transaction.forgetDeferred(definition, events)
-            let isDone = events.count < options.limit
-            if isDone { try transaction.endHold(definition.source, kind) }
+            let (outcome, gated) = try applier.replay(state, transaction)
+            let later = Set(gated?.later ?? [])
+            let done = later.isEmpty ? events : events.indices.filter { !later.contains(Int32($0)) }.map { events[$0] }
+            try transaction.forgetDeferred(definition, done)
+            if let hold = gated?.hold {
+                // With what it is held for now.
+                try transaction.endHold(definition.source, .quality)
+                try transaction.hold([hold])
+            }
+            let isDone = isLast || gated?.hold != nil
+            if isDone, gated?.hold == nil || kind != .quality { try transaction.endHold(definition.source, kind) }
             try transaction.commit()
-            var step = ReleaseStep(outcome: outcome, count: events.count, isDone: isDone)
+            var step = ReleaseStep(outcome: outcome, count: done.count, isDone: isDone)
+            step.closed = gated?.hold?.reason
             step.bytes = batch.arena.count + batch.fields.count * MemoryLayout<Field>.stride
             return step
         } catch let error as ReplicationError where error.kind == .data {
@@ -100,23 +113,151 @@ extension BatchApplier {
         }
     }
 
-    /// Applies the whole batch, whose events raw has, and moves them on in the ledger. The transaction is open.
-    private mutating func replay(_ state: TableState, _ transaction: some WarehouseTransaction) throws -> Outcome {
+    private static func one(_ events: [DeferredEvent], _ limit: Int) -> (events: [DeferredEvent], isLast: Bool) {
+        (events, events.count < limit)
+    }
+
+    /// Events that one step of a release takes at most so that a source transaction is judged as a whole. One with more of
+    /// them in a table is judged by parts.
+    private static var transaction_max: Int { 200_000 }
+
+    /// The oldest of what is deferred, up to where a source transaction ends.
+    private static func wholeTransactions(
+        of definition: TableDefinition, _ limit: Int, _ transaction: some WarehouseTransaction
+    ) throws -> (events: [DeferredEvent], isLast: Bool) {
+        var limit = limit
+        while true {
+            let events = try transaction.deferredEvents(definition, limit: limit)
+            guard events.count >= limit, let last = events.last?.event.transaction, last >= 0 else {
+                return one(events, limit)
+            }
+            if let end = events.lastIndex(where: { $0.event.transaction != last }) {
+                return (Array(events[...end]), false)
+            }
+            guard limit < transaction_max else { return (events, false) }
+            limit = min(4 * limit, transaction_max)
+        }
+    }
+
+    private static func judge(
+        _ batch: ChangeBatch, by gate: TableGate?, leavingOut refused: [Int32: String], putsAside: Bool = false
+    ) {
+        guard let gate else { return }
+        var desk = RowDesk()
+        var findings = gate.judge(
+            batch, EventsByTable(batch, leavingOut: refused).events[0], byTransaction: true, &desk)
+        findings.putsAside = putsAside
+        if !findings.isEmpty { batch.findings[0] = findings }
+    }
+
+    /// Applies the whole batch, whose events raw has, and moves them on in the ledger, but for those that stay deferred. The
+    /// transaction is open.
+    private mutating func replay(
+        _ state: TableState, _ transaction: some WarehouseTransaction
+    ) throws -> (outcome: Outcome, gated: Gated?) {
         let count = batch.events.count
-        guard count > 0 else { return outcome }
+        guard count > 0 else { return (outcome, nil) }
         let events = EventsByTable(batch, leavingOut: refused).events[0]
-        var entries = [
-            events.isEmpty
-                ? LedgerEntry(table: batch.tables[0].source)
-                : try replay(0, events, state, transaction)
-        ]
+        var entries = [LedgerEntry(table: batch.tables[0].source)]
+        var gated: Gated?
+        if !events.isEmpty { (entries[0], gated) = try replay(0, events, state, transaction) }
         quarantine(&entries)
-        entries[0].deferred -= count
+        entries[0].deferred -= count - (gated?.later.count ?? 0)
         try settle(entries)
         try transaction.quarantine(putAside, loadedAt_us: loadedAt_us)
         record.loadedAt_us = loadedAt_us
         try transaction.record(record)
-        return outcome
+        return (outcome, gated)
+    }
+
+    /// Applies events that rules kept out of current: those that are as expected now, or that no rule is about any more. The
+    /// others wait on in the quarantine.
+    ///
+    /// - Parameter ids: of their entries. Gives those that are promoted.
+    static func replay(
+        _ ids: [Int64], of definition: TableDefinition, layout: WarehouseLayout,
+        in transaction: some WarehouseTransaction, loadedAt_us: Int64, _ options: ReleaseOptions, equality: KeyEquality
+    ) throws -> (outcome: Outcome, promoted: Set<Int64>) {
+        try transaction.run {
+            let state = try transaction.lock([definition.source], exclusive: true)[definition.source] ?? .init()
+            guard state.holds.isEmpty else {
+                throw ReplicationError(
+                    .environment, "\(definition.source) stands still, and no row of it is applied",
+                    remedy: "millrace status", table: definition.source)
+            }
+            try transaction.refuseOutdated(definition, state, layout, isWhole: true, but: options.excluded)
+            let found = try transaction.putAsideEvents(definition, ids)
+            let (batch, misfits, _) = RawBatch(definition, options.filter, equality, options.excluded).make(
+                found.map(\.event))
+            judge(batch, by: options.gate(definition), leavingOut: misfits)
+            if batch.findings[0]?.gate.misfit != nil { return (Outcome(), []) }
+            let chosen = Set(ids)
+            var waiting = Set(batch.findings[0]?.refused ?? []).union(misfits.keys)
+            waiting.formUnion(found.indices.filter { !chosen.contains(found[$0].id) }.map(Int32.init))
+            try leaveLeaning(batch, definition, &waiting, transaction)
+            let promoted = Set(found.indices.filter { !waiting.contains(Int32($0)) }.map { found[$0].id })
+            guard !promoted.isEmpty else { return (Outcome(), []) }
+            // First, so that columns that later events carry are found in them.
+            try transaction.settleQuarantine(promoted.sorted(), as: .replayed)
+            batch.findings = [:]
+            var refused: [Int32: String] = [:]
+            for index in waiting { refused[index] = "" }
+            var applier = BatchApplier(
+                layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false,
+                refused: refused, isReplay: true)
+            let events = EventsByTable(batch, leavingOut: refused).events[0]
+            var (entry, _) = try applier.replay(0, events, state, transaction)
+            // They were accounted for when they were put aside.
+            entry.quarantined -= events.count
+            try applier.settle([entry])
+            applier.record.loadedAt_us = loadedAt_us
+            try transaction.record(applier.record)
+            return (applier.outcome, promoted)
+        }
+    }
+}
+
+extension BatchApplier {
+    /// Of a row that stays aside a later event may lean on what it was, and a row that was moved on what it was under the old
+    /// key: such events wait on, too.
+    private static func leaveLeaning(
+        _ batch: ChangeBatch, _ definition: TableDefinition, _ waiting: inout Set<Int32>,
+        _ transaction: some WarehouseTransaction
+    ) throws {
+        func key(_ range: ByteRange) -> String { batch.arena.string(range) }
+        let leaning = batch.events.indices.filter { batch.events[$0].flags.contains(.partial) }
+        guard !leaning.isEmpty, !definition.isKeyless else { return }
+        let others = Set(leaning.map { batch.events[$0].otherKey }.filter { !$0.isNull }.map(key))
+        let outside = try transaction.putAside(definition, others.sorted())
+        var hasChanged = true
+        while hasChanged {
+            var aside: [String: Version] = [:]
+            var known: [String: Set<Version>] = [:]
+            for index in batch.events.indices {
+                let event = batch.events[index]
+                let own = key(event.key)
+                if waiting.contains(Int32(index)) {
+                    aside[own] = min(aside[own] ?? event.version, event.version)
+                } else {
+                    known[own, default: []].insert(event.version)
+                }
+            }
+            hasChanged = false
+            for index in leaning where !waiting.contains(Int32(index)) {
+                let event = batch.events[index]
+                var leans = aside[key(event.key)].map { $0 < event.version } ?? false
+                if !event.otherKey.isNull {
+                    let other = key(event.otherKey)
+                    // What isn't among these events isn't promoted.
+                    leans =
+                        leans || (aside[other].map { $0 < event.version } ?? false)
+                        || outside[other, default: []].contains {
+                            $0.version < event.version && known[other]?.contains($0.version) != true
+                        }
+                }
+                if leans { hasChanged = waiting.insert(Int32(index)).inserted || hasChanged }
+            }
+        }
     }
 }
 

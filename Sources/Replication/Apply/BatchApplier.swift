@@ -10,6 +10,10 @@ package struct BatchApplier {
         /// Rows written to current.
         package var rows = 0
         package var quarantined = 0
+        /// What rules found, those that only warn among them.
+        package var gates: [GateCount] = []
+        /// Tables that are held from here on.
+        package var closed: [TableHold] = []
         /// Of a mend: keys of rows that weren't written, as more is known of them than the source was asked.
         package var unmended: [String] = []
         /// What is left of it for the next batch.
@@ -23,6 +27,7 @@ package struct BatchApplier {
         var record = CommitRecord()
         var outcome = Outcome()
         var marks: Marks
+        var pending = PendingGate()
     }
 
     let layout: WarehouseLayout
@@ -36,6 +41,12 @@ package struct BatchApplier {
     let isReplay: Bool
     /// The events are what a sweep read at the source.
     var mend: RowMend?
+    /// No part of a larger source transaction.
+    var isWhole = true
+    /// Of the source transaction's parts so far.
+    var pending = PendingGate()
+    /// Rows of this source transaction whose events are put aside, as an earlier attempt has found.
+    var asideRows: [TableID: [[UInt8]: TableGate.Rule]] = [:]
     /// What earlier batches have left of it; nil: it isn't to be raised.
     var suspicion: RestoreSuspicion?
     var signs: [TopicPartition: RestoreSuspicion.Signs] = [:]
@@ -72,18 +83,20 @@ package struct BatchApplier {
     /// Applies one batch of a source transaction that comes in several.
     ///
     /// - Parameters:
+    ///   - asideRows: rows of it that aren't as expected, by `GateRow.key`.
     ///   - unfinished: what the batch before left; nil for the first. Nil again after the last, and after an error,
     ///     which undoes them all.
     ///   - isLast: ends the source transaction; until then the checkpoint stays where it is.
     package static func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
         in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
-        refused: [Int32: String] = [:], suspicion: RestoreSuspicion? = nil,
-        continuing unfinished: inout Unfinished?, isLast: Bool
+        refused: [Int32: String] = [:], asideRows: [TableID: [[UInt8]: TableGate.Rule]] = [:],
+        suspicion: RestoreSuspicion? = nil, continuing unfinished: inout Unfinished?, isLast: Bool
     ) throws -> Outcome {
         var applier = BatchApplier(
             layout: layout, batch: batch, advances: advances, loadedAt_us: loadedAt_us, probeAll: probeAll,
             refused: refused)
+        applier.asideRows = asideRows
         applier.suspicion = suspicion
         return try applier.run(transaction, &unfinished, isLast: isLast)
     }
@@ -106,11 +119,15 @@ package struct BatchApplier {
     private mutating func run(
         _ transaction: some WarehouseTransaction, _ unfinished: inout Unfinished?, isLast: Bool
     ) throws -> Outcome {
+        isWhole = unfinished == nil && isLast
+        pending = unfinished?.pending ?? PendingGate()
         if unfinished == nil { try transaction.begin() }
         do {
             let byTable = EventsByTable(batch, leavingOut: refused)
             let tables = byTable.indices.map { batch.tables[$0].source }
-            var states = try transaction.lock(tables.sorted(), exclusive: byTable.hasTruncate || mend != nil)
+            var states = try transaction.lock(
+                tables.sorted(),
+                exclusive: byTable.hasTruncate || mend != nil || batch.findings.values.contains(where: \.mayHold))
             if let changed = unfinished?.record.states { states.merge(changed) { $1 } }
             let marks = try unfinished?.marks ?? Marks(transaction.assertOwned(advances), advances)
             if layout.suspectsRestore, !layout.hasRaw { try refuseRestored(marks) }
@@ -147,10 +164,15 @@ package struct BatchApplier {
                 outcome.continue(before.outcome)
             }
             guard isLast else {
-                unfinished = Unfinished(record: record, outcome: outcome, marks: marks)
+                unfinished = Unfinished(record: record, outcome: outcome, marks: marks, pending: pending)
                 return outcome
             }
             unfinished = nil
+            if !isWhole {
+                guard pending.isEmpty else { throw try pending.closed(hasRaw: layout.hasRaw, loadedAt_us: loadedAt_us) }
+                record.gates = GateCount.sums(record.gates + pending.warnings)
+                outcome.gates = record.gates
+            }
             try transaction.record(record)
             try transaction.commit()
         } catch {
@@ -183,21 +205,34 @@ package struct BatchApplier {
             try putOff(table, fresh, &entry, transaction)
             return entry
         }
-        try place(table, fresh, stored, marks, &entry, &state, transaction)
+        let gated = mend == nil ? try gate(table, fresh, stored, &entry, transaction) : Gated(now: fresh)
+        try place(table, gated.now, stored, marks, &entry, &state, transaction)
+        if let hold = gated.hold { try close(hold, table, gated.later, &entry, transaction) }
         if state != stored { record.states[definition.source] = state }
         return entry
     }
 
-    /// As `apply`, of events that are in raw: what was deferred.
+    /// Holds the table from these events on.
+    private mutating func close(
+        _ hold: TableHold, _ table: Int, _ later: [Int32], _ entry: inout LedgerEntry,
+        _ transaction: some WarehouseTransaction
+    ) throws {
+        try transaction.hold([hold])
+        outcome.closed.append(hold)
+        try putOff(table, later, &entry, transaction)
+    }
+
+    /// As `apply`, of events that are in raw: what was deferred. Those that stay so, as they aren't as expected, are `later`.
     mutating func replay(
         _ table: Int, _ events: [Int32], _ stored: TableState, _ transaction: some WarehouseTransaction
-    ) throws -> LedgerEntry {
+    ) throws -> (entry: LedgerEntry, gated: Gated) {
         var entry = LedgerEntry(table: batch.tables[table].source)
         var state = stored
         let events = stored.hasErasures ? try hideErased(table, events, &entry, transaction) : events
-        try place(table, events, stored, .everything, &entry, &state, transaction)
+        let gated = try gate(table, events, stored, &entry, transaction)
+        try place(table, gated.now, stored, .everything, &entry, &state, transaction)
         if state != stored { record.states[batch.tables[table].source] = state }
-        return entry
+        return (entry, gated)
     }
 
     /// Brings events that are no duplicates to where they belong.

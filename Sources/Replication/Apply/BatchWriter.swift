@@ -15,6 +15,8 @@ package struct BatchWriter {
     private var unfinished: BatchApplier.Unfinished?
     /// Events of a source transaction in parts that the engine refused, with reasons: put aside when it comes again.
     private var refused: [EventID: String] = [:]
+    /// Rows of it that aren't as expected, likewise.
+    private var asideRows: [TableID: [[UInt8]: TableGate.Rule]] = [:]
     private var probesAll = false
     private var suspicion = RestoreSuspicion()
 
@@ -48,11 +50,12 @@ package struct BatchWriter {
         do {
             let outcome = try BatchApplier.apply(
                 batch, advancing: advances, layout: layout, in: transaction, loadedAt_us: loadedAt_us,
-                probeAll: probesAll || self.probesAll, refused: known(in: batch), continuing: &unfinished,
-                isLast: part.isLast)
+                probeAll: probesAll || self.probesAll, refused: known(in: batch),
+                asideRows: part == .whole ? [:] : asideRows, continuing: &unfinished, isLast: part.isLast)
             // Other batches may come before the transaction comes again.
             if part == .last {
                 refused = [:]
+                asideRows = [:]
                 self.probesAll = false
             }
             return outcome
@@ -76,6 +79,9 @@ package struct BatchWriter {
     ) throws -> BatchApplier.Outcome {
         do {
             return try tryPart(batch, advances, part, layout, transaction, loadedAt_us, probesAll)
+        } catch let closed as GateClosed {
+            try note(closed, transaction, loadedAt_us)
+            throw ReplicationError(.restart, "rows of this source transaction aren't as expected")
         } catch let error as ReplicationError where error.mayHoldTable {
             var placed: Set<TableID> = []
             guard try holdFailing(error, batch, layout, transaction, loadedAt_us, &placed) else { throw error }
@@ -83,6 +89,22 @@ package struct BatchWriter {
             refused = [:]
             throw ReplicationError(.restart, "a table of this source transaction is held: \(error.message)")
         }
+    }
+
+    /// What becomes of rows that aren't as expected when the source transaction comes again.
+    private mutating func note(
+        _ closed: GateClosed, _ transaction: some WarehouseTransaction, _ loadedAt_us: Int64
+    ) throws {
+        try transaction.run {
+            _ = try transaction.lock(
+                Set(closed.counts.map(\.table) + closed.holds.map(\.table)).sorted(), exclusive: true)
+            try transaction.hold(closed.holds)
+            var record = CommitRecord()
+            record.gates = closed.counts
+            record.loadedAt_us = loadedAt_us
+            try transaction.record(record)
+        }
+        for (table, rows) in closed.rows { asideRows[table, default: [:]].merge(rows) { first, _ in first } }
     }
 
     /// Holds the table that an error is about, if nobody has: true where it is to be tried again so.
@@ -196,6 +218,16 @@ package struct BatchWriter {
         abandon(transaction)
         return try BatchApplier.release(
             table, kind, layout: layout, in: transaction, loadedAt_us: loadedAt_us, options, equality: equality)
+    }
+
+    /// Applies events of the quarantine that raw has.
+    package mutating func replay(
+        _ ids: [Int64], of table: TableDefinition, layout: WarehouseLayout, in transaction: some WarehouseTransaction,
+        loadedAt_us: Int64, _ options: ReleaseOptions, equality: KeyEquality = .postgres
+    ) throws -> (outcome: BatchApplier.Outcome, promoted: Set<Int64>) {
+        abandon(transaction)
+        return try BatchApplier.replay(
+            ids, of: table, layout: layout, in: transaction, loadedAt_us: loadedAt_us, options, equality: equality)
     }
 
     package mutating func hold(_ holds: [TableHold], in transaction: some WarehouseTransaction) throws {

@@ -191,7 +191,9 @@ struct RawFold {
         for _ in 0..<CarriedColumns.chainLength_max where !wanted.isEmpty {
             for key in wanted { byKey[key] = [] }
             var next = Set<String>()
-            for event in try transaction.rawEvents(definition, keys: wanted.sorted(), truncates: truncates) {
+            for event in try transaction.rawEvents(
+                definition, keys: wanted.sorted(), truncates: truncates, promoted: true)
+            {
                 if event.operation == .truncate {
                     floors.append(event.version)
                 } else if let key = event.key {

@@ -1,9 +1,9 @@
 /// A batch's events by table.
-struct EventsByTable {
-    var events: [[Int32]]
+package struct EventsByTable {
+    package private(set) var events: [[Int32]]
     var hasTruncate = false
 
-    init(_ batch: ChangeBatch, leavingOut refused: [Int32: String]) {
+    package init(_ batch: ChangeBatch, leavingOut refused: [Int32: String]) {
         events = .init(repeating: [], count: batch.tables.count)
         for index in batch.events.indices {
             if !refused.isEmpty, refused[Int32(index)] != nil { continue }

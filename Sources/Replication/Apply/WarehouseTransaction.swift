@@ -67,14 +67,23 @@ package protocol WarehouseTransaction: AnyObject {
     /// Removes rows that this same transaction added by `applyKeyless`.
     func retract(_ table: TableDefinition, _ batch: ChangeBatch, inserts: [Int32]) throws
 
-    /// All raw events of the keys (JSON text), in no order; and all truncates of the table if `truncates`.
-    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool) throws -> [RawEvent]
+    /// All raw events of the keys (JSON text), in no order; and all truncates of the table if `truncates`. With `promoted`
+    /// those are left out that a rule keeps out of current (`PutAside`).
+    func rawEvents(_ table: TableDefinition, keys: [String], truncates: Bool, promoted: Bool) throws -> [RawEvent]
+    /// Of the keys (as raw has them) the events that rules keep out of current.
+    func putAside(_ table: TableDefinition, _ keys: [String]) throws -> [String: [(rule: String, version: Version)]]
+    /// Events of the table that rules keep out of current and that wait in the quarantine: those with these numbers there,
+    /// and all others of their rows; by version.
+    func putAsideEvents(_ table: TableDefinition, _ ids: [Int64]) throws -> [(id: Int64, event: DeferredEvent)]
+    /// Whether any of these wait.
+    func hasPutAside(_ table: TableDefinition) throws -> Bool
+    func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) throws
 
     /// Dependencies of moved rows on any of `oldKeys` (all of the table's where nil).
     func moves(_ table: TableID, oldKeys: [String]?) throws -> [MoveDependency]
     func record(_ moves: [MoveDependency]) throws
 
-    /// Puts records aside. Of a source transaction that comes in parts, each part's own.
+    /// Puts records aside, and marks tables of which rules keep events out of current (`TableState.hasPutAside`). Of a source transaction that comes in parts, each part's own.
     func quarantine(_ entries: [QuarantineEntry], loadedAt_us: Int64) throws
 
     /// Names events that raw has as deferred.
@@ -178,6 +187,8 @@ package struct TableState: Sendable, Equatable {
     package var hasMoves = false
     /// Some key's events are to be hidden. Read, never written with the state.
     package var hasErasures = false
+    /// Rules keep some events out of current (`PutAside`). As `hasErasures`.
+    package var hasPutAside = false
     /// Raw may lack what was loaded before that, µs since 1970 (`layers.raw_retention`); nil: it has all. Read, never
     /// written with the state.
     package var rawFrom_us: Int64?
@@ -341,6 +352,8 @@ package struct CommitRecord: Sendable {
     package var copied: [CopyMark] = []
     /// At most `BatchApplier.late_max` of a batch.
     package var late: [LateEvent] = []
+    /// What rules found.
+    package var gates: [GateCount] = []
 
     package init() {}
 }

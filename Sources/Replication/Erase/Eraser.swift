@@ -141,7 +141,8 @@ struct Eraser<Transaction: WarehouseTransaction> {
             }
             var entry = Key(texts: texts[name] ?? [next.key], limit: next.limit)
             let isEarlier = next.limit != .all
-            let events = try transaction.rawEvents(request.table, keys: entry.texts, truncates: isEarlier)
+            let events = try transaction.rawEvents(
+                request.table, keys: entry.texts, truncates: isEarlier, promoted: false)
             // Under an earlier key the row began behind the last one that had it: what ended that is no event of the row.
             let ends = events.filter { $0.operation == .delete || $0.operation == .truncate }.map(\.version)
             let start = isEarlier ? ends.filter { $0 < next.limit.deleteHalf }.max() ?? .none : .none

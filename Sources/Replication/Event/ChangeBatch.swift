@@ -22,6 +22,8 @@ package final class ChangeBatch: @unchecked Sendable {
     package var mixed: Set<TableID> = []
     /// Beside those: of tables that are gone.
     package var schemaChanges: [SchemaChange] = []
+    /// What isn't as expected of tables (by index) that have gates.
+    package var findings: [Int: GateFindings] = [:]
     package var spans: [RecordBatch.PartitionSpan] = []
     /// Data records that could not be decoded, with the bytes they had.
     package var quarantined: [QuarantineEntry] = []

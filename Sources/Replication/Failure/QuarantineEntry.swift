@@ -13,6 +13,8 @@ package struct QuarantineEntry: Sendable {
     /// As JSON: `[["name","value"]…]`.
     package var headers: String?
     package var operation: Operation?
+    /// Of an event that a rule keeps out of current, and that raw has.
+    package var gate: PutAside?
 
     package init(
         table: TableID?, partition: TopicPartition, offset: Int64, reason: String, key: [UInt8]? = nil,

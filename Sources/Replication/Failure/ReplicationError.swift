@@ -18,6 +18,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case environment
         /// The pipeline file and the world contradict each other: exit 2.
         case configuration
+        /// A row isn't as expected, and its rule says to stop. Exit 6.
+        case quality
         /// A broken promise of our own: the ledger doesn't add up, an impossible state. Exit 1.
         case invariant
         /// Anything else that doesn't pass by itself. Exit 1.

@@ -80,7 +80,7 @@ struct Refolder<Transaction: WarehouseTransaction> {
         let all = Array(texts.values.joined())
         // A table's newest truncate is known by its floor; over what stands there nothing else is needed.
         let events = RawReplay.unerased(
-            try transaction.rawEvents(table, keys: all, truncates: request.way == .anew))
+            try transaction.rawEvents(table, keys: all, truncates: request.way == .anew, promoted: true))
         if request.way == .anew { try remove(before, events) }
         try apply(events, state)
         if let arrived_us = request.reconciles {
@@ -176,7 +176,7 @@ struct Refolder<Transaction: WarehouseTransaction> {
             layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false, refused: [:],
             isReplay: true)
         // Each event has its place in the ledger already.
-        let entry = try applier.replay(0, batch.events.indices.map(Int32.init), state, transaction)
+        let (entry, _) = try applier.replay(0, batch.events.indices.map(Int32.init), state, transaction)
         guard entry.quarantined == 0 else {
             throw ReplicationError(
                 .permanent, "\(entry.quarantined) events of raw can't be applied any more", table: request.table.source)

@@ -138,6 +138,8 @@ package struct SourceRecords: Sendable {
     package var malformed: [QuarantineEntry]
     /// The batch ends inside a source transaction: the next one goes on with it, and both commit together.
     package var isUnfinished = false
+    /// It begins and ends with source transactions, or is a part of one (`isUnfinished`).
+    package var hasWholeTransactions = false
     /// What of an initial copy is done once the batch is durable.
     package var copied: [CopyMark] = []
 

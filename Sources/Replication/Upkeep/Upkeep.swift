@@ -95,6 +95,7 @@ enum RawTrimming {
     ) throws -> String? {
         if let hold = state.holds.map(\.rawValue).sorted().first { return "the table is held (\(hold))" }
         if try !transaction.deferredEvents(table, limit: 1).isEmpty { return "events of it are deferred" }
+        if try transaction.hasPutAside(table) { return "rows of it are put aside: millrace quarantine list" }
         guard state.isSparse, !table.isKeyless else { return nil }
         return try transaction.hasIncompleteRows(table) ? "it has rows with columns whose value never came" : nil
     }

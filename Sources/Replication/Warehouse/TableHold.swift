@@ -13,6 +13,8 @@ package struct TableHold: Sendable, Equatable {
         case failing
         /// Until a person decides on a change of its schema: its events want another table than there is.
         case schema
+        /// By a rule that its rows fail. Ended by a person alone, once the rule or the data is mended.
+        case quality
 
         /// Nothing is wrong: somebody wants it so.
         package var isWanted: Bool { self == .paused }
@@ -42,6 +44,11 @@ package struct TableHold: Sendable, Equatable {
             millrace release --as redelivery
             """
         case .schema: "millrace schema list; millrace schema approve ID, or rollback ID"
+        case .quality:
+            """
+            mend the rule (then: millrace reload) or the data, then: millrace release \(table); \
+            or put the rows aside: millrace release \(table) --quarantine-failing
+            """
         case .failing:
             "mend what the reason names; it is tried again each minute, and at once by: millrace release \(table)"
         }
@@ -164,8 +171,10 @@ package struct ReleaseOptions: Sendable {
     package var filter: (any RowFilter)?
     /// Columns of the source that the table doesn't have on purpose.
     package var excluded: Set<String> = []
-    /// However many rows are refused, they are put aside.
+    /// However many rows are refused, or not as expected, they are put aside.
     package var quarantinesAll = false
+    /// What is expected of the table's rows.
+    package var gate: @Sendable (TableDefinition) -> TableGate? = { _ in nil }
     /// How long another's lock is waited for, where the engine has such; nil: as long as by any batch.
     package var lockWait_ms: Int?
 
@@ -184,6 +193,8 @@ package struct ReleaseStep: Sendable {
     package var bytes = 0
     /// The hold is gone, and with the last hold everything that was deferred.
     package var isDone: Bool
+    /// Why the table is held now, where rows that were to be released aren't as expected.
+    package var closed: String?
 
     package init(outcome: BatchApplier.Outcome, count: Int, isDone: Bool) {
         self.outcome = outcome

@@ -81,8 +81,15 @@ package protocol Warehouse: Sendable {
     /// Marks entries as replayed or discarded; they stay on record.
     func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws
 
+    /// Applies events that rules keep out of current and that raw has, by the numbers of their entries in the quarantine.
+    /// Gives those that are promoted; the others wait on.
+    func replay(_ ids: [Int64], of table: TableDefinition, _ options: ReleaseOptions) async throws
+        -> (outcome: BatchApplier.Outcome, promoted: Set<Int64>)
+
     /// Tables whose current stands still, in order of their names.
     func holds() async throws -> [TableHold]
+    /// Events that wait for a hold's end, by table.
+    func deferredCounts() async throws -> [TableID: Int]
     /// Lets current of these tables stand still. Each must be known, and raw be on.
     func hold(_ tables: [TableID], _ kind: TableHold.Kind, reason: String) async throws
     /// Takes one step in releasing a table: the oldest of its deferred events are applied, at most `options.limit`, and the

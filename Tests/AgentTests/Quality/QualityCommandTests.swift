@@ -48,6 +48,7 @@ import Testing
             pipeline: shop
             source: { file: { path: events.jsonl } }
             warehouse: { duckdb: { path: w.duckdb } }
+            layers: { raw: false }
             tables: [{ source: public.items, quality: [{ expect: not_null, column: v }] }]
             """.write(toFile: file, atomically: true, encoding: .utf8)
             let context = CommandContext(
@@ -66,7 +67,9 @@ import Testing
                     Issue.record("\(name) passes")
                 } catch {
                     let failure = ExitStatus.failure(of: error)
-                    #expect(failure.exit == 2 && failure.message.contains("(not yet)"), "\(name): \(failure)")
+                    #expect(
+                        failure.exit == 2 && failure.message.contains("on_fail: hold needs the raw layer"),
+                        "\(name): \(failure)")
                 }
             }
             #expect(!FileManager.default.fileExists(atPath: folder + "/w.duckdb"))

@@ -1,0 +1,416 @@
+import Replication
+import ReplicationTestKit
+import Testing
+
+/// Rows that aren't as expected don't come into current: the table is held, or they are put aside. However the events are cut
+/// into batches, the verdicts are the same; released or replayed, it is as if there had been no gate.
+@Suite struct GateTests {
+    private let model = ModelHistory.definition
+    private let shape = ModelHistory.Shape(keys: 5, steps: 60)
+
+    /// A history as its source transactions.
+    private func transactions(_ history: ModelHistory) -> [[EventSpec]] {
+        var all: [[EventSpec]] = []
+        for event in history.events {
+            if let last = all.last?.last, last.transaction == event.transaction {
+                all[all.count - 1].append(event)
+            } else {
+                all.append([event])
+            }
+        }
+        return all
+    }
+
+    /// `n` of some rows, and notes that aren't there.
+    private func rules(_ onFail: Expectation.OnFail, _ numbers: [Int]) -> [Expectation] {
+        [
+            Expectation(.set("n", values: numbers.map(String.init), isIn: false), onFail: onFail, origin: "a"),
+            Expectation(.notNull("note"), onFail: onFail, origin: "b"),
+        ]
+    }
+
+    private func gate(_ rules: [Expectation]) -> @Sendable (TableDefinition) -> TableGate? {
+        { TableGate(rules, of: $0) }
+    }
+
+    private final class Feed {
+        let warehouse: any Warehouse
+        let gate: @Sendable (TableDefinition) -> TableGate?
+        let definition: TableDefinition
+        let partition = TopicPartition(topic: "model", partition: 0)
+        private var token: Int64 = 0
+        private var position: Int64?
+        var sum = LedgerEntry(table: nil)
+        var counts: [GateCount] = []
+
+        init(
+            _ warehouse: any Warehouse, _ definition: TableDefinition,
+            _ gate: @escaping @Sendable (TableDefinition) -> TableGate?
+        ) async throws {
+            self.warehouse = warehouse
+            self.definition = definition
+            self.gate = gate
+            let claim = try await warehouse.claim([partition], owner: "test")[0]
+            (token, position) = (claim.token, claim.position)
+        }
+
+        /// In so many parts, one source transaction then.
+        func apply(_ events: [EventSpec], parts: Int = 1) async throws {
+            // What has to come again comes again.
+            for _ in 0..<5 {
+                do {
+                    try await tryApply(events, parts)
+                    return
+                } catch let error as ReplicationError where error.kind == .restart {}
+            }
+            throw ReplicationError(.permanent, "it has to come again without end")
+        }
+
+        private func tryApply(_ events: [EventSpec], _ parts: Int) async throws {
+            var builder = BatchBuilder([definition])
+            builder.partition = partition
+            let start = position ?? 0
+            let size = (events.count + parts - 1) / parts
+            let cut = stride(from: 0, to: events.count, by: size).map {
+                Array(events[$0..<min($0 + size, events.count)])
+            }
+            var from = start
+            for (index, some) in cut.enumerated() {
+                let batch = builder.batch(some, from: from)
+                var desk = RowDesk()
+                if let gate = gate(definition) {
+                    let findings = gate.judge(
+                        batch, batch.events.indices.map(Int32.init), byTransaction: true, &desk)
+                    if !findings.isEmpty { batch.findings[0] = findings }
+                }
+                let part: BatchPart =
+                    cut.count == 1 ? .whole : index == 0 ? .first : index == cut.count - 1 ? .last : .middle
+                from += Int64(some.count)
+                let outcome = try await warehouse.apply(
+                    batch,
+                    advancing: [
+                        CheckpointAdvance(partition: partition, from: position, to: from, token: token, spans: [0])
+                    ], part: part, probesAll: false)
+                guard part.isLast else { continue }
+                position = from
+                for entry in outcome.ledger { sum += entry }
+                counts += outcome.gates
+            }
+        }
+
+        func release(_ kind: TableHold.Kind, _ options: ReleaseOptions) async throws -> ReleaseStep {
+            while true {
+                let step = try await warehouse.release(definition, kind, options)
+                for entry in step.outcome.ledger { sum += entry }
+                if step.isDone { return step }
+            }
+        }
+    }
+
+    private func options(_ gate: @escaping @Sendable (TableDefinition) -> TableGate?, limit: Int = 7) -> ReleaseOptions
+    {
+        var options = ReleaseOptions(limit: limit)
+        options.gate = gate
+        return options
+    }
+
+    /// Whole transactions by chance, some of them in parts.
+    private func feed(_ transactions: [[EventSpec]], _ feed: Feed, _ random: inout SeededRandom) async throws {
+        var at = 0
+        while at < transactions.count {
+            if random.chance(30) {
+                try await feed.apply(transactions[at], parts: 1 + random.below(3))
+                at += 1
+            } else {
+                let end = min(at + 1 + random.below(5), transactions.count)
+                try await feed.apply(Array(transactions[at..<end].joined()))
+                at = end
+            }
+        }
+    }
+
+    private func model(_ rows: [Int64: (n: Int64, note: String?)]) -> [[String: String]] {
+        rows.sorted { $0.key < $1.key }.map {
+            ["id": "\($0.key)", "n": "\($0.value.n)", "note": $0.value.note.map { JSONText.quoted($0) } ?? "null"]
+        }
+    }
+
+    /// Rows at the source behind each transaction.
+    private func states(_ transactions: [[EventSpec]]) -> [[Int64: (n: Int64, note: String?)]] {
+        var rows: [Int64: (n: Int64, note: String?)] = [:]
+        var all: [[Int64: (n: Int64, note: String?)]] = []
+        func id(_ cells: [Cell]?) -> Int64 { if case .int(let id)? = cells?[0] { id } else { -1 } }
+        for events in transactions {
+            for event in events {
+                switch event.operation {
+                case .truncate: rows = [:]
+                case .delete: if event.otherKey == nil { rows[id(event.before)] = nil }
+                default:
+                    let own = id(event.after)
+                    var row: (n: Int64, note: String?) = (0, nil)
+                    if case .int(let n)? = event.after?[1] { row.n = n }
+                    switch event.after?[2] {
+                    case .text(let text)?: row.note = text
+                    case .unchanged?: row.note = rows[event.otherKey == nil ? own : id(event.otherKey)]?.note
+                    default: break
+                    }
+                    if let other = event.otherKey { rows[id(other)] = nil }
+                    rows[own] = row
+                }
+            }
+            all.append(rows)
+        }
+        return all
+    }
+
+    @Test(arguments: Engine.allCases) func aHeldTableStandsAtItsLastGoodVersion(engine: Engine) async throws {
+        var heldTimes = 0
+        for seed in UInt64(0)..<6 {
+            let history = ModelHistory(seed: seed, shape: shape)
+            let transactions = transactions(history)
+            let states = states(transactions)
+            #expect(model(states.last ?? [:]) == history.expected, "the model itself")
+            let numbers = [20 + Int(seed), 31]
+            let rules = rules(.hold, numbers)
+            let isBad: ((n: Int64, note: String?)) -> Bool = { numbers.contains(Int($0.n)) || $0.note == nil }
+            // Rows stay as they were before the first transaction that leaves one that isn't as expected.
+            let first = states.indices.first { index in
+                states[index].contains { id, row in
+                    let before = index > 0 ? states[index - 1][id] : nil
+                    return isBad(row) && (before == nil || before! != row)
+                }
+            }
+            let good = first.map { $0 > 0 ? states[$0 - 1] : [:] } ?? states.last ?? [:]
+            for cut in 0..<3 {
+                let note = "\(engine), seed \(seed), cut \(cut)"
+                let subject = try await engine.warehouse("gatehold\(seed)_\(cut)")
+                try await subject.warehouse.open(readOnly: false)
+                try await subject.warehouse.ensure([model])
+                var random = SeededRandom(seed: seed &* 31 &+ UInt64(cut))
+                let feed = try await Feed(subject.warehouse, model, gate(rules))
+                try await self.feed(transactions, feed, &random)
+                #expect(try await subject.live(model, order: "id") == model(good), "\(note): where it stands")
+                let holds = try await subject.warehouse.holds()
+                #expect(holds.map(\.kind) == (first == nil ? [] : [.quality]), "\(note): \(holds)")
+                #expect(feed.sum.addsUp && feed.sum.read == history.events.count, "\(note)")
+                if first != nil {
+                    heldTimes += 1
+                    #expect(holds.first?.reason.contains(" fails in ") == true, "\(holds)")
+                    // Not before something was mended.
+                    let again = try await feed.release(.quality, options(gate(rules), limit: 3))
+                    #expect(again.closed != nil && again.count == 0, "\(note): \(again)")
+                    #expect(try await subject.live(model, order: "id") == model(good), "\(note): released too early")
+                    let step = try await feed.release(.quality, options { _ in nil })
+                    #expect(step.closed == nil, "\(note)")
+                }
+                #expect(try await subject.warehouse.holds().isEmpty, "\(note)")
+                #expect(try await subject.live(model, order: "id") == history.expected, "\(note): at the end")
+                let stored = try await subject.warehouse.ledger().tables.first { $0.table == model.source }
+                #expect(stored?.addsUp == true && stored?.deferred == 0 && stored?.quarantined == 0, "\(note)")
+                await subject.close()
+            }
+        }
+        #expect(heldTimes > 9)
+    }
+
+    @Test(arguments: Engine.allCases) func rowsThatArePutAsideAreNeverMixed(engine: Engine) async throws {
+        var asides = 0
+        for seed in UInt64(0)..<6 {
+            let history = ModelHistory(seed: seed, shape: shape)
+            let transactions = transactions(history)
+            let states = states(transactions)
+            let numbers = [12, 20 + Int(seed), 31, 40]
+            let isBad: ((n: Int64, note: String?)) -> Bool = { numbers.contains(Int($0.n)) || $0.note == nil }
+            var reference: [[String: String]]?
+            for cut in 0..<4 {
+                let note = "\(engine), seed \(seed), cut \(cut)"
+                let subject = try await engine.warehouse("gateaside\(seed)_\(cut)")
+                try await subject.warehouse.open(readOnly: false)
+                try await subject.warehouse.ensure([model])
+                var random = SeededRandom(seed: seed &* 31 &+ UInt64(cut))
+                // The last one is held first, and its rows are put aside by the release.
+                let isReleased = cut == 3
+                let rules = rules(isReleased ? .hold : .quarantineRow, numbers)
+                let feed = try await Feed(subject.warehouse, model, gate(rules))
+                try await self.feed(transactions, feed, &random)
+                if isReleased, try await !subject.warehouse.holds().isEmpty {
+                    var options = options(gate(rules))
+                    options.quarantinesAll = true
+                    let step = try await feed.release(.quality, options)
+                    #expect(step.closed == nil, "\(note)")
+                }
+                #expect(try await subject.warehouse.holds().isEmpty, "\(note)")
+                let live = try await subject.live(model, order: "id")
+                #expect(live == reference ?? live, "\(note): another cut has other rows")
+                reference = reference ?? live
+                for row in live {
+                    let was = states.contains { state in
+                        guard let id = row["id"].flatMap({ Int64($0) }), let found = state[id] else { return false }
+                        return model([id: found]) == [row] && !isBad(found)
+                    }
+                    #expect(was, "\(note): \(row) was never so at the source, or isn't as expected")
+                }
+                let records = try await subject.warehouse.quarantine()
+                asides += records.count
+                #expect(records.count == feed.sum.quarantined && feed.sum.addsUp, "\(note)")
+                #expect(records.allSatisfy { $0.entry.gate != nil && $0.entry.reason.contains(" fails") }, "\(note)")
+                let raw = try await subject.rawCount(model)
+                #expect(raw.rows == history.events.count && raw.events == raw.rows, "\(note): raw")
+                // In two goes, as the first may lack what the second has.
+                let ids = records.map(\.id).shuffled(using: &random)
+                for part in [Array(ids.prefix(ids.count / 3)), Array(ids.suffix(ids.count / 2)), ids] {
+                    let waiting = try await subject.warehouse.quarantine().filter { $0.state == .waiting }.map(\.id)
+                    let chosen = part.filter(waiting.contains)
+                    let found = try await subject.warehouse.replay(chosen, of: model, options { _ in nil })
+                    for entry in found.outcome.ledger { feed.sum += entry }
+                    #expect(found.promoted.isSubset(of: chosen), "\(note)")
+                }
+                let left = try await subject.warehouse.quarantine().filter { $0.state != .replayed }
+                #expect(left.isEmpty, "\(note): \(left)")
+                #expect(try await subject.live(model, order: "id") == history.expected, "\(note): at the end")
+                let stored = try await subject.warehouse.ledger().tables.first { $0.table == model.source }
+                #expect(
+                    stored?.addsUp == true && stored?.deferred == 0 && stored?.quarantined == 0, "\(note): \(stored!)")
+                await subject.close()
+            }
+        }
+        #expect(asides > 40)
+    }
+
+    // MARK: Single cases
+
+    private func row(
+        _ commit: Int64, _ id: Int64, _ n: Cell, _ note: Cell, _ operation: Operation = .update, place: Int64 = 1,
+        transaction: Int64? = nil
+    ) -> EventSpec {
+        EventSpec(
+            operation, model.source, .change(epoch: 0, commit: commit, place: place), after: [.int(id), n, note],
+            transaction: transaction ?? commit)
+    }
+
+    private func subject(_ engine: Engine, _ name: String, _ rules: [Expectation]) async throws -> (Subject, Feed) {
+        let subject = try await engine.warehouse(name)
+        try await subject.warehouse.open(readOnly: false)
+        try await subject.warehouse.ensure([model])
+        return (subject, try await Feed(subject.warehouse, model, gate(rules)))
+    }
+
+    /// What a row was inside of a transaction nobody ever saw.
+    @Test(arguments: Engine.allCases, [1, 3]) func statesInsideOfATransactionArentJudged(
+        engine: Engine, parts: Int
+    ) async throws {
+        let (subject, feed) = try await subject(engine, "gateinside\(parts)", rules(.hold, [7]))
+        try await feed.apply(
+            [
+                row(1, 1, .int(7), .null, .create, place: 1, transaction: 1),
+                row(1, 2, .int(7), .text("b"), .create, place: 2, transaction: 1),
+                EventSpec(
+                    .delete, model.source, .change(epoch: 0, commit: 1, place: 3),
+                    before: [.int(2), .int(7), .text("b")],
+                    transaction: 1),
+                row(1, 1, .int(8), .text("a"), place: 4, transaction: 1),
+            ], parts: parts)
+        #expect(try await subject.warehouse.holds().isEmpty)
+        let live = try await subject.live(model, order: "id")
+        #expect(live == [["id": "1", "n": "8", "note": "\"a\""]], "\(engine): \(live)")
+        await subject.close()
+    }
+
+    @Test(arguments: Engine.allCases) func aRuleThatSaysStopStops(engine: Engine) async throws {
+        for parts in [1, 2] {
+            let (subject, feed) = try await subject(engine, "gatestop\(parts)", rules(.stop, [7]))
+            try await feed.apply([row(1, 1, .int(1), .text("a"), .create)])
+            await #expect {
+                try await feed.apply(
+                    [
+                        row(2, 1, .int(2), .text("a"), transaction: 2),
+                        row(2, 2, .int(7), .text("b"), .create, place: 2, transaction: 2),
+                    ], parts: parts)
+            } throws: {
+                let error = $0 as? ReplicationError
+                return error?.kind == .quality && error?.message.contains("not_in_set(n) (a) fails at") == true
+            }
+            #expect(try await subject.live(model, order: "id") == [["id": "1", "n": "1", "note": "\"a\""]])
+            #expect(try await subject.rawCount(model).rows == 1, "nothing of it is durable")
+            await subject.close()
+        }
+    }
+
+    @Test(arguments: Engine.allCases) func warningsAreCounted(engine: Engine) async throws {
+        let (subject, feed) = try await subject(engine, "gatewarn", rules(.warn, [7]))
+        try await feed.apply([row(1, 1, .int(7), .text("a"), .create)])
+        try await feed.apply(
+            [
+                row(2, 2, .int(7), .null, .create, transaction: 2),
+                row(3, 3, .int(1), .text("c"), .create, transaction: 3),
+            ],
+            parts: 2)
+        #expect(try await subject.live(model, order: "id").count == 3)
+        #expect(feed.counts.filter { $0.rule.origin == "a" }.reduce(0) { $0 + $1.rows } == 2)
+        #expect(feed.counts.filter { $0.rule.origin == "b" }.reduce(0) { $0 + $1.rows } == 1)
+        if let memory = subject.warehouse as? MemoryWarehouse {
+            #expect(await memory.tables.gates.reduce(0) { $0 + $1.rows } == 3)
+        } else {
+            let rows = try await subject.warehouse.query(
+                """
+                select rule, on_fail, rows, first_position, last_position from _millrace.gates
+                where pipeline = '\(subject.layout.pipeline)' order by origin
+                """, rows_max: 10
+            ).rows
+            let expected = [
+                ["not_in_set(n)", "warn", "2", "model:0@0", "model:0@1"],
+                ["not_null(note)", "warn", "1", "model:0@1", "model:0@1"],
+            ]
+            #expect(rows == expected, "\(rows)")
+        }
+        await subject.close()
+    }
+
+    /// A rule that can't be held against the table lets nothing pass.
+    @Test(arguments: Engine.allCases) func aRuleThatDoesntFitHolds(engine: Engine) async throws {
+        let rules = [Expectation(.notNull("nope"), onFail: .quarantineRow, origin: "c")]
+        for parts in [1, 2] {
+            let (subject, feed) = try await subject(engine, "gatemisfit\(parts)", rules)
+            try await feed.apply(
+                [
+                    row(1, 1, .int(1), .text("a"), .create, transaction: 1),
+                    row(1, 2, .int(1), .text("a"), .create, place: 2, transaction: 1),
+                ], parts: parts)
+            let holds = try await subject.warehouse.holds()
+            #expect(holds.first?.kind == .quality && holds.first?.reason.contains("no column nope") == true, "\(holds)")
+            #expect(try await subject.live(model, order: "id").isEmpty)
+            await subject.close()
+        }
+    }
+
+    /// A sweep's mend comes through the gate, too.
+    @Test(arguments: Engine.allCases) func mendsArentLetThrough(engine: Engine) async throws {
+        let (subject, feed) = try await subject(engine, "gatemend", rules(.hold, [7]))
+        try await feed.apply([row(1, 1, .int(1), .text("a"), .create)])
+        let batch = BatchBuilder([model]).batch([
+            EventSpec(
+                .read, model.source, Version(epoch: 0, commit: 9, seq: 0), after: [.int(1), .int(7), .text("b")]),
+            EventSpec(
+                .read, model.source, Version(epoch: 0, commit: 9, seq: 0), after: [.int(2), .int(2), .text("b")]),
+        ])
+        batch.immediateKeys = [0]
+        batch.judge(by: gate(rules(.hold, [7])))
+        let outcome = try await subject.warehouse.mend(RowMend(batch, unseen: .since(9), isAboveStored: false))
+        #expect(outcome.unmended == ["{\"id\":1}"] || outcome.unmended == ["{\"id\": 1}"], "\(outcome.unmended)")
+        let live = try await subject.live(model, order: "id")
+        #expect(live.map { $0["n"] } == ["1", "2"], "\(engine): \(live)")
+        await subject.close()
+    }
+
+    /// With very many rows the table is at fault.
+    @Test(arguments: [Engine.memory, .duckdb]) func tooManyRowsHoldTheTable(engine: Engine) async throws {
+        let (subject, feed) = try await subject(engine, "gatemany", rules(.quarantineRow, [7]))
+        let count = BatchApplier.putAside_max + 1
+        try await feed.apply([row(1, 0, .int(1), .text("a"), .create)])
+        try await feed.apply((1...count).map { row(2, Int64($0), .int(7), .text("a"), .create, place: Int64($0)) })
+        let holds = try await subject.warehouse.holds()
+        #expect(holds.first?.reason.contains("more than \(BatchApplier.putAside_max) rows") == true, "\(holds)")
+        #expect(feed.sum.deferred == count && feed.sum.quarantined == 0, "\(feed.sum)")
+        await subject.close()
+    }
+}
