@@ -82,6 +82,9 @@ package struct BackfillCommand: Sendable {
             let seconds = (ContinuousClock.now - started) / .seconds(1)
             showing.cancel()
             show(results, position, seconds, status.current, setup.pipeline.name, context)
+            if let hold = try await warehouse.holds().first(where: { $0.kind == .quality }) {
+                throw CommandFailure(ExitStatus.quality, "\(hold.table) is held: \(hold.reason)", try: hold.remedy)
+            }
             return isEqual ? ExitStatus.ok : ExitStatus.differences
         }
     }

@@ -49,6 +49,9 @@ struct CatalogBackfill: Sendable {
             try await warehouse.set(positions: [source.partition: nil])
             showing.cancel()
             show(rows, (ContinuousClock.now - started) / .seconds(1), context)
+            if let hold = try await warehouse.holds().first(where: { $0.kind == .quality }) {
+                throw CommandFailure(ExitStatus.quality, "\(hold.table) is held: \(hold.reason)", try: hold.remedy)
+            }
             return ExitStatus.ok
         }
     }
