@@ -303,8 +303,8 @@ struct DBTProjectFolder {
 
     /// Statements without a `"`, by dbt.
     func execute(_ sql: String) async throws {
-        // DuckDB is in no transaction then.
-        let statements = run.engine == .postgres ? sql + "; commit" : sql
+        // DuckDB is in no transaction then, and in the database in memory.
+        let statements = run.engine == .postgres ? sql + "; commit" : "USE warehouse; " + sql
         let line = statements.replacingOccurrences(of: "\n", with: " ")
         let answer = try await dbt(["run-operation", "run_query", "--args", "{\"sql\": \"\(line)\"}"])
         if answer.code != 0 { throw CommandError(message: "\(answer)") }
