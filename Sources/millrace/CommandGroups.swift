@@ -163,6 +163,25 @@ struct Quality: AsyncParsableCommand {
     }
 }
 
+struct DBT: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dbt",
+        abstract: "Make dbt sources and staging models.",
+        discussion: """
+            Writes sources.yml (live views and current, with descriptions from the source's comments, tests from what is \
+            expected, freshness) and a model stg_<pipeline>__<table>.sql for each table: incremental, merged by key, without \
+            deleted rows. A file that was edited is kept, and what is new is put beside it as NAME.new.
+
+            Example: millrace dbt --out models/staging/shop
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Option(help: ArgumentHelp("A folder among the project's models; made if it isn't there.", valueName: "dir"))
+    var out: String
+    @Flag(help: "Replace files that were edited, too.") var force = false
+
+    func run() async throws { try await DBTCommand(out: out, isForced: force).run(global.context()) }
+}
+
 struct Reload: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let the running agent read its pipeline file again.",

@@ -5,7 +5,6 @@ package enum LaterCommand {
         ("backfill", "millrace run reads what the topics hold; a connector's snapshot brings the rest"),
         ("explain", "millrace query, on the table's raw layer"),
         ("freshness", "millrace status, or /readyz?max_lag=30s"),
-        ("dbt", "read the tables as they are: see millrace status for their names"),
     ]
 
     package static func failure(_ name: String, try remedy: String? = nil) -> CommandFailure {

@@ -124,6 +124,10 @@ package struct APIClient: AgentControl {
         try understood(SweepJobs.State(json: try await get("sweep/\(number)")))
     }
 
+    package func tables() async throws -> WarehouseTables {
+        try understood(WarehouseTables(json: try await get("tables")))
+    }
+
     package func quality(_ selection: TableSelection) async throws -> QualityReport {
         try understood(QualityReport(json: try await post("quality", selection.json)))
     }

@@ -30,6 +30,9 @@ package protocol AgentControl: Sendable {
     func sweep(_ selection: TableSelection, _ request: SweepRequest) async throws -> Int
     func sweepState(_ number: Int) async throws -> SweepJobs.State
 
+    /// The tables that the warehouse has, with their columns.
+    func tables() async throws -> WarehouseTables
+
     /// Holds whole tables against what is expected of them.
     func quality(_ selection: TableSelection) async throws -> QualityReport
 

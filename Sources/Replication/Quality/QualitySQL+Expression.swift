@@ -17,6 +17,11 @@ extension QualitySQL {
         }
     }
 
+    /// It says something of several rows, and can't stand in a condition.
+    package static func hasWindow(expression: String) -> Bool {
+        SQLWords(expression).words.contains { $0.isName("over") }
+    }
+
     /// Rows for which it is null aren't looked at.
     package func expressionCounts(_ expression: String) -> String {
         """

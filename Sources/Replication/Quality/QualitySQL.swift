@@ -121,6 +121,11 @@ package struct QualitySQL: Sendable {
 
     // MARK: Unique
 
+    /// What two values have in common exactly if they are equal, whatever their type.
+    package static func equal(_ v: String, _ type: ColumnType, _ dialect: SweepDialect) -> String {
+        ComparedSQL.equal(v, type, dialect)
+    }
+
     private func equal(_ column: Int) -> String {
         ComparedSQL.equal("t.c\(column)", table.columns[column].type, dialect)
     }
