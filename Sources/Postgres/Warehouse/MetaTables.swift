@@ -65,6 +65,7 @@ enum MetaTables {
         if found < 4 { try session.execute(holds, for: purpose) }
         if found < 6 { try session.execute(erasures, for: purpose) }
         if found < 7 { try session.execute(schemaChangesScript, for: purpose) }
+        if found < 8 { try session.execute(freshnessScript, for: purpose) }
         if found < WarehouseSchema.version {
             try session.execute(
                 "INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version))", for: purpose)
@@ -173,6 +174,7 @@ enum MetaTables {
         \(holds)
         \(erasures)
         \(schemaChangesScript)
+        \(freshnessScript)
         COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
         INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
         """
@@ -181,6 +183,6 @@ enum MetaTables {
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs", "erasures", "sweeps", "schema_changes",
+        "epochs", "erasures", "sweeps", "schema_changes", "freshness",
     ]
 }

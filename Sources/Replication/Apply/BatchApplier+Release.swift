@@ -104,6 +104,7 @@ extension BatchApplier {
     private mutating func replay(_ state: TableState, _ transaction: some WarehouseTransaction) throws -> Outcome {
         let count = batch.events.count
         guard count > 0 else { return outcome }
+        _ = noteNewest()
         let events = EventsByTable(batch, leavingOut: refused).events[0]
         var entries = [
             events.isEmpty

@@ -1,7 +1,7 @@
 /// The shape of `_millrace` and of the tables, shared by all engines.
 package enum WarehouseSchema {
     /// Raised with every change of `_millrace`; an older binary refuses a newer one.
-    package static let version = 7
+    package static let version = 8
     package static let metaSchema = "_millrace"
 
     /// Fixed columns of raw, in order, with Postgres types; engines map the types to their own.
