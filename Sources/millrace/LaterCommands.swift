@@ -13,11 +13,6 @@ extension NotYet {
     func run() throws { throw LaterCommand.failure(Self.configuration.commandName ?? "") }
 }
 
-struct Freshness: NotYet {
-    static let configuration = later("freshness", "Freshness contracts.")
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct DBT: NotYet {
     static let configuration = later("dbt", "Make dbt sources and staging models.")
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

@@ -41,6 +41,9 @@ enum AlertConditions {
             alerts.append(
                 Alert(key: .init(kind: .waiting, subject: pipeline), message: waiting, remedy: "millrace check"))
         }
+        for table in snapshot.freshness.values where table.isAlertRequired {
+            alerts.append(stale(table))
+        }
         for (table, sweep) in snapshot.sweeps {
             let count = sweep.last.differences
             guard count > 0 else { continue }
@@ -59,6 +62,16 @@ enum AlertConditions {
                     remedy: "let the agent catch up (millrace status), or let the source keep more"))
         }
         return alerts
+    }
+
+    private static func stale(_ table: FreshnessReport.Table) -> Alert {
+        let allowed = Duration.microseconds(table.contract.maxStaleness_us).pipelineText
+        let asOf = table.completeAsOf_us.flatMap(Moment.text).map { "complete as of \($0)" } ?? "never complete"
+        return Alert(
+            key: .init(kind: .stale, subject: table.table),
+            message: "STALE: \(asOf), \(allowed) are allowed" + (table.reason.map { ": \($0)" } ?? ""),
+            remedy: "millrace freshness", channel: table.contract.channel, beganAt_us: table.since_us,
+            wasTold: table.wasTold)
     }
 
     /// A fifth.

@@ -36,6 +36,7 @@ struct CatalogBackfill: Sendable {
                 source: source, warehouse: warehouse, status: status, settings: runner, logger: setup.logger
             ) { known in try setup.makeCopyDecoder(known: known, of: setup.pipeline.source.tables) }
             let started = ContinuousClock.now
+            let began_us = Moment.now_us()
             do {
                 try await replicator.run()
             } catch {
@@ -46,6 +47,7 @@ struct CatalogBackfill: Sendable {
             await source.close()
             // Its checkpoint fenced this run; nothing is gone on from there.
             try await warehouse.set(positions: [source.partition: nil])
+            await setup.noteComplete(Array(rows.keys), as: began_us, in: warehouse, status.current)
             showing.cancel()
             show(rows, (ContinuousClock.now - started) / .seconds(1), context)
             return ExitStatus.ok

@@ -4,7 +4,6 @@ package enum LaterCommand {
     package static let remedies: [(name: String, remedy: String)] = [
         ("backfill", "millrace run reads what the topics hold; a connector's snapshot brings the rest"),
         ("explain", "millrace query, on the table's raw layer"),
-        ("freshness", "millrace status, or /readyz?max_lag=30s"),
         ("dbt", "read the tables as they are: see millrace status for their names"),
     ]
 

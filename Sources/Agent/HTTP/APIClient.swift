@@ -124,6 +124,10 @@ package struct APIClient: AgentControl {
         try understood(SweepJobs.State(json: try await get("sweep/\(number)")))
     }
 
+    package func freshness(_ selection: TableSelection) async throws -> FreshnessReport {
+        try understood(FreshnessReport(json: try await post("freshness", selection.json)))
+    }
+
     package func quality(_ selection: TableSelection) async throws -> QualityReport {
         try understood(QualityReport(json: try await post("quality", selection.json)))
     }

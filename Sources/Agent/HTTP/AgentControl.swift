@@ -30,6 +30,9 @@ package protocol AgentControl: Sendable {
     func sweep(_ selection: TableSelection, _ request: SweepRequest) async throws -> Int
     func sweepState(_ number: Int) async throws -> SweepJobs.State
 
+    /// How far what the warehouse shows of tables with a contract may lie behind the source.
+    func freshness(_ selection: TableSelection) async throws -> FreshnessReport
+
     /// Holds whole tables against what is expected of them.
     func quality(_ selection: TableSelection) async throws -> QualityReport
 

@@ -135,6 +135,10 @@ package struct AgentRouter: Sendable {
             let number = context.parameters.get("number").flatMap { Int($0) }
             return await Self.answer { try await control.sweepState(number ?? 0).json }
         }
+        api.get("freshness") { _, _ in await Self.answer { try await control.freshness(.all).json } }
+        api.post("freshness") { request, _ in
+            await Self.answer(request) { try await control.freshness(try Self.selection($0)).json }
+        }
         api.post("quality") { request, _ in
             await Self.answer(request) { try await control.quality(try Self.selection($0)).json }
         }
