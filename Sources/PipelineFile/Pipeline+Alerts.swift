@@ -19,6 +19,8 @@ extension Pipeline {
         case retention
         /// A change of a table's schema waits for a person.
         case schema
+        /// A table lies further behind its source than its freshness contract allows.
+        case stale
         /// A sweep found differences between a table and its source.
         case sweep
     }

@@ -24,6 +24,8 @@ extension Pipeline {
         package var allowedLateness: Duration?
         /// `quality`, and behind it what `quality_suite` says.
         package var quality = TableQuality()
+        /// `freshness`: how far what the warehouse shows may lie behind the source. Default: nothing is promised (nil).
+        package var freshness: Freshness?
 
         package init(source: String) {
             self.source = source
@@ -51,6 +53,20 @@ extension Pipeline {
         package var types: [String: String] = [:]
 
         package init() {}
+    }
+
+    /// `tables[].freshness`.
+    package struct Freshness: Sendable, Equatable {
+        /// `max_staleness`: 1s to 366d. Required. Example: `15m`.
+        package var maxStaleness: Duration
+        /// `alert`: whom an alert is for, as a word that goes out with it. Default: nobody in particular (nil). Example:
+        /// `"#data-alerts"`.
+        package var alert: String?
+
+        package init(maxStaleness: Duration, alert: String? = nil) {
+            self.maxStaleness = maxStaleness
+            self.alert = alert
+        }
     }
 
     /// The entry of `tables` for a source table named as `schema.table`, if there is one.

@@ -39,6 +39,8 @@ package struct MemoryTables: Sendable {
     package var erasures: [TableID: [String: Erasure]] = [:]
     package var acceptsOlder = false
     package var schemaChanges: [SchemaChange] = []
+    /// What is so, and what was before it: the last of each table holds.
+    package var freshness: [FreshnessRecord] = []
 
     package init() {}
 

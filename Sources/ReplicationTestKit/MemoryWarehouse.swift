@@ -166,6 +166,30 @@ package actor MemoryWarehouse: Warehouse {
     package func record(_ sweeps: [SweepRecord]) async throws {}
     package func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
 
+    package func freshness() async throws -> [FreshnessRecord] {
+        var open: [TableID: FreshnessRecord] = [:]
+        for record in transaction.committed.freshness { open[record.table] = record }
+        return open.values.sorted { $0.table < $1.table }
+    }
+
+    package func record(freshness records: [FreshnessRecord]) async throws {
+        transaction.amend { all in
+            for record in records {
+                guard let open = all.freshness.lastIndex(where: { $0.table == record.table }),
+                    all.freshness[open].status == record.status
+                else {
+                    all.freshness.append(record)
+                    continue
+                }
+                let before = all.freshness[open]
+                all.freshness[open] = record
+                all.freshness[open].since_us = before.since_us
+                all.freshness[open].staleness_us = before.staleness_us
+                all.freshness[open].reason = before.reason
+            }
+        }
+    }
+
     package func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep { UpkeepStep() }
     package func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep {
         UpkeepStep()

@@ -194,6 +194,9 @@ actor SimulatedWarehouse: Warehouse {
     func record(_ sweeps: [SweepRecord]) async throws {}
     func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
 
+    func freshness() async throws -> [FreshnessRecord] { [] }
+    func record(freshness records: [FreshnessRecord]) async throws {}
+
     func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep { UpkeepStep() }
     func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep {
         UpkeepStep()

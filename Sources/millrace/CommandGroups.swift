@@ -182,6 +182,25 @@ struct DBT: AsyncParsableCommand {
     func run() async throws { try await DBTCommand(out: out, isForced: force).run(global.context()) }
 }
 
+struct Freshness: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Whether tables keep their freshness contracts. Exit 5 if one is stale.",
+        discussion: """
+            FRESH: what the warehouse shows lies no further behind the source than tables[].freshness.max_staleness \
+            allows. A table that nobody writes to is fresh, too (idle), as long as the source's end is known to be \
+            reached. Without an agent a table is as old as the moment up to which one has seen it complete.
+
+            Example: millrace freshness
+            Example: millrace freshness --table public.orders --json
+            """)
+    @OptionGroup var global: GlobalOptions
+    @Option(help: "A source or target name; may be repeated. Default: all.") var table: [String] = []
+
+    func run() async throws {
+        try Ended.with(try await FreshnessCommand(table.isEmpty ? .all : .named(table)).run(global.context()))
+    }
+}
+
 struct Reload: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let the running agent read its pipeline file again.",

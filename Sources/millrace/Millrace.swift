@@ -12,7 +12,7 @@ struct Millrace: AsyncParsableCommand {
             event ended.
 
             Exit codes: 0 ok, 1 runtime failure, 2 bad pipeline file or usage, 3 environment, 4 differences, \
-            6 expectations, 128+n killed by a signal.
+            5 stale, 6 expectations, 128+n killed by a signal.
 
             Example: millrace run -c millrace.yaml
             """,

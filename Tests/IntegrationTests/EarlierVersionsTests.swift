@@ -7,7 +7,7 @@ import ThrowawayPostgres
 /// Warehouses as the programs of earlier versions of `_millrace` left them, in the middle of a file: this one goes on as if
 /// it had made them. `Fixtures/earlier/README.md` says how they were made.
 @Suite struct EarlierVersionsTests {
-    private static let versions = [1, 2, 3, 4, 5, 6]
+    private static let versions = [1, 2, 3, 4, 5, 6, 7]
     private static let folder = Corpus.folder.deletingLastPathComponent().appending(path: "earlier")
     /// Lines of the file that the earlier program had read, with the one that can't be read behind the 40th.
     private static let read = 71
@@ -35,6 +35,8 @@ import ThrowawayPostgres
             #expect(ledger.tables.allSatisfy { $0.addsUp })
             let positions = try await warehouse.checkpoints().map(\.position)
             #expect(positions == [Int64(Self.read)])
+            let freshness = try await warehouse.freshness()
+            #expect(freshness.isEmpty)
             let holds = try await warehouse.holds().count
             #expect(holds == (version >= Self.holds ? 1 : 0))
         }
@@ -54,6 +56,11 @@ import ThrowawayPostgres
             let aside = try await warehouse.quarantine()
             #expect(aside.count == 1 && aside[0].entry.value != nil)
             // What is new works on what is old.
+            let record = FreshnessRecord(
+                table: TableID(schema: "public", table: "single"), status: .fresh, since_us: 1_000, seenAt_us: 1_000)
+            try await warehouse.record(freshness: [record])
+            let freshness = try await warehouse.freshness()
+            #expect(freshness == [record])
             let single = try #require(try await warehouse.knownTables().first { $0.source.table == "single" })
             let report = try await warehouse.erase(
                 ErasureRequest(table: single, key: "{\"id\":-1}", reason: "a test's"))

@@ -20,6 +20,12 @@ struct Alert: Hashable, Sendable {
     var message: String
     /// The command that helps.
     var remedy: String?
+    /// Whom it is for, where the pipeline file says so.
+    var channel: String?
+    /// Since when it is so, where that is known; nil: since it was seen.
+    var beganAt_us: Int64?
+    /// An agent before this one has told it.
+    var wasTold = false
 }
 
 /// What goes out: that an episode began or ended.
@@ -41,6 +47,7 @@ struct AlertNotice: Sendable, Equatable {
             ("message", .string(alert.message)), ("try", alert.remedy.map { .string($0) } ?? .null),
             ("began_at", Self.moment(beganAt_us)), ("ended_at", endedAt_us.map(Self.moment) ?? .null),
         ]
+        if let channel = alert.channel { members.append(("channel", .string(channel))) }
         if left > 0 { members.append(("left_out", .number(String(left)))) }
         return .object(members)
     }
@@ -49,7 +56,8 @@ struct AlertNotice: Sendable, Equatable {
 
     /// One line, for people.
     var text: String {
-        let subject = alert.key.subject == pipeline ? pipeline : "\(pipeline), \(alert.key.subject)"
+        let whom = alert.channel.map { "\($0): " } ?? ""
+        let subject = whom + (alert.key.subject == pipeline ? pipeline : "\(pipeline), \(alert.key.subject)")
         let more = left > 0 ? " (\(left) other notices weren't sent, as there were too many: millrace status)" : ""
         switch change {
         case .began: return "\(subject): \(alert.message)" + (alert.remedy.map { ". Try: \($0)" } ?? "") + more
@@ -67,6 +75,7 @@ struct AlertNotice: Sendable, Equatable {
             case .test: ":white_circle:"
             }
         let plain = text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
-        return .object([("text", .string("\(sign) \(plain)"))])
+        let channel: [JSONValue.Member] = alert.channel.map { [("channel", .string($0))] } ?? []
+        return .object(channel + [("text", .string("\(sign) \(plain)"))])
     }
 }

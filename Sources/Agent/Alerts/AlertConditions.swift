@@ -54,6 +54,9 @@ enum AlertConditions {
             alerts.append(
                 Alert(key: .init(kind: .waiting, subject: pipeline), message: waiting, remedy: "millrace check"))
         }
+        for table in snapshot.freshness.values where table.isAlertRequired {
+            alerts.append(stale(table))
+        }
         for (table, sweep) in snapshot.sweeps {
             let count = sweep.last.differences
             guard count > 0 else { continue }
@@ -76,6 +79,16 @@ enum AlertConditions {
 
     /// Of what a hold may last or grow to.
     static let limit_min = 0.8
+
+    private static func stale(_ table: FreshnessReport.Table) -> Alert {
+        let allowed = Duration.microseconds(table.contract.maxStaleness_us).pipelineText
+        let asOf = table.completeAsOf_us.flatMap(Moment.text).map { "complete as of \($0)" } ?? "never complete"
+        return Alert(
+            key: .init(kind: .stale, subject: table.table),
+            message: "STALE: \(asOf), \(allowed) are allowed" + (table.reason.map { ": \($0)" } ?? ""),
+            remedy: "millrace freshness", channel: table.contract.channel, beganAt_us: table.since_us,
+            wasTold: table.wasTold)
+    }
 
     /// A fifth.
     static let logLeft_min = 0.2

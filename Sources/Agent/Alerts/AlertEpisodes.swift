@@ -12,6 +12,8 @@ struct AlertEpisodes: Sendable {
     private struct Episode {
         var alert: Alert
         var beganAt_us: Int64
+        /// Since when it is seen by this agent.
+        var seenFrom_us: Int64
         var seenAt_us: Int64
         var isTold = false
     }
@@ -48,7 +50,9 @@ struct AlertEpisodes: Sendable {
             if episodes[alert.key] != nil {
                 episodes[alert.key]?.seenAt_us = now_us
             } else if episodes.count < Self.episodes_max {
-                episodes[alert.key] = Episode(alert: alert, beganAt_us: now_us, seenAt_us: now_us)
+                episodes[alert.key] = Episode(
+                    alert: alert, beganAt_us: min(alert.beganAt_us ?? now_us, now_us), seenFrom_us: now_us,
+                    seenAt_us: now_us, isTold: alert.wasTold)
             }
         }
         var notices: [AlertNotice] = []
@@ -59,7 +63,7 @@ struct AlertEpisodes: Sendable {
                 guard episode.isTold else { continue }
                 notices.append(notice(.ended, episode, endedAt_us: now_us))
             } else if !episode.isTold, episode.seenAt_us == now_us,
-                now_us - episode.beganAt_us >= Self.patience_us(key.kind)
+                now_us - episode.seenFrom_us >= Self.patience_us(key.kind)
             {
                 episodes[key]?.isTold = true
                 notices.append(notice(.began, episode))
@@ -90,6 +94,8 @@ struct AlertEpisodes: Sendable {
     private static func patience_us(_ kind: Pipeline.AlertKind) -> Int64 {
         switch kind {
         case .waiting: 60_000_000
+        // An agent that was away may find tables stale, and be through with what came meanwhile in no time.
+        case .stale: 15_000_000
         case .lag, .retention: 5_000_000
         case .held, .quality, .quarantine, .lost, .error, .sweep, .schema: 0
         }
@@ -100,6 +106,7 @@ struct AlertEpisodes: Sendable {
         switch kind {
         case .quarantine: quarantineQuiet_us
         case .lag, .waiting, .retention: 30_000_000
+        case .stale: 5_000_000
         // A source that is joined anew forgets for a moment what it had lost.
         case .held, .quality, .lost, .error, .sweep, .schema: 10_000_000
         }

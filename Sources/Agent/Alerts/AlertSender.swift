@@ -85,6 +85,7 @@ struct AlertSender: Sendable {
         environment["MILLRACE_ALERT_KIND"] = notice.alert.key.kind.rawValue
         environment["MILLRACE_ALERT_SUBJECT"] = notice.alert.key.subject
         environment["MILLRACE_ALERT_STATE"] = notice.change.rawValue
+        environment["MILLRACE_ALERT_CHANNEL"] = notice.alert.channel
         process.environment = environment
         // By a file: a program that doesn't read it must not end us by its closed pipe.
         let file = FileManager.default.temporaryDirectory.appending(path: "millrace-alert-\(UUID().uuidString)")

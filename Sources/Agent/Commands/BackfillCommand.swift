@@ -183,6 +183,10 @@ package struct BackfillCommand: Sendable {
                     return nil
                 }
                 let results = try await verify(setup, source, warehouse)
+                if let moment_us = await source.completeAsOf_us {
+                    let tables = try await source.copiedTables().map(\.table)
+                    await setup.noteComplete(tables, as: moment_us, in: warehouse, status.current)
+                }
                 await source.close()
                 return (results, position)
             } catch let error as ReplicationError

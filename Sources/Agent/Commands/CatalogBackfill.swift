@@ -37,6 +37,7 @@ struct CatalogBackfill: Sendable {
                 source: source, warehouse: warehouse, status: status, settings: runner, logger: setup.logger
             ) { known in try setup.makeCopyDecoder(known: known, of: setup.pipeline.source.tables) }
             let started = ContinuousClock.now
+            let began_us = Moment.now_us()
             do {
                 try await replicator.run()
             } catch {
@@ -47,6 +48,7 @@ struct CatalogBackfill: Sendable {
             await source.close()
             // Its checkpoint fenced this run; nothing is gone on from there.
             try await warehouse.set(positions: [source.partition: nil])
+            await setup.noteComplete(Array(rows.keys), as: began_us, in: warehouse, status.current)
             showing.cancel()
             show(rows, (ContinuousClock.now - started) / .seconds(1), context)
             if let hold = try await warehouse.holds().first(where: { $0.kind == .quality }) {

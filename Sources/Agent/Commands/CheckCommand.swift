@@ -50,7 +50,7 @@ package struct CheckCommand: Sendable {
             // It has the warehouse open, and DuckDB lets one process at a time.
             findings.append(Finding(.ok, "agent", "runs, state \(status.state.rawValue)"))
             if case .duckdb = setup.pipeline.warehouse.engine {
-                return findings + quality(setup, known: nil) + (await source(setup, catalog, nil))
+                return findings + quality(setup, known: nil) + freshness(setup) + (await source(setup, catalog, nil))
             }
         }
         let warehouse = setup.makeWarehouse()
@@ -66,6 +66,7 @@ package struct CheckCommand: Sendable {
             }
         }
         findings += quality(setup, known: try? await opened?.knownTables())
+        findings += freshness(setup)
         findings += await source(setup, catalog, opened)
         await warehouse.close()
         return findings

@@ -69,6 +69,7 @@ extension PipelineSetup {
         control.releaseOptions = { self.releaseOptions(of: $0) }
         control.hashedColumns = { self.hashedColumns(of: $0) }
         control.expectations = { self.expectations }
+        control.contracts = { self.freshness($0) }
         if case .postgres(let server) = pipeline.source.input {
             control.hasLSNs = true
             control.slot = server.slot

@@ -43,6 +43,8 @@ package enum ExitStatus {
     package static let usage: Int32 = 2
     package static let environment: Int32 = 3
     package static let differences: Int32 = 4
+    /// A table lies further behind its source than its freshness contract allows.
+    package static let stale: Int32 = 5
     /// A hard expectation fails. Also: the run ends with a table held.
     package static let quality: Int32 = 6
 

@@ -80,7 +80,9 @@ package struct RunCommand: Sendable {
     ) async throws {
         // What was found before the start is so still.
         if let sweeps = try? await warehouse.lastSweeps() { status.update { $0.sweeps = sweeps } }
-        let group = try makeGroup(setup, warehouse, status, catalog, reloading)
+        let monitor = FreshnessMonitor()
+        let live = LiveSetup(setup)
+        let group = try makeGroup(live, warehouse, status, monitor, catalog, reloading)
         stopping.begin(group)
         let progress = RunProgress(status: status, console: context.console, logger: context.logger)
         let showing = Task { await progress.run() }
@@ -89,6 +91,7 @@ package struct RunCommand: Sendable {
             context.console.progress("")
         }
         try await group.run()
+        await finishFreshness(live, warehouse, status, monitor)
         // An agent that runs each hour for a minute has no other time for it.
         if untilEnd {
             if status.current.state != .standby, setup.expectations.contains(where: { $0.ofWholeTables != nil }),
@@ -99,6 +102,20 @@ package struct RunCommand: Sendable {
             await UpkeepService.turn(
                 warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger,
                 limit: .seconds(10))
+        }
+    }
+
+    /// For whoever asks while no agent runs.
+    private func finishFreshness(
+        _ live: LiveSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ monitor: FreshnessMonitor
+    ) async {
+        let snapshot = status.current
+        guard snapshot.state != .standby, snapshot.lent == nil, snapshot.hasBegun else { return }
+        do {
+            try await monitor.finish(warehouse, status, live.setup.freshness(Array(snapshot.tables.keys)))
+        } catch {
+            live.setup.logger.warning(
+                "how far tables are complete couldn't be written: \(ExitStatus.failure(of: error).message)")
         }
     }
 
@@ -124,10 +141,10 @@ package struct RunCommand: Sendable {
     }
 
     private func makeGroup(
-        _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?,
-        _ reloading: Reloading
+        _ live: LiveSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ monitor: FreshnessMonitor,
+        _ catalog: SourceCatalog?, _ reloading: Reloading
     ) throws -> ServiceGroup {
-        let live = LiveSetup(setup)
+        let setup = live.setup
         let agent = setup.pipeline.agent
         let token = try AccessToken.make(configured: agent.token, dir: agent.dir)
         var settings = Replicator.Settings(owner: "\(ProcessInfo.processInfo.hostName):\(getpid())")
@@ -187,6 +204,9 @@ package struct RunCommand: Sendable {
                 try await live.control(warehouse, catalog: catalog, running: running).examineWhole()
             }, logger: setup.logger)
         let watch = SourceWatch(live: live, status: status, logger: setup.logger)
+        let freshness = FreshnessService(
+            live: live, warehouse: warehouse, status: status, monitor: monitor, logger: setup.logger,
+            hurry: { replication.hurry(to: $0) })
         var quiet = setup.logger
         quiet.logLevel = max(setup.logger.logLevel, .critical)
         var alerts: [ServiceGroupConfiguration.ServiceConfiguration] = []
@@ -210,6 +230,8 @@ package struct RunCommand: Sendable {
                         service: quality, successTerminationBehavior: .ignore,
                         failureTerminationBehavior: .gracefullyShutdownGroup),
                     .init(service: watch, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
+                    .init(
+                        service: freshness, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(service: server, failureTerminationBehavior: .cancelGroup),
                     .init(
                         service: replication, successTerminationBehavior: .gracefullyShutdownGroup,

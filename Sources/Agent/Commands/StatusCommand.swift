@@ -45,9 +45,10 @@ extension StatusReport {
         let hasRows = tables.contains { $0.rows != nil }
         let counts = StatusReport.Table.counts
         let hasSweeps = tables.contains { $0.sweep != nil }
+        let hasContracts = tables.contains { $0.freshness != nil }
         let names =
             ["source", "target", "state"] + (hasRows ? ["live", "deleted"] : []) + counts.map(\.0) + ["lag ms"]
-            + (hasSweeps ? ["equal as of"] : [])
+            + (hasSweeps ? ["equal as of"] : []) + (hasContracts ? ["freshness"] : [])
         var text = TextTable(names, right: Set(3..<names.count))
         text.rows = tables.map { table in
             var row = [table.source, table.target ?? "-", table.error.map { "error: \($0)" } ?? table.state]
@@ -56,9 +57,13 @@ extension StatusReport {
             }
             row += counts.map { String(table.ledger[keyPath: $0.1]) }
             row.append(table.lag_ms.map(String.init) ?? "-")
-            guard hasSweeps else { return row }
-            let proven = table.sweep?.provenPosition.map(LSN.text) ?? (table.sweep?.provenAt_us == nil ? "-" : "raw")
-            return row + [table.sweep.map { $0.differences > 0 ? "\($0.differences) differ" : proven } ?? "-"]
+            if hasSweeps {
+                let proven =
+                    table.sweep?.provenPosition.map(LSN.text) ?? (table.sweep?.provenAt_us == nil ? "-" : "raw")
+                row.append(table.sweep.map { $0.differences > 0 ? "\($0.differences) differ" : proven } ?? "-")
+            }
+            if hasContracts { row.append(table.freshness?.status.rawValue ?? "-") }
+            return row
         }
         return text
     }

@@ -140,7 +140,8 @@ extension PipelineSetup {
         }
     }
 
-    /// After which a table is stale. `tables[].freshness` is refused by the pipeline file so far (not yet): its
-    /// `max_staleness` belongs here.
-    func staleness_max(of table: TableID) -> Duration? { nil }
+    /// After which a table is stale; nil: nothing is promised.
+    func staleness_max(of table: TableID) -> Duration? {
+        pipeline.table(source: table.description)?.freshness?.maxStaleness
+    }
 }

@@ -128,6 +128,10 @@ package struct APIClient: AgentControl {
         try understood(WarehouseTables(json: try await get("tables")))
     }
 
+    package func freshness(_ selection: TableSelection) async throws -> FreshnessReport {
+        try understood(FreshnessReport(json: try await post("freshness", selection.json)))
+    }
+
     package func quality(_ selection: TableSelection) async throws -> QualityReport {
         try understood(QualityReport(json: try await post("quality", selection.json)))
     }

@@ -32,6 +32,8 @@ package protocol AgentControl: Sendable {
 
     /// The tables that the warehouse has, with their columns.
     func tables() async throws -> WarehouseTables
+    /// How far what the warehouse shows of tables with a contract may lie behind the source.
+    func freshness(_ selection: TableSelection) async throws -> FreshnessReport
 
     /// Holds whole tables against what is expected of them.
     func quality(_ selection: TableSelection) async throws -> QualityReport

@@ -87,6 +87,20 @@ package enum AgentMetrics {
             snapshot.lent == nil && snapshot.waitsFor != nil ? 1 : 0)
         text.metric(
             "millrace_lent", .gauge, "1 while another program has the DuckDB file.", snapshot.lent == nil ? 0 : 1)
+        let promised = snapshot.freshness.values.sorted { $0.contract.table < $1.contract.table }
+        text.metric(
+            "millrace_table_stale", .gauge, "1 where a table lies further behind its source than its contract allows.",
+            promised.map { ([("table", $0.table)], $0.isAlertRequired ? 1 : 0) })
+        text.metric(
+            "millrace_table_idle", .gauge, "1 where a table is fresh and its source is quiet.",
+            promised.map { ([("table", $0.table)], $0.isIdle ? 1 : 0) })
+        text.metric(
+            "millrace_table_staleness_seconds", .gauge,
+            "Time since the moment up to which a table is known to be complete.",
+            promised.compactMap { table in table.staleness_us.map { ([("table", table.table)], Double($0) / 1e6) } })
+        text.metric(
+            "millrace_table_staleness_max_seconds", .gauge, "What a table's freshness contract allows.",
+            promised.map { ([("table", $0.table)], Double($0.contract.maxStaleness_us) / 1e6) })
         let sweeps = snapshot.sweeps.sorted { $0.key < $1.key }
         text.metric(
             "millrace_sweep_differences", .gauge,

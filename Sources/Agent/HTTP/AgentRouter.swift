@@ -136,6 +136,10 @@ package struct AgentRouter: Sendable {
             return await Self.answer { try await control.sweepState(number ?? 0).json }
         }
         api.get("tables") { _, _ in await Self.answer { try await control.tables().json } }
+        api.get("freshness") { _, _ in await Self.answer { try await control.freshness(.all).json } }
+        api.post("freshness") { request, _ in
+            await Self.answer(request) { try await control.freshness(try Self.selection($0)).json }
+        }
         api.post("quality") { request, _ in
             await Self.answer(request) { try await control.quality(try Self.selection($0)).json }
         }

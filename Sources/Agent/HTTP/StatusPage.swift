@@ -15,6 +15,9 @@ enum StatusPage {
         var notes = ""
         if let waiting = report.waiting { notes += "<p>Waiting: \(escaped(waiting))</p>" }
         for lost in report.lost { notes += "<p>Stopped: \(escaped(lost))</p>" }
+        for case let table? in report.tables.map(\.freshness) where table.status == .stale {
+            notes += "<p>Stale: \(escaped(table.table))\(table.reason.map { ": " + escaped($0) } ?? "")</p>"
+        }
         if report.unknown.read > 0 { notes += "<p>\(report.unknown.read) records of no known table</p>" }
         return """
             <!doctype html>

@@ -24,6 +24,8 @@ package struct StatusReport: Sendable, Equatable {
         package var oid: UInt32?
         /// Of `status` only: the last comparison with the source.
         package var sweep: Sweep?
+        /// Nil: nothing is promised of it.
+        package var freshness: FreshnessReport.Table?
 
         /// What is known of the table's being equal to its source.
         package struct Sweep: Sendable, Equatable {
@@ -102,6 +104,7 @@ extension StatusReport {
             if let refused = snapshot.progress.refused[id] { table.error = refused }
             if table.error != nil { table.state = "error" }
             table.lag_ms = snapshot.lag_ms(status, now_us: now_us)
+            table.freshness = snapshot.freshness[id]
             return table
         }
         for (id, reason) in snapshot.progress.refused where snapshot.tables[id] == nil {
@@ -220,7 +223,7 @@ extension StatusReport.Table {
             ("source", .string(source)), ("target", .text(target)), ("state", .string(state)),
         ]
         for (name, path) in Self.counts { members.append((name, .integer(ledger[keyPath: path]))) }
-        members += [("lag_ms", .integer(lag_ms)), ("freshness", .null)]
+        members += [("lag_ms", .integer(lag_ms)), ("freshness", freshness?.json ?? .null)]
         if detailed {
             for (name, path) in Self.lateCounts { members.append((name, .integer(ledger[keyPath: path]))) }
             let counts: JSONValue? = rows.map { rows in
@@ -246,6 +249,7 @@ extension StatusReport.Table {
         lag_ms = json["lag_ms"]?.int64
         error = json["error"]?.string
         sweep = json["sweep"].flatMap(Sweep.init(json:))
+        freshness = json["freshness"].flatMap(FreshnessReport.Table.init(json:))
         holds = json["holds"]?.array?.compactMap(TableHold.init(json:)) ?? []
         if let counts = json["rows"], let live = counts["live"]?.int64 {
             rows = TableCounts(

@@ -47,6 +47,8 @@ package struct WarehouseControl: AgentControl {
     package var hashedColumns: @Sendable (TableID) -> Set<String> = { _ in [] }
     /// What is expected of tables.
     package var expectations: @Sendable () -> [QualityRules] = { [] }
+    /// What is promised of tables; by their names as they are known.
+    package var contracts: @Sendable ([TableID]) -> [FreshnessContract] = { _ in [] }
     /// A running agent stops queries that hold its writer up for longer.
     package var query_s_max = 60.0
     /// As long may one statement of `quality` hold a table's lock, for which the writer waits where the table changes.
@@ -110,6 +112,10 @@ package struct WarehouseControl: AgentControl {
         add(to: &report)
         report.note(try await warehouse.holds())
         report.note(try await warehouse.schemaChanges())
+        for table in try await freshness(known).tables {
+            guard let index = report.tables.firstIndex(where: { $0.source == table.table }) else { continue }
+            report.tables[index].freshness = table
+        }
         return report
     }
 

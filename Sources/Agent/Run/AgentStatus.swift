@@ -14,6 +14,8 @@ package final class AgentStatus: Sendable {
         package var definition: TableDefinition
         package var ledger: LedgerEntry
         package var newestSourceTime_us = Int64.min
+        /// When what it shows was changed last: by the source's time, or where a snapshot was read, when that was written.
+        package var changedAt_us = Int64.min
         /// Why the table is in state `error`.
         package var error: String?
     }
@@ -27,6 +29,10 @@ package final class AgentStatus: Sendable {
         package var lag: [TopicPartition: Int64] = [:]
         /// When that was measured last.
         package var lagAt: ContinuousClock.Instant?
+        /// The same, by the clock: µs since 1970.
+        package var toldAt_us = Int64.min
+        /// Where the source ended once, if the runner asked or came there.
+        package var sourceEnd: SourceEnd?
         package var progress = SourceProgress()
         /// Positions are Postgres' own, shown as it writes them.
         package var hasLSNs = false
@@ -41,6 +47,8 @@ package final class AgentStatus: Sendable {
         package var schemaChanges: [SchemaChange] = []
         /// The last sweep of each table, and the last that proved it equal.
         package var sweeps: [TableID: (last: SweepRecord, proof: SweepRecord?)] = [:]
+        /// Of each table with a contract.
+        package var freshness: [TableID: FreshnessReport.Table] = [:]
         /// The source was read, or stood ready to be: its address and rights were right.
         package var hasBegun = false
         /// What the agent waits for, if it waits.
@@ -82,7 +90,11 @@ package final class AgentStatus: Sendable {
     /// Counts what a release moved on in the ledger.
     package func released(_ outcome: BatchApplier.Outcome) {
         snapshot.withLock { all in
-            for entry in outcome.ledger { if let table = entry.table { all.tables[table]?.ledger += entry } }
+            for entry in outcome.ledger {
+                guard let table = entry.table else { continue }
+                all.tables[table]?.ledger += entry
+                all.tables[table]?.note(entry, newest: outcome.newestSourceTimes_us[table], at: all.lastCommit_us)
+            }
             all.gates = GateCount.sums(all.gates + outcome.gates)
         }
     }
@@ -123,9 +135,18 @@ package final class AgentStatus: Sendable {
                     known.definition = definition
                 }
                 known.newestSourceTime_us = max(known.newestSourceTime_us, newestSourceTime_us)
+                known.note(entry, newest: outcome.newestSourceTimes_us[table], at: now_us)
                 all.tables[table] = known
             }
             if all.quarantined > 0, all.state == .ok { all.state = .degraded }
         }
+    }
+}
+
+extension AgentStatus.TableStatus {
+    /// Only what is applied shows.
+    fileprivate mutating func note(_ entry: LedgerEntry, newest time_us: Int64?, at now_us: Int64) {
+        guard entry.applied > 0 else { return }
+        changedAt_us = max(changedAt_us, time_us ?? now_us)
     }
 }

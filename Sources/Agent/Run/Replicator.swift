@@ -115,7 +115,9 @@ package actor Replicator {
         status.update { $0.holds = holds }
         for hold in holds where hold.kind == .failing { failing[hold.table] = FailingTable(isDue: true) }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
+        let began_us = now_us()
         if settings.untilEnd, let ends = try await source.endPositions() {
+            status.update { $0.sourceEnd = SourceEnd(at_us: began_us, ends: ends) }
             // A checkpoint behind an end says that it was reached only if it is a checkpoint of this very log.
             let stored = try await warehouse.checkpoints().filter { ends[$0.partition] != nil }
             try report(try await source.lostPartitions(stored))
@@ -130,8 +132,13 @@ package actor Replicator {
         do {
             while try await !isDone() {
                 // While it stops nothing more is wanted of a source that is away.
+                let asked_us = now_us()
                 guard let next = try await asking({ try await source.next() }) else { break }
-                if try await !step(next) { break }
+                if try await !step(next) {
+                    // What a snapshot shows is as old as its beginning.
+                    if case .end = next { await noteEnd(at: source.kind == "file" ? asked_us : began_us) }
+                    break
+                }
             }
             try await drain()
             if settings.untilEnd {
@@ -148,6 +155,13 @@ package actor Replicator {
             await warehouse.abandon()
             throw error
         }
+    }
+
+    /// A finite source has nothing beyond what was read.
+    private func noteEnd(at time_us: Int64) async {
+        let ends = await source.readPositions()
+        guard !ends.isEmpty else { return }
+        status.update { $0.sourceEnd = SourceEnd(at_us: time_us, ends: ends) }
     }
 
     private func isDone() async throws -> Bool {
@@ -194,6 +208,7 @@ package actor Replicator {
         // Not worth a retry: it is asked again in a second. Before the source, which knows of a resync that is asked for
         // meanwhile.
         let holds = try? await warehouse.holds()
+        let told_us = now_us()
         let (lag, progress) = (await source.lag(), await source.progress())
         lastTold = .now
         for hold in holds ?? [] where !hold.kind.isWanted && !status.current.holds.contains(hold) {
@@ -202,6 +217,7 @@ package actor Replicator {
         status.update {
             $0.lag = lag
             $0.lagAt = .now
+            $0.toldAt_us = told_us
             $0.progress = progress
             if let holds { $0.holds = holds }
         }

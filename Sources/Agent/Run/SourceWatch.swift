@@ -27,7 +27,7 @@ struct SourceWatch: Service {
                     continue
                 }
                 do {
-                    let watched = try source ?? makeSource()
+                    let watched = try source ?? Self.makeSource(live, logger)
                     source = watched
                     guard let watched else { return }
                     let found = try await watched.look(status.current.positions)
@@ -56,13 +56,14 @@ struct SourceWatch: Service {
                 guard let position = snapshot.positions[partition] else { continue }
                 snapshot.lag[partition] = max(0, end - position)
             }
-            snapshot.progress.logLeft.merge(found.logLeft) { $1 }
+            let own = found.logLeft.filter { snapshot.positions[$0.key] != nil }
+            snapshot.progress.logLeft.merge(own) { $1 }
             if let retained = found.retainedLog_bytes { snapshot.progress.retainedLog_bytes = retained }
         }
     }
 
     /// Nil: the source has no end that moves.
-    private func makeSource() throws -> (any WatchedSource)? {
+    static func makeSource(_ live: LiveSetup, _ logger: Logger) throws -> (any WatchedSource)? {
         switch live.setup.pipeline.source.input {
         case .postgres(let server): WatchedPostgres(server)
         case .kafka(let settings): try WatchedKafka(settings, logger: logger)
@@ -79,7 +80,8 @@ struct SourceMeasure: Sendable {
     var retainedLog_bytes: Int64?
 }
 
-private protocol WatchedSource: Sendable {
+protocol WatchedSource: Sendable {
+    /// - Parameter positions: what is durable, as far as it is known.
     func look(_ positions: [TopicPartition: Int64]) async throws -> SourceMeasure
     func close() async
 }
@@ -97,7 +99,8 @@ private struct WatchedPostgres: WatchedSource {
         let name = server.slot
         let (slot, end) = try await control.with { (try $0.slot(name), try $0.position()) }
         var found = SourceMeasure()
-        for partition in positions.keys {
+        // A copy's or a backfill's own has another end.
+        for partition in positions.keys where partition.topic == name {
             found.ends[partition] = end
             found.logLeft[partition] = slot?.logLeft
         }
@@ -111,20 +114,41 @@ private struct WatchedPostgres: WatchedSource {
 /// A consumer that joins no group.
 private actor WatchedKafka: WatchedSource {
     private static let answer_ms = 5000
+    /// Partitions are asked for so often.
+    private static let listed = Duration.seconds(60)
 
     private let consumer: Consumer
+    private let topics: [Glob]
+    private var partitions: (all: [TopicPartition], at: ContinuousClock.Instant)?
     private var logs = KafkaLogs()
 
     init(_ settings: Pipeline.Kafka, logger: Logger) throws {
+        topics = settings.topics
         consumer = try Consumer(
             brokers: settings.brokers, group: settings.group, properties: settings.properties.mapValues(\.value),
             logger: logger)
     }
 
+    /// All partitions of the pipeline's topics, whoever reads them.
+    private func list() async throws -> [TopicPartition] {
+        if let partitions, ContinuousClock.now - partitions.at < Self.listed { return partitions.all }
+        var all: [TopicPartition] = []
+        for (topic, count) in try await consumer.topics(timeout_ms: Self.answer_ms) {
+            guard topics.contains(where: { $0.matches(topic) }), !topic.hasPrefix("__consumer_offsets") else {
+                continue
+            }
+            all += (0..<count).map { TopicPartition(topic: topic, partition: Int32($0)) }
+        }
+        partitions = (all.sorted(), .now)
+        return all
+    }
+
     func look(_ positions: [TopicPartition: Int64]) async throws -> SourceMeasure {
-        let marks = try await consumer.watermarks(of: positions.keys.sorted(), timeout_ms: Self.answer_ms)
+        let marks = try await consumer.watermarks(of: try await list(), timeout_ms: Self.answer_ms)
         var found = SourceMeasure()
         for (partition, mark) in marks {
+            // Nobody has to read what is empty.
+            guard positions[partition] != nil || mark.high > mark.low else { continue }
             found.ends[partition] = mark.high
             found.logLeft[partition] = logs.left(
                 partition, position: positions[partition] ?? mark.low, low: mark.low, high: mark.high)

@@ -9,6 +9,7 @@ extension PostgresSource {
         let holder = SnapshotHolder(url: settings.server.url.text)
         // The stream waits with it, or it would be past the snapshot before that is known.
         let slot = nextSnapshotSlot()
+        proofAsked_us = now_us()
         let (snapshot, position) = try await waiting(holder) { try await $0.export(slot: slot) }
         proof = (holder, snapshot)
         stopAt = position
@@ -24,6 +25,9 @@ extension PostgresSource {
 
     /// The position that was reached, once it was.
     package var provenAt: Int64? { hasStopped && durable.withLock { $0.position } >= stopAt ?? .max ? stopAt : nil }
+
+    /// What was copied is as the source was then, or later; µs since 1970.
+    package var completeAsOf_us: Int64? { provenAt == nil ? nil : proofAsked_us }
 
     /// Runs queries in the snapshot, each giving one row, on a connection of their own.
     package func inProofSnapshot(_ queries: [String]) async throws -> [[String?]] {

@@ -125,6 +125,8 @@ package actor PostgresSource: RecordSource {
     var stopAt: Int64?
     var hasStopped = false
     var proof: (holder: SnapshotHolder, snapshot: String)?
+    /// Before it was asked for, by our clock.
+    var proofAsked_us: Int64?
     var snapshotsOpened = 0
     /// Numbers of tables that are gone, as was told in this run.
     var goneTables: Set<UInt32> = []

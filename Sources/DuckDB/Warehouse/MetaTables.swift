@@ -107,13 +107,14 @@ enum MetaTables {
         ALTER TABLE \(name("tables")) ADD COLUMN IF NOT EXISTS raw_from TIMESTAMP WITH TIME ZONE;
         \(schemaChangesScript)
         \(gatesScript)
+        \(freshnessScript)
         """
     }
 
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs", "erasures", "sweeps", "schema_changes", "gates",
+        "epochs", "erasures", "sweeps", "schema_changes", "gates", "freshness",
     ]
 }
 

@@ -30,6 +30,7 @@ enum Keys {
         "quality_suite", "freshness",
     ]
     static let columns = ["exclude", "hash", "types"]
+    static let freshness = ["max_staleness", "alert"]
     static let expectation = ["expect", "severity", "on_fail"]
     static let batch = ["max_rows", "max_bytes", "max_delay"]
     static let alert = ["webhook", "format", "exec", "log", "lag_over", "on"]
@@ -39,6 +40,7 @@ enum Keys {
         ("", root), ("source", source), ("source.kafka", kafka), ("source.postgres", postgresSource),
         ("source.debezium", debezium), ("warehouse", warehouse), ("warehouse.duckdb", duckdb),
         ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
+        ("tables[].freshness", freshness),
         ("source.kafka.schema_registry", schemaRegistry), ("alerts[]", alert), ("schema_changes", schemaChanges),
     ]
 

@@ -73,9 +73,7 @@ extension PipelineDecoder {
         table.allowedLateness = section.duration(
             "allowed_lateness", in: .seconds(1)...Duration.seconds(366 * 86_400), example: "1h")
         table.quality = quality(section, columns: table.columns, selector: selector)
-        if let freshness = section.node("freshness"), !freshness.isEmptyCollection {
-            section.notYet("freshness", "a freshness contract")
-        }
+        table.freshness = freshness(section)
         return source == nil ? nil : table
     }
 

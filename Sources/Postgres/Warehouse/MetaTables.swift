@@ -66,6 +66,7 @@ enum MetaTables {
         if found < 6 { try session.execute(erasures, for: purpose) }
         if found < 7 { try session.execute(schemaChangesScript, for: purpose) }
         if found < 8 { try session.execute(gatesScript, for: purpose) }
+        if found < 8 { try session.execute(freshnessScript, for: purpose) }
         if found < WarehouseSchema.version {
             try session.execute(
                 "INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version))", for: purpose)
@@ -175,6 +176,7 @@ enum MetaTables {
         \(erasures)
         \(schemaChangesScript)
         \(gatesScript)
+        \(freshnessScript)
         COMMENT ON SCHEMA \(schema) IS 'What Millrace knows of its pipelines. Written by its agents; readable by all.';
         INSERT INTO \(name("meta")) (version) VALUES (\(WarehouseSchema.version));
         """
@@ -183,6 +185,6 @@ enum MetaTables {
     /// Tables of `_millrace` that have rows of a pipeline.
     static let perPipeline = [
         "checkpoints", "ledger", "quarantine", "tables", "moves", "backfills", "late_events", "holds", "deferred",
-        "epochs", "erasures", "sweeps", "schema_changes", "gates",
+        "epochs", "erasures", "sweeps", "schema_changes", "gates", "freshness",
     ]
 }

@@ -70,14 +70,26 @@ extension BatchApplier {
         outcome.ledger = record.ledger
     }
 
+    /// Tells of each table what its newest event's time is; gives that of all.
+    mutating func noteNewest() -> Int64 {
+        let newest = newestStreamed_us
+        for (table, time_us) in newest.enumerated() where time_us != .min {
+            let source = batch.tables[table].source
+            outcome.newestSourceTimes_us[source] = max(time_us, outcome.newestSourceTimes_us[source] ?? .min)
+        }
+        return newest.max() ?? .min
+    }
+
     /// What a checkpoint keeps: reads tell the time of reading, which says nothing of how far the stream is; and no event
     /// comes from the future.
-    var newestStreamed_us: Int64 {
-        var newest = Int64.min
-        for event in batch.events where event.operation != .read && event.sourceTime_us > newest {
-            newest = event.sourceTime_us
+    ///
+    /// Of each of the batch's tables.
+    var newestStreamed_us: [Int64] {
+        var newest = [Int64](repeating: .min, count: batch.tables.count)
+        for event in batch.events where event.operation != .read && event.sourceTime_us > newest[Int(event.table)] {
+            newest[Int(event.table)] = event.sourceTime_us
         }
-        return min(newest, loadedAt_us)
+        return newest.map { min($0, loadedAt_us) }
     }
 
     mutating func advanceMarks() {
@@ -112,6 +124,7 @@ extension BatchApplier.Outcome {
         ledger = LedgerEntry.sums(before.ledger + ledger)
         control += before.control
         rows += before.rows
+        newestSourceTimes_us.merge(before.newestSourceTimes_us) { max($0, $1) }
         quarantined += before.quarantined
         gates = GateCount.sums(before.gates + gates)
         closed = before.closed + closed

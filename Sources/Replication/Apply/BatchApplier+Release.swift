@@ -157,6 +157,7 @@ extension BatchApplier {
     ) throws -> (outcome: Outcome, gated: Gated?) {
         let count = batch.events.count
         guard count > 0 else { return (outcome, nil) }
+        _ = noteNewest()
         let events = EventsByTable(batch, leavingOut: refused).events[0]
         var entries = [LedgerEntry(table: batch.tables[0].source)]
         var gated: Gated?

@@ -14,6 +14,8 @@ package struct BatchApplier {
         package var gates: [GateCount] = []
         /// Tables that are held from here on.
         package var closed: [TableHold] = []
+        /// When the newest event of each table was made at the source, of those that were streamed.
+        package var newestSourceTimes_us: [TableID: Int64] = [:]
         /// Of a mend: keys of rows that weren't written, as more is known of them than the source was asked.
         package var unmended: [String] = []
         /// What is left of it for the next batch.
@@ -153,7 +155,7 @@ package struct BatchApplier {
             try transaction.quarantine(putAside, loadedAt_us: loadedAt_us)
             record.control = batch.control
             record.advances = advances
-            record.newestSourceTime_us = newestStreamed_us
+            record.newestSourceTime_us = noteNewest()
             record.loadedAt_us = loadedAt_us
             record.copied = batch.copied
             advanceMarks()

@@ -122,6 +122,13 @@ package protocol Warehouse: Sendable {
     /// Of each table the last sweep, and the last that proved it equal.
     func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)]
 
+    /// What is so of each table's freshness now, a record a table at most.
+    func freshness() async throws -> [FreshnessRecord]
+    /// Writes what is so, in their order and in one transaction beside batches. Where a table's status is what it was, what
+    /// is known of it is brought up to date; else its record is closed with the new one's `since_us`, and the new one
+    /// written. What is over for longer than `FreshnessRecord.kept_us` goes.
+    func record(freshness records: [FreshnessRecord]) async throws
+
     /// Takes the ledger's rows of before a time (µs since 1970, a whole hour) together, an hour's to one; one step of it.
     /// While a source transaction in parts is under way nothing is done, here and in `trimRaw`: it would have to come again.
     func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep

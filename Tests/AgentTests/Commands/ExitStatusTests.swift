@@ -67,12 +67,4 @@ struct ExitStatusTests {
         #expect(!failure.message.contains("value"))
         #expect(ExitStatus.signal(15) == 143)
     }
-
-    @Test("Commands of later steps are refused", arguments: LaterCommand.remedies.map(\.name))
-    func later(_ name: String) {
-        let failure = LaterCommand.failure(name)
-        #expect(failure.exit == 2)
-        #expect(failure.message.contains("not yet"))
-        #expect(failure.remedy != nil)
-    }
 }

@@ -28,6 +28,10 @@ import Testing
             table: table, startedAt_us: 1, finishedAt_us: 2, snapshot: "", position: 1, rows: 1, columns: [],
             uncovered: [], digestSource: "", digestWarehouse: "", missing: 1, extra: 0, different: 0, moved: 0)
         snapshot.sweeps[table] = (sweep, sweep)
+        var freshness = FreshnessReport.Table(
+            unknown: FreshnessContract(table: table, maxStaleness_us: 900_000_000), reason: "")
+        freshness.staleness_us = 1
+        snapshot.freshness[table] = freshness
         return AgentMetrics.text(
             snapshot, layout: WarehouseLayout(pipeline: "shop"), now_us: 2, residentMemory_bytes: 1)
     }
