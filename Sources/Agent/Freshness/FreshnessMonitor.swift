@@ -15,7 +15,8 @@ package final class FreshnessMonitor: Sendable {
     private struct State {
         var watch = FreshnessWatch()
         var hasResumed = false
-        var look: FreshnessWatch.Look?
+        /// That wait for the runner's word: the first, and the newest behind it, so that none is ever put off for another.
+        var looks: [FreshnessWatch.Look] = []
         var waiting: [FreshnessRecord] = []
         var writtenAt_us = Int64.min
         var noted: SourceEnd?
@@ -44,7 +45,9 @@ package final class FreshnessMonitor: Sendable {
     package func note(_ end: SourceEnd) { state.withLock { $0.watch.note(end) } }
 
     /// Counts once the runner has told of itself after it: what it copies is known then.
-    package func note(_ look: FreshnessWatch.Look) { state.withLock { $0.look = look } }
+    package func note(_ look: FreshnessWatch.Look) {
+        state.withLock { $0.looks = $0.looks.prefix(1) + [look] }
+    }
 
     /// Judges all tables.
     ///
@@ -61,11 +64,11 @@ package final class FreshnessMonitor: Sendable {
                 state.noted = end
                 state.watch.note(end)
             }
-            if var look = state.look, isLast || snapshot.toldAt_us >= look.at_us {
+            while var look = state.looks.first, isLast || snapshot.toldAt_us >= look.at_us {
                 look.isLast = isLast
                 Self.add(snapshot, to: &look)
-                state.watch.note(look)
-                state.look = nil
+                state.watch.note(look, now_us: now_us)
+                state.looks.removeFirst()
             }
             state.watch.note(changes: snapshot.tables.mapValues(\.changedAt_us).filter { $0.value != .min })
             let changes = state.watch.step(contracts, trouble: Self.trouble(snapshot), now_us: now_us)

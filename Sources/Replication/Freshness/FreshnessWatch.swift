@@ -87,8 +87,9 @@ package struct FreshnessWatch: Sendable {
 
     package mutating func note(_ end: SourceEnd) { completeness.note(end) }
 
-    package mutating func note(_ look: Look) {
-        completeness.reached(look.checkpoints, lost: look.lost, now_us: look.at_us)
+    /// - Parameter now_us: where it was taken a while ago.
+    package mutating func note(_ look: Look, now_us: Int64? = nil) {
+        completeness.reached(look.checkpoints, lost: look.lost, now_us: now_us ?? look.at_us)
         silent = [:]
         for id in look.tables {
             var table = tables[id] ?? Table(at_us: look.at_us)

@@ -178,6 +178,10 @@ import Testing
         look(200)
         snapshot.toldAt_us = 200
         #expect(monitor.step(snapshot, contracts, now_us: 201)[Self.orders]?.completeAsOf_us == 200)
+        // One that tells seldom, and always before the newest look.
+        for at_us in [Int64(300), 400, 500] { look(at_us) }
+        snapshot.toldAt_us = 450
+        #expect(monitor.step(snapshot, contracts, now_us: 501)[Self.orders]?.completeAsOf_us == 500)
     }
 
     @Test func theAlertNamesItsChannel() throws {
