@@ -3,8 +3,7 @@ import Testing
 
 @Suite struct LaterStepsTests {
     @Test(arguments: [
-        ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage"),
-        ("tables: [{ source: a.b, freshness: { max_staleness: 15m } }]", "6: tables[0].freshness"),
+        ("tables: [{ source: a.b, freshness: { max_staleness: 15m } }]", "6: tables[0].freshness")
     ])
     func refused(extra: String, place: String) {
         let found = problems(minimal(extra))

@@ -18,12 +18,19 @@ struct CatalogBackfill: Sendable {
                 ExitStatus.usage, "backfill of a Kafka pipeline reads the source database, which isn't named",
                 try: "source: { kafka: { catalog: postgres://replicator@db/shop } }")
         }
-        return try await setup.withWarehouse(readOnly: false) { warehouse in
+        let status = AgentStatus()
+        let lineage = setup.makeLineage(status: status, follows: (.backfill, false), readsCatalog: true)
+        return try await lineage.telling {
+            (try await copy(url, status, context), nil)
+        }
+    }
+
+    private func copy(_ url: String, _ status: AgentStatus, _ context: CommandContext) async throws -> Int32 {
+        try await setup.withWarehouse(readOnly: false) { warehouse in
             let chosen = try await choose(url)
             // Before the snapshot is opened: what is applied by now is in it.
             let versions = Self.versions(
                 try await warehouse.checkpoints(), chosen, try await warehouse.epochs())
-            let status = AgentStatus()
             let progress = BackfillProgress(status: status, console: context.console, logger: context.logger)
             let showing = Task { await progress.run() }
             defer { showing.cancel() }

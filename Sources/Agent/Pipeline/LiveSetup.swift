@@ -62,6 +62,7 @@ struct Reload {
             ("pipeline", a.name == b.name), ("source", a.source == source), ("warehouse", a.warehouse == b.warehouse),
             ("layers", a.layers == b.layers), ("metadata_columns", a.metadataColumns == b.metadataColumns),
             ("batch", a.batch == b.batch), ("agent", a.agent == b.agent), ("alerts", a.alerts == b.alerts),
+            ("lineage", a.lineage == b.lineage),
             ("allowed_lateness", old.layout == new.layout),
         ]
         var probe = b

@@ -14,6 +14,8 @@ package final class AgentStatus: Sendable {
         package var definition: TableDefinition
         package var ledger: LedgerEntry
         package var newestSourceTime_us = Int64.min
+        /// That its events came out of, where they are noted.
+        package var topics: Set<String> = []
         /// Why the table is in state `error`.
         package var error: String?
     }
@@ -56,6 +58,8 @@ package final class AgentStatus: Sendable {
         package var alertsSent = 0
         /// Attempts.
         package var alertsFailed = 0
+        /// Nil: nobody is told of lineage.
+        package var lineage: LineageCounts?
         package var newestSourceTime_us = Int64.min
         package var lastCommit_us = Int64.min
         package var startedAt_us = Int64.min
@@ -83,7 +87,7 @@ package final class AgentStatus: Sendable {
     /// Counts a batch that is durable now.
     package func committed(
         _ outcome: BatchApplier.Outcome, _ tables: [TableDefinition], positions: [TopicPartition: Int64],
-        seconds: Double,
+        topics: [TableID: Set<String>] = [:], seconds: Double,
         newestSourceTime_us: Int64, recordBytes: Int, at now_us: Int64
     ) {
         snapshot.withLock { all in
@@ -116,6 +120,7 @@ package final class AgentStatus: Sendable {
                 known.newestSourceTime_us = max(known.newestSourceTime_us, newestSourceTime_us)
                 all.tables[table] = known
             }
+            for (table, topics) in topics { all.tables[table]?.topics.formUnion(topics) }
             if all.quarantined > 0, all.state == .ok { all.state = .degraded }
         }
     }

@@ -23,7 +23,7 @@ struct PipelineDecoder {
         let alerts = self.alerts(root)
         let sweeps = self.sweeps(root, layers)
         let schemaChanges = self.schemaChanges(root, source?.input)
-        refuseLaterSteps(root)
+        let lineage = self.lineage(root)
 
         pipeline?.layers = layers
         pipeline?.metadataColumns = metadataColumns
@@ -31,6 +31,7 @@ struct PipelineDecoder {
         pipeline?.batch = batch
         pipeline?.agent = agent
         pipeline?.alerts = alerts
+        pipeline?.lineage = lineage
         pipeline?.sweeps = sweeps
         pipeline?.schemaChanges = schemaChanges
         return pipeline
