@@ -76,7 +76,7 @@ import Testing
             "openlineage: { url: \"http://h\", namespace: \"a b\" }",
             "lineage.openlineage.namespace: a namespace has no spaces, and at most 1024 bytes"
         ),
-        ("openlineage: { url: \"http://h\", token: x }", "lineage.openlineage.token: there is no such key"),
+        ("openlineage: { url: \"http://h\", marquez: x }", "lineage.openlineage.marquez: there is no such key"),
         ("marquez: { url: \"http://h\" }", "lineage.marquez: there is no such key"),
     ])
     func refused(lineage: String, problem: String) {

@@ -19,7 +19,8 @@ struct CatalogBackfill: Sendable {
                 try: "source: { kafka: { catalog: postgres://replicator@db/shop } }")
         }
         let status = AgentStatus()
-        let lineage = setup.makeLineage(status: status, follows: (.backfill, false), readsCatalog: true)
+        let lineage = setup.makeLineage(
+            status: status, follows: (.backfill, false), readsCatalog: true, chooses: isNamed)
         return try await lineage.telling {
             (try await copy(url, status, context), nil)
         }
@@ -59,6 +60,10 @@ struct CatalogBackfill: Sendable {
         }
     }
 
+    private func isNamed(_ table: TableID) -> Bool {
+        tables.isEmpty || tables.contains(table.description) || tables.contains(table.table)
+    }
+
     private func choose(_ url: String) async throws -> [TableID] {
         let selector = setup.pipeline.source.tables
         let control = SourceControl(url: url)
@@ -70,7 +75,7 @@ struct CatalogBackfill: Sendable {
         await control.close()
         var chosen: [TableID] = []
         for (id, isKeyless) in all where selector.chooses(id.description) {
-            guard tables.isEmpty || tables.contains(id.description) || tables.contains(id.table) else { continue }
+            guard isNamed(id) else { continue }
             if isKeyless, setup.pipeline.table(source: id.description)?.key == nil {
                 setup.logger.warning(
                     "\(id): not copied, as it has no key that would tell its rows from those of the stream")

@@ -10,6 +10,10 @@ struct LineageRuns: Sendable {
     static let period_s: Int64 = 300
     /// A table that is new, or has other columns, is told earlier than with its turn.
     static let shape_us: Int64 = 60_000_000
+    /// So often it is looked for.
+    static let glance_us: Int64 = 10_000_000
+    /// Tables with all that is told of them in one event; more go into several.
+    static let tables_max = 100
     /// So long the first event waits for what the warehouse knows of tables.
     static let patience_us: Int64 = 5_000_000
 
@@ -21,6 +25,7 @@ struct LineageRuns: Sendable {
         /// What was told last of each table; nil: no event was sent yet.
         var told: [TableID: LineageTable]?
         var toldAt_us = Int64.min
+        var glancedAt_us = Int64.min
     }
 
     private let builder: LineageEventBuilder
@@ -64,13 +69,16 @@ struct LineageRuns: Sendable {
         guard let run else { return [] }
         if run.told == nil {
             guard state != .starting || now_us - run.beganAt_us >= Self.patience_us else { return [] }
-            return [start(tables())]
+            return start(tables())
         }
         let since_us = now_us - run.toldAt_us
-        if since_us >= Self.period_s * 1_000_000 { return [running(tables(), now_us: now_us)] }
-        guard since_us >= Self.shape_us else { return [] }
+        if since_us >= Self.period_s * 1_000_000 { return running(tables(), now_us: now_us) }
+        guard since_us >= Self.shape_us, now_us - max(run.glancedAt_us, run.toldAt_us) >= Self.glance_us else {
+            return []
+        }
+        self.run?.glancedAt_us = now_us
         let all = tables()
-        return all.contains(where: hasNewShape) ? [running(all, now_us: now_us)] : []
+        return all.contains(where: hasNewShape) ? running(all, now_us: now_us) : []
     }
 
     /// The run's last event, and its first where that has to be made up for. Nothing comes after it.
@@ -96,7 +104,7 @@ struct LineageRuns: Sendable {
     // MARK: Events
 
     /// Of when the run began, though what is known of tables came after.
-    private mutating func start(_ tables: [LineageTable]) -> LineageEvent {
+    private mutating func start(_ tables: [LineageTable]) -> [LineageEvent] {
         let at_us = run?.beganAt_us ?? 0
         // What came meanwhile is told with the next one.
         let all = tables.map { table in
@@ -107,7 +115,7 @@ struct LineageRuns: Sendable {
         return tell(.start, all, at_us: at_us) { _ in .all }
     }
 
-    private mutating func running(_ tables: [LineageTable], now_us: Int64) -> LineageEvent {
+    private mutating func running(_ tables: [LineageTable], now_us: Int64) -> [LineageEvent] {
         let told = run?.told ?? [:]
         let all = ofThisRun(tables)
         return tell(.running, all, at_us: now_us) { table in
@@ -119,23 +127,39 @@ struct LineageRuns: Sendable {
     private mutating func finish(
         _ outcome: LineageOutcome, now_us: Int64, _ tables: [LineageTable]
     ) -> [LineageEvent] {
-        let first = run?.told == nil ? [start(tables)] : []
+        let first = run?.told == nil ? start(tables) : []
         let last = tell(outcome.kind, ofThisRun(tables), at_us: now_us, message: outcome.message) { _ in .all }
         for table in tables { before[table.id] = table.ledger }
-        return first + [last]
+        return first + last
     }
 
+    /// What doesn't go into one event goes into RUNNINGs beside it: behind the first of a run, and before its last.
     private mutating func tell(
         _ kind: LineageEvent.Kind, _ tables: [LineageTable], at_us: Int64, message: String? = nil,
         _ part: (LineageTable) -> LineageEventBuilder.Part
-    ) -> LineageEvent {
-        let key = run?.key ?? LineageRunKey(id: "", job: job)
-        let event = builder.event(
-            kind, key, at: at_us, inputs: builder.inputs(tables, part), outputs: builder.outputs(tables, part),
-            message: message)
+    ) -> [LineageEvent] {
+        guard let key = run?.key else { return [] }
+        let parts = Dictionary(tables.map { ($0.id, part($0)) }, uniquingKeysWith: { $1 })
+        let whole = tables.filter { parts[$0.id] == .all }.map(\.id)
+        var pieces = stride(from: 0, to: whole.count, by: Self.tables_max).map {
+            Set(whole[$0..<min($0 + Self.tables_max, whole.count)])
+        }
+        if pieces.isEmpty { pieces = [[]] }
+        let main = kind == .start ? 0 : pieces.count - 1
+        let events = pieces.enumerated().map { index, piece in
+            // Counts alone are small.
+            let told = { (table: LineageTable) -> LineageEventBuilder.Part in
+                if piece.contains(table.id) { return .all }
+                return index == main && parts[table.id] == .counts ? .counts : .nothing
+            }
+            let isMain = index == main
+            return builder.event(
+                isMain ? kind : .running, key, at: at_us, inputs: builder.inputs(tables, told),
+                outputs: builder.outputs(tables, told), message: isMain ? message : nil)
+        }
         run?.told = Dictionary(tables.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
         run?.toldAt_us = at_us
-        return event
+        return events
     }
 
     private func hasNewShape(_ table: LineageTable) -> Bool {

@@ -8,10 +8,11 @@ extension PipelineSetup {
     /// - Parameters:
     ///   - live: whose tables are told, as they are then; nil: this one's.
     ///   - follows: a run that the process' own status tells; nil: what it does is reported one by one.
+    ///   - chooses: of the pipeline's tables those that it is about.
     ///   - readsCatalog: of a Kafka pipeline the source's database is read, no topic.
     func makeLineage(
         live: LiveSetup? = nil, status: AgentStatus? = nil, follows: (job: LineageJob, isContinuous: Bool)? = nil,
-        readsCatalog: Bool = false
+        readsCatalog: Bool = false, chooses: @escaping @Sendable (TableID) -> Bool = { _ in true }
     ) -> LineageReporter? {
         guard let settings = pipeline.lineage else { return nil }
         var facts = LineageFacts(pipeline, settings, layout: layout)
@@ -22,7 +23,10 @@ extension PipelineSetup {
         return LineageReporter(
             settings, builder,
             runs: follows.map { LineageRuns(builder, $0.job, isContinuous: $0.isContinuous) }, status: status,
-            logger: logger, tables: { snapshot in (live?.setup ?? self).lineageTables(snapshot) })
+            logger: logger,
+            tables: { snapshot in
+                (live?.setup ?? self).lineageTables(snapshot).filter { chooses($0.id) }
+            })
     }
 
     /// The replicated tables of a status, in order.

@@ -28,6 +28,7 @@ struct LineageRunsTests {
         #expect(runs.step(.starting, now_us: 0) { [] } == [])
         let start = runs.step(.ok, now_us: 2 * second) { [LineageFixture.table(read: 4)] }
         #expect(kinds(start) == [.start])
+        try #require(start.count == 1)
         let json = try LineageFixture.json(start[0])
         #expect(json["eventTime"]?.string == "1970-01-01T00:00:00.000000Z", "when it began")
         #expect(try rows(start[0]) == 0)
@@ -64,11 +65,30 @@ struct LineageRunsTests {
         #expect(runs.step(.ok, now_us: 630 * second) { altered } == [])
         let early = runs.step(.ok, now_us: 660 * second) { altered }
         #expect(kinds(early) == [.running])
-        let fields = try LineageFixture.json(early[0]).dataset("outputs", "w.shop.orders")?.at(
+        let fields = try LineageFixture.json(try #require(early.first)).dataset("outputs", "w.shop.orders")?.at(
             "facets", "schema", "fields")
         #expect(fields?.names.contains("added") == true)
         #expect(runs.step(.ok, now_us: 900 * second) { altered } == [], "five minutes after the last")
-        #expect(try LineageFixture.json(runs.step(.ok, now_us: 960 * second) { altered }[0])["outputs"]?.names == [])
+        let quiet = try #require(runs.step(.ok, now_us: 960 * second) { altered }.first)
+        #expect(try LineageFixture.json(quiet)["outputs"]?.names == [])
+    }
+
+    @Test("Many tables go into several events, with the run's first one first and its last one last")
+    func manyTables() throws {
+        var runs = runs()
+        let tables = (0..<250).map { LineageFixture.table(.init(schema: "public", table: String(1000 + $0)), read: $0) }
+        let start = runs.step(.ok, now_us: 0) { tables }
+        #expect(kinds(start) == [.start, .running, .running])
+        let end = runs.end(.failed("so"), now_us: second, tables)
+        #expect(kinds(end) == [.running, .running, .fail] && Set((start + end).map(\.run)).count == 1)
+        for events in [start, end] {
+            let inputs = try events.flatMap { try LineageFixture.json($0)["inputs"]?.names ?? [] }
+            #expect(inputs == tables.map { "shop.public.\($0.id.table)" })
+            let outputs = try events.map { try LineageFixture.json($0)["outputs"]?.names ?? [] }
+            #expect(outputs.map(\.count) == [300, 300, 150])
+        }
+        let messages = try end.map { try LineageFixture.json($0).at("run", "facets", "errorMessage") != nil }
+        #expect(messages == [false, false, true])
     }
 
     @Test("One that ends before anybody looked twice has both its events")

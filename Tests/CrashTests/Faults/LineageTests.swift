@@ -2,6 +2,7 @@ import Foundation
 import Hummingbird
 import HummingbirdTesting
 import JSON
+import Kafka
 import Synchronization
 import Testing
 import ThrowawayPostgres
@@ -27,8 +28,8 @@ import ThrowawayPostgres
             router.post("/api/v1/lineage") { request, _ -> HTTPResponse.Status in
                 let body = String(buffer: try await request.body.collect(upTo: 1 << 22))
                 self.bodies.withLock { $0.append(body) }
-                // Until the client has had enough.
-                if self.isSilent { try await Task.sleep(for: .seconds(60)) }
+                // For longer than the client's end takes.
+                if self.isSilent { try await Task.sleep(for: .seconds(12)) }
                 return self.answer
             }
             return router
@@ -117,6 +118,37 @@ import ThrowawayPostgres
         #expect(assertion?.array?.first?["success"]?.bool == true)
         let text = events.map(\.serialized).joined()
         for secret in ["hush", "card", "4711", "m17"] { #expect(!text.contains(secret), "\(secret)") }
+    }
+
+    /// Topics are known from events, and after a restart from what was durable.
+    @Test func aTopicIsWhatIsRead() async throws {
+        let folder = try temporaryFolder("lineagetopic")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let broker = try MockBroker(topics: ["shop.public.items": 2], logger: silent)
+        defer { broker.close() }
+        let events = try ItemEvents(broker)
+        try """
+        pipeline: shop
+        source:
+          kafka: { brokers: "\(broker.bootstrap)", topics: [shop.public.items], properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000 } }
+        warehouse: { duckdb: { path: shop_wh.duckdb } }
+        lineage: { openlineage: { file: lineage.jsonl } }
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        for turn in 1...2 {
+            try await events.produce(30)
+            let run = try await AgentProcess.run(["run", "--until-end"], in: folder)
+            #expect(run.status == 0, "\(run.errors)")
+            let text = try String(contentsOf: folder.appending(path: "lineage.jsonl"), encoding: .utf8)
+            let last = try JSONValue(parsing: String(try #require(text.split(separator: "\n").last)))
+            #expect(last["eventType"]?.string == "COMPLETE")
+            #expect(last["inputs"]?.array?.map { $0["name"]?.string } == ["shop.public.items"])
+            let namespace = last["inputs"]?.array?.first?["namespace"]?.string
+            #expect(namespace == "kafka://\(broker.bootstrap.split(separator: ",")[0])")
+            #expect(rows(last, "inputs", "shop.public.items") == 30, "turn \(turn): of this run")
+            #expect(rows(last, "outputs", "shop_wh.shop_raw.items") == 30)
+        }
+        await events.close()
     }
 
     /// Nobody waits for it: neither one that hangs nor one that fails keeps a run from ending as it would.
