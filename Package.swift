@@ -188,6 +188,8 @@ let package = Package(
             dependencies: [
                 "millrace", "CrashPoint", "ReplicationTestKit", "ThrowawayPostgres", "JSON", "Kafka", "DuckDB",
                 "ChildProcess", .product(name: "Logging", package: "swift-log"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
             swiftSettings: strict),
     ],

@@ -21,6 +21,8 @@ package struct Pipeline: Sendable, Equatable {
     package var agent = Agent()
     /// `alerts`: who is told when something needs a person. Default none.
     package var alerts: [AlertTarget] = []
+    /// `lineage`: who is told what is made of what. Default none.
+    package var lineage: OpenLineage?
     /// `sweeps`: when the running agent compares tables by itself.
     package var sweeps = Sweeps()
     /// `schema_changes`: what is done when the source's tables change.

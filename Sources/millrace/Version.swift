@@ -1,4 +1,5 @@
-/// The program's version; the changelog says what is in it.
+import Agent
+
 enum Version {
-    static let text = "0.1.0"
+    static let text = ProgramVersion.text
 }

@@ -3,16 +3,6 @@ import Testing
 
 @Suite struct LaterStepsTests {
     @Test(arguments: [
-        ("lineage: { openlineage: { url: http://marquez:5000 } }", "6: lineage")
-    ])
-    func refused(extra: String, place: String) {
-        let found = problems(minimal(extra))
-        #expect(found.count == 1)
-        #expect(found.first?.hasPrefix(place + ": ") == true, "\(found)")
-        #expect(found.first?.hasSuffix("is not built yet (not yet)") == true, "\(found)")
-    }
-
-    @Test(arguments: [
         "sweeps: { late: { lookback: 1d } }", "sweeps:", "lineage: {}",
         "tables: [{ source: a.b, quality: [], freshness: }]", "layers: { raw_retention: forever }",
     ])

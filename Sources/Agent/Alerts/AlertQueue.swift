@@ -11,8 +11,7 @@ struct AlertQueue: Sendable {
 
     private var waiting: [AlertNotice] = []
     private var left = 0
-    private var attempts = 0
-    private var notBefore_us = Int64.min
+    private var backoff = Backoff()
     /// Of the last minute.
     private var sentAt_us: [Int64] = []
 
@@ -23,14 +22,14 @@ struct AlertQueue: Sendable {
         while waiting.count > Self.waiting_max {
             waiting.removeFirst()
             left += 1
-            attempts = 0
+            backoff.restart()
         }
     }
 
     /// What is to be sent now; nil: nothing, or not yet. The answer to it is `sent` or `failed`.
     mutating func next(now_us: Int64) -> AlertNotice? {
         sentAt_us.removeAll { now_us - $0 >= Self.minute_us }
-        guard now_us >= notBefore_us, sentAt_us.count < Self.perMinute_max, var first = waiting.first else {
+        guard backoff.isOver(now_us: now_us), sentAt_us.count < Self.perMinute_max, var first = waiting.first else {
             return nil
         }
         first.left = left
@@ -38,24 +37,22 @@ struct AlertQueue: Sendable {
     }
 
     /// The last chance: what waits for another attempt is tried at once.
-    mutating func hurry() { notBefore_us = .min }
+    mutating func hurry() { backoff.hurry() }
 
     mutating func sent(now_us: Int64) {
         sentAt_us.append(now_us)
         waiting.removeFirst()
         left = 0
-        attempts = 0
-        notBefore_us = .min
+        backoff.reset()
     }
 
     /// - Returns: whether it was given up.
     mutating func failed(now_us: Int64) -> Bool {
-        attempts += 1
-        notBefore_us = now_us + min(Self.minute_us, 1_000_000 << Int64(attempts - 1))
-        guard attempts >= Self.attempts_max else { return false }
+        backoff.failed(now_us: now_us)
+        guard backoff.attempts >= Self.attempts_max else { return false }
         waiting.removeFirst()
         left += 1
-        attempts = 0
+        backoff.restart()
         return true
     }
 }

@@ -1,8 +1,6 @@
-import AsyncHTTPClient
 import Foundation
 import JSON
 import Logging
-import NIOCore
 import PipelineFile
 import Replication
 
@@ -30,37 +28,18 @@ struct AlertSender: Sendable {
     func send(_ notice: AlertNotice) async throws(Failure) {
         switch way {
         case .webhook(let url, let format):
-            try await post((format == .slack ? notice.slackJSON : notice.json).serialized, to: url.value)
+            do {
+                try await HTTPPost.json(
+                    (format == .slack ? notice.slackJSON : notice.json).serialized, to: url.value,
+                    patience: Self.patience)
+            } catch {
+                throw Failure(reason: error.reason)
+            }
         case .exec(let path): try await execute(path, notice)
         case .log:
             let level: Logger.Level = notice.change == .began ? .error : .notice
             logger.log(level: level, "alert: \(notice.text)")
         }
-    }
-
-    // MARK: Webhooks
-
-    /// Follows nobody elsewhere: what is posted would become a question without a body. Never shut down, as the process's
-    /// own.
-    private static let client = HTTPClient(
-        eventLoopGroupProvider: .singleton, configuration: .init(redirectConfiguration: .disallow))
-
-    private func post(_ body: String, to url: String) async throws(Failure) {
-        var request = HTTPClientRequest(url: url)
-        request.method = .POST
-        request.headers.add(name: "Content-Type", value: "application/json")
-        request.headers.add(name: "User-Agent", value: "millrace")
-        request.body = .bytes(ByteBuffer(string: body))
-        let status: UInt
-        do {
-            let response = try await Self.client.execute(
-                request, timeout: .milliseconds(Int64(Self.patience / .milliseconds(1))))
-            status = response.status.code
-        } catch {
-            // Its own text may have the URL.
-            throw Failure(reason: "can't be reached (\(type(of: error)))")
-        }
-        guard (200..<300).contains(status) else { throw Failure(reason: "answers HTTP \(status)") }
     }
 
     // MARK: Programs

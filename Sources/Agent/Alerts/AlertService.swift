@@ -1,9 +1,7 @@
-import Dispatch
 import Logging
 import PipelineFile
 import Replication
 import ServiceLifecycle
-import Synchronization
 
 /// Looks at the agent's state once a second and tells each target what began and what ended. Beside replication: a target
 /// that hangs holds up itself alone.
@@ -33,30 +31,7 @@ struct AlertService: Service {
                 try? await Task.sleep(for: Self.look)
             }
         }
-        // In a task of its own: where an error ends the agent this one is cancelled, and would send nothing any more.
-        await withCheckedContinuation { continuation in
-            let once = Once { continuation.resume() }
-            Task {
-                await teller.step(isLast: true)
-                once.run()
-            }
-            DispatchQueue(label: "alerts.last").asyncAfter(deadline: .now() + Self.last_s) { once.run() }
-        }
-    }
-
-    /// Whoever comes first.
-    private final class Once: Sendable {
-        private let body: Mutex<(@Sendable () -> Void)?>
-
-        init(_ body: @escaping @Sendable () -> Void) { self.body = Mutex(body) }
-
-        func run() {
-            let body = body.withLock { body in
-                defer { body = nil }
-                return body
-            }
-            body?()
-        }
+        await LastWords.within(Self.last_s) { await teller.step(isLast: true) }
     }
 }
 

@@ -60,15 +60,29 @@ package struct BackfillCommand: Sendable {
                 ExitStatus.usage, "an event file has no database to copy from", try: "millrace run --until-end")
         }
         let settings = try settings(setup, server)
-        return try await setup.withWarehouse(readOnly: false) { warehouse in
+        let status = AgentStatus()
+        let stopping = Stopping()
+        let lineage = setup.makeLineage(
+            status: status, follows: (.backfill, false), chooses: { settings.tables.chooses($0.description) })
+        return try await lineage.telling(stopped: { stopping.isStopped }) {
+            let exit = try await copy(setup, settings, server, status, stopping, lineage, context)
+            return (exit, exit == ExitStatus.ok ? nil : "warehouse and source differ")
+        }
+    }
+
+    private func copy(
+        _ setup: PipelineSetup, _ settings: PostgresSource.Settings, _ server: Pipeline.PostgresServer,
+        _ status: AgentStatus, _ stopping: Stopping, _ lineage: LineageReporter?, _ context: CommandContext
+    ) async throws -> Int32 {
+        try await setup.withWarehouse(readOnly: false) { warehouse in
             try await prepare(settings, warehouse)
             let started = ContinuousClock.now
-            let status = AgentStatus()
             let watch = BackfillProgress(status: status, console: context.console, logger: context.logger)
             let showing = Task { await watch.run() }
             defer { showing.cancel() }
-            let stopping = Stopping()
-            let signals = SignalWatch { _ in stopping.stop() }
+            let signals = SignalWatch(onSecond: { lineage?.endNow(.aborted("a second signal has ended it")) }) { _ in
+                stopping.stop()
+            }
             defer { withExtendedLifetime(signals) {} }
             guard
                 let (results, position) = try await replicate(setup, settings, warehouse, status, stopping)

@@ -18,12 +18,20 @@ struct CatalogBackfill: Sendable {
                 ExitStatus.usage, "backfill of a Kafka pipeline reads the source database, which isn't named",
                 try: "source: { kafka: { catalog: postgres://replicator@db/shop } }")
         }
-        return try await setup.withWarehouse(readOnly: false) { warehouse in
+        let status = AgentStatus()
+        let lineage = setup.makeLineage(
+            status: status, follows: (.backfill, false), readsCatalog: true, chooses: isNamed)
+        return try await lineage.telling {
+            (try await copy(url, status, context), nil)
+        }
+    }
+
+    private func copy(_ url: String, _ status: AgentStatus, _ context: CommandContext) async throws -> Int32 {
+        try await setup.withWarehouse(readOnly: false) { warehouse in
             let chosen = try await choose(url)
             // Before the snapshot is opened: what is applied by now is in it.
             let versions = Self.versions(
                 try await warehouse.checkpoints(), chosen, try await warehouse.epochs())
-            let status = AgentStatus()
             let progress = BackfillProgress(status: status, console: context.console, logger: context.logger)
             let showing = Task { await progress.run() }
             defer { showing.cancel() }
@@ -58,6 +66,10 @@ struct CatalogBackfill: Sendable {
         }
     }
 
+    private func isNamed(_ table: TableID) -> Bool {
+        tables.isEmpty || tables.contains(table.description) || tables.contains(table.table)
+    }
+
     private func choose(_ url: String) async throws -> [TableID] {
         let selector = setup.pipeline.source.tables
         let control = SourceControl(url: url)
@@ -69,7 +81,7 @@ struct CatalogBackfill: Sendable {
         await control.close()
         var chosen: [TableID] = []
         for (id, isKeyless) in all where selector.chooses(id.description) {
-            guard tables.isEmpty || tables.contains(id.description) || tables.contains(id.table) else { continue }
+            guard isNamed(id) else { continue }
             if isKeyless, setup.pipeline.table(source: id.description)?.key == nil {
                 setup.logger.warning(
                     "\(id): not copied, as it has no key that would tell its rows from those of the stream")

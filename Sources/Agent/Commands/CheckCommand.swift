@@ -38,7 +38,7 @@ package struct CheckCommand: Sendable {
     }
 
     static func findings(_ setup: PipelineSetup) async -> [Finding] {
-        var findings: [Finding] = []
+        var findings = await lineage(setup)
         var catalog: SourceCatalog?
         do {
             catalog = try await setup.readCatalog()

@@ -26,35 +26,58 @@ package struct RunCommand: Sendable {
         try setup.refuseGates()
         let status = AgentStatus()
         status.update { $0.startedAt_us = Moment.now_us() }
-        let catalog = try await setup.readCatalog()
+        let mustWait = try hasToWait(setup)
+        if mustWait { status.update { $0.state = .standby } }
+        let live = LiveSetup(setup)
+        let lineage = setup.makeLineage(live: live, status: status, follows: (.run, !untilEnd))
+        let reloading = Reloading(context: context)
+        let parts = Parts(setup: setup, live: live, status: status, lineage: lineage, reloading: reloading)
         // Until all is written and closed: a signal that finds the agent at its end doesn't change how it ends.
         let stopping = Stopping()
-        let reloading = Reloading(context: context)
-        let watch = SignalWatch(onHangUp: reloading.signal) { signal in
-            guard let group = stopping.group() else { _exit(ExitStatus.signal(signal)) }
+        let watch = SignalWatch(
+            onHangUp: reloading.signal, onSecond: { lineage?.endNow(.aborted("a second signal has ended it")) }
+        ) { signal in
+            guard let group = stopping.stop() else {
+                lineage?.endNow(.aborted("it was stopped before it had begun"))
+                _exit(ExitStatus.signal(signal))
+            }
             Task { await group.triggerGracefulShutdown() }
-            Self.end(after: setup.pipeline.agent.drain, context.console)
+            Self.end(after: setup.pipeline.agent.drain, context.console, stopping, lineage)
         }
         defer { withExtendedLifetime(watch) {} }
+        return try await lineage.telling(stopped: { stopping.isStopped }) {
+            try await attend(parts, stopping, mustWait: mustWait, context)
+            stopping.end()
+            let exit = try finish(setup, status, context)
+            return (
+                exit, exit == ExitStatus.ok ? nil : "records were put into quarantine, which --strict doesn't allow"
+            )
+        }
+    }
+
+    /// What the parts of an agent are made of.
+    private struct Parts {
+        let setup: PipelineSetup
+        let live: LiveSetup
+        let status: AgentStatus
+        let lineage: LineageReporter?
+        let reloading: Reloading
+    }
+
+    private func attend(_ parts: Parts, _ stopping: Stopping, mustWait: Bool, _ context: CommandContext) async throws {
+        let setup = parts.setup
         do {
-            if try hasToWait(setup) {
-                status.update { $0.state = .standby }
-                // Opened once the other agent has let it go.
-                let isFile = if case .duckdb = setup.pipeline.warehouse.engine { true } else { false }
-                try await setup.withWarehouse(isOpen: !isFile, readOnly: false) { warehouse in
-                    try await replicate(setup, warehouse, status, catalog, stopping, reloading, context)
-                }
-            } else {
-                try await setup.withWarehouse(readOnly: false) { warehouse in
-                    try await replicate(setup, warehouse, status, catalog, stopping, reloading, context)
-                }
+            let catalog = try await setup.readCatalog()
+            // Opened once the other agent has let it go.
+            let isFile = if case .duckdb = setup.pipeline.warehouse.engine { true } else { false }
+            try await setup.withWarehouse(isOpen: !(mustWait && isFile), readOnly: false) { warehouse in
+                try await replicate(parts, warehouse, catalog, stopping, context)
             }
         } catch var error as ReplicationError where error.kind == .taken {
             let other = error.remedy.map { "\($0); or" } ?? ""
             error.remedy = "\(other) let this one wait and take over: millrace run --standby"
             throw error
         }
-        return try finish(setup, status, context)
     }
 
     /// Whether there is something that only one agent can have.
@@ -75,14 +98,14 @@ package struct RunCommand: Sendable {
     }
 
     private func replicate(
-        _ setup: PipelineSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ catalog: SourceCatalog?,
-        _ stopping: Stopping, _ reloading: Reloading, _ context: CommandContext
+        _ parts: Parts, _ warehouse: any Warehouse, _ catalog: SourceCatalog?, _ stopping: Stopping,
+        _ context: CommandContext
     ) async throws {
+        let (setup, status) = (parts.setup, parts.status)
         // What was found before the start is so still.
         if let sweeps = try? await warehouse.lastSweeps() { status.update { $0.sweeps = sweeps } }
         let monitor = FreshnessMonitor()
-        let live = LiveSetup(setup)
-        let group = try makeGroup(live, warehouse, status, monitor, catalog, reloading)
+        let group = try makeGroup(parts, warehouse, monitor, catalog)
         stopping.begin(group)
         let progress = RunProgress(status: status, console: context.console, logger: context.logger)
         let showing = Task { await progress.run() }
@@ -91,17 +114,18 @@ package struct RunCommand: Sendable {
             context.console.progress("")
         }
         try await group.run()
-        await finishFreshness(live, warehouse, status, monitor)
+        await finishFreshness(parts.live, warehouse, status, monitor)
         // An agent that runs each hour for a minute has no other time for it.
         if untilEnd {
-            if status.current.state != .standby, setup.expectations.contains(where: { $0.ofWholeTables != nil }),
-                let report = try await setup.control(warehouse, catalog: catalog, running: nil).examineWhole()
-            {
-                try await QualityService.settle(report, warehouse, status, setup.logger)
-            }
             await UpkeepService.turn(
                 warehouse, status: status, rawAge: setup.pipeline.layers.raw_retention, logger: setup.logger,
                 limit: .seconds(10))
+            // Whole tables, where the end was reached.
+            guard !stopping.isStopped, status.current.state != .standby, status.current.lent == nil,
+                setup.expectations.contains(where: { $0.ofWholeTables != nil })
+            else { return }
+            let control = setup.control(warehouse, catalog: catalog, running: nil)
+            _ = try await QualityService.turn(warehouse, status, setup.logger) { try await control.examineWhole() }
         }
     }
 
@@ -121,30 +145,47 @@ package struct RunCommand: Sendable {
 
     /// What a signal stops. Nothing has begun before there is a group: the signal then ends the process.
     private final class Stopping: Sendable {
-        private let running: Mutex<ServiceGroup?> = Mutex(nil)
+        private struct State {
+            var group: ServiceGroup?
+            var isStopped = false
+            var isThrough = false
+        }
+        private let running = Mutex(State())
 
-        func begin(_ group: ServiceGroup) { running.withLock { $0 = group } }
-        func group() -> ServiceGroup? { running.withLock { $0 } }
+        func begin(_ group: ServiceGroup) { running.withLock { $0.group = group } }
+        func stop() -> ServiceGroup? {
+            running.withLock { running in
+                running.isStopped = true
+                return running.group
+            }
+        }
+        func end() { running.withLock { $0.isThrough = true } }
+        var isStopped: Bool { running.withLock { $0.isStopped } }
+        var isThrough: Bool { running.withLock { $0.isThrough } }
     }
 
     /// Whatever hangs then, a statement or a lookup of a name: it is as a crash, which loses nothing.
-    private static func end(after drain: Duration, _ console: Console) {
+    private static func end(
+        after drain: Duration, _ console: Console, _ stopping: Stopping, _ lineage: LineageReporter?
+    ) {
         // Not on Swift's own threads, which may be what hangs.
         DispatchQueue(label: "drain").asyncAfter(deadline: .now() + drain / .seconds(1)) {
+            // All is written and closed: what is still to be told has its own bound.
+            guard !stopping.isThrough else { return }
             console.report(
                 CommandFailure(
                     ExitStatus.runtime,
                     "the end took longer than agent.drain (\(drain.pipelineText)), and was not waited for",
                     try: "millrace run, which reads it again: nothing is lost"))
+            lineage?.endNow(.aborted("the end took longer than agent.drain, and was not waited for"))
             _exit(ExitStatus.runtime)
         }
     }
 
     private func makeGroup(
-        _ live: LiveSetup, _ warehouse: any Warehouse, _ status: AgentStatus, _ monitor: FreshnessMonitor,
-        _ catalog: SourceCatalog?, _ reloading: Reloading
+        _ parts: Parts, _ warehouse: any Warehouse, _ monitor: FreshnessMonitor, _ catalog: SourceCatalog?
     ) throws -> ServiceGroup {
-        let setup = live.setup
+        let (setup, live, status, reloading) = (parts.setup, parts.live, parts.status, parts.reloading)
         let agent = setup.pipeline.agent
         let token = try AccessToken.make(configured: agent.token, dir: agent.dir)
         var settings = Replicator.Settings(owner: "\(ProcessInfo.processInfo.hostName):\(getpid())")
@@ -154,6 +195,7 @@ package struct RunCommand: Sendable {
         settings.holdsTables = setup.layout.hasRaw && setup.layout.hasCurrent
         settings.schema = setup.schemaSettings
         settings.gate = { live.setup.gate(of: $0) }
+        settings.notesTopics = parts.lineage != nil
         settings.release = { live.setup.releaseOptions(of: $0) }
         // The rest of the time is for ending.
         settings.drain_s = agent.drain / .seconds(1) * 0.8
@@ -179,7 +221,8 @@ package struct RunCommand: Sendable {
         if setup.canCopyAnew {
             copyAnew = { try await live.control(warehouse, catalog: catalog, running: beside).copyAnew($0) }
         }
-        let jobs = setup.sweepJobs(warehouse, status, live, hurry: { replication.hurry(to: $0) }, copyAnew: copyAnew)
+        let jobs = setup.sweepJobs(
+            warehouse, status, live, lineage: parts.lineage, hurry: { replication.hurry(to: $0) }, copyAnew: copyAnew)
         running.sweeps = jobs
         reloading.begin { try await reloading.reload(live, warehouse, replication) }
         var router = AgentRouter(

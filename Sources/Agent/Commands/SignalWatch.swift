@@ -13,9 +13,11 @@ package final class SignalWatch: Sendable {
 
     /// - Parameters:
     ///   - onHangUp: called at each SIGHUP; nil: it ends the process, as it does by default.
+    ///   - onSecond: called before the second one ends the process; it may block for a moment.
     ///   - onFirst: called once, on a queue of its own.
     package init(
-        onHangUp: (@Sendable () -> Void)? = nil, onFirst: @escaping @Sendable (_ signal: Int32) -> Void
+        onHangUp: (@Sendable () -> Void)? = nil, onSecond: (@Sendable () -> Void)? = nil,
+        onFirst: @escaping @Sendable (_ signal: Int32) -> Void
     ) {
         let queue = DispatchQueue(label: "signals")
         let registered = DispatchSemaphore(value: 0)
@@ -39,7 +41,10 @@ package final class SignalWatch: Sendable {
                     return first == nil
                 }
                 // Nothing is lost: what isn't committed is read again.
-                guard isFirst else { _exit(ExitStatus.signal(number)) }
+                guard isFirst else {
+                    onSecond?()
+                    _exit(ExitStatus.signal(number))
+                }
                 onFirst(number)
             }
             source.setRegistrationHandler { registered.signal() }

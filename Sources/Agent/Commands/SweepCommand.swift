@@ -57,11 +57,19 @@ package struct SweepCommand: Sendable {
             let status = AgentStatus()
             let holds = try await warehouse.holds()
             status.update { $0.holds = holds }
-            let jobs = setup.sweepJobs(warehouse, status, LiveSetup(setup))
+            let lineage = setup.makeLineage()
+            let jobs = setup.sweepJobs(warehouse, status, LiveSetup(setup), lineage: lineage)
             var running = WarehouseControl.Running(status: status) { _ in }
             running.sweeps = jobs
             let control = setup.control(warehouse, catalog: nil, running: running)
-            return try await finished(try await control.sweep(selection, request), control, context)
+            do {
+                let report = try await finished(try await control.sweep(selection, request), control, context)
+                await lineage?.close()
+                return report
+            } catch {
+                await lineage?.close()
+                throw error
+            }
         }
     }
 

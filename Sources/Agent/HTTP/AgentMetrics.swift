@@ -126,6 +126,18 @@ package enum AgentMetrics {
                 "millrace_alerts_failed_total", .counter, "Attempts to send a notice that failed.",
                 Double(snapshot.alertsFailed))
         }
+        if let lineage = snapshot.lineage {
+            text.metric(
+                "millrace_lineage_events_sent_total", .counter, "Lineage events that arrived.", Double(lineage.sent))
+            text.metric(
+                "millrace_lineage_events_failed_total", .counter, "Attempts to deliver a lineage event that failed.",
+                Double(lineage.failed))
+            text.metric(
+                "millrace_lineage_events_dropped_total", .counter,
+                "Lineage events that never arrived: refused, or too many waited.", Double(lineage.dropped))
+            text.metric(
+                "millrace_lineage_events_waiting", .gauge, "Lineage events on their way.", Double(lineage.waiting))
+        }
         if snapshot.lastCommit_us != .min {
             text.metric(
                 "millrace_last_commit_timestamp_seconds", .gauge, "When a batch became durable last.",

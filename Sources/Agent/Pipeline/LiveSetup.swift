@@ -62,7 +62,8 @@ struct Reload {
             ("pipeline", a.name == b.name), ("source", a.source == source), ("warehouse", a.warehouse == b.warehouse),
             ("layers", a.layers == b.layers), ("metadata_columns", a.metadataColumns == b.metadataColumns),
             ("batch", a.batch == b.batch), ("agent", a.agent == b.agent), ("alerts", a.alerts == b.alerts),
-            ("quality", a.quality == b.quality), ("allowed_lateness", old.layout == new.layout),
+            ("quality", a.quality == b.quality), ("lineage", a.lineage == b.lineage),
+            ("allowed_lateness", old.layout == new.layout),
         ]
         var probe = b
         probe.source = a.source

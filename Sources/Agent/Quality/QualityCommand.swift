@@ -10,7 +10,8 @@ package struct QualityCommand: Sendable {
     /// Returns the exit code: 6 where a hard expectation fails.
     package func run(_ context: CommandContext) async throws -> Int32 {
         let setup = try context.loadSetup()
-        let report = try await context.withControl(setup, readOnly: true) { try await $0.quality(selection) }
+        let lineage = setup.makeLineage()
+        let report = try await lineage.examining { try await examined(setup, context) }
         guard report.fingerprint == QualityRules.fingerprint(setup.expectations) else {
             throw CommandFailure(
                 ExitStatus.usage, "the running agent has other expectations than \(context.file)",
@@ -24,6 +25,10 @@ package struct QualityCommand: Sendable {
             context.console.result(text(report, context.console))
         }
         return try exit(report)
+    }
+
+    private func examined(_ setup: PipelineSetup, _ context: CommandContext) async throws -> QualityReport {
+        try await context.withControl(setup, readOnly: true) { try await $0.quality(selection) }
     }
 
     func exit(_ report: QualityReport) throws -> Int32 {

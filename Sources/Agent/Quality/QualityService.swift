@@ -53,25 +53,31 @@ struct QualityService: Service {
                     try await measure()
                 }
                 guard let every = live.setup.pipeline.quality.every, ContinuousClock.now >= next else { continue }
-                next = .now + (try await turn() ? every : min(every, Self.pause))
+                let isDone = try await Self.turn(warehouse, status, logger) { try await examine() }
+                next = .now + (isDone ? every : min(every, Self.pause))
             }
         }
     }
 
     /// False: it couldn't be.
-    func turn() async throws -> Bool {
-        let report: QualityReport?
+    ///
+    /// - Throws: `.quality` where a rule says `stop`; whatever else there is is tried again.
+    static func turn(
+        _ warehouse: any Warehouse, _ status: AgentStatus, _ logger: Logger,
+        examine: () async throws -> QualityReport?
+    ) async throws -> Bool {
         do {
-            report = try await examine()
+            guard let report = try await examine() else { return false }
+            try await settle(report, warehouse, status, logger)
+            return true
         } catch is CancellationError {
             return false
+        } catch let error as ReplicationError where error.kind == .quality {
+            throw error
         } catch {
             logger.warning("tables couldn't be held against what is expected: \(ExitStatus.failure(of: error).message)")
             return false
         }
-        guard let report else { return false }
-        try await Self.settle(report, warehouse, status, logger)
-        return true
     }
 
     /// Does what failing rules say.

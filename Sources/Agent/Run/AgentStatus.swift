@@ -16,6 +16,8 @@ package final class AgentStatus: Sendable {
         package var newestSourceTime_us = Int64.min
         /// When what it shows was changed last: by the source's time, or where a snapshot was read, when that was written.
         package var changedAt_us = Int64.min
+        /// That its events came out of, where they are noted.
+        package var topics: Set<String> = []
         /// Why the table is in state `error`.
         package var error: String?
     }
@@ -70,6 +72,8 @@ package final class AgentStatus: Sendable {
         package var alertsSent = 0
         /// Attempts.
         package var alertsFailed = 0
+        /// Nil: nobody is told of lineage.
+        package var lineage: LineageCounts?
         package var newestSourceTime_us = Int64.min
         package var lastCommit_us = Int64.min
         package var startedAt_us = Int64.min
@@ -102,7 +106,7 @@ package final class AgentStatus: Sendable {
     /// Counts a batch that is durable now.
     package func committed(
         _ outcome: BatchApplier.Outcome, _ tables: [TableDefinition], positions: [TopicPartition: Int64],
-        seconds: Double,
+        topics: [TableID: Set<String>] = [:], seconds: Double,
         newestSourceTime_us: Int64, recordBytes: Int, at now_us: Int64
     ) {
         snapshot.withLock { all in
@@ -138,6 +142,7 @@ package final class AgentStatus: Sendable {
                 known.note(entry, newest: outcome.newestSourceTimes_us[table], at: now_us)
                 all.tables[table] = known
             }
+            for (table, topics) in topics { all.tables[table]?.topics.formUnion(topics) }
             if all.quarantined > 0, all.state == .ok { all.state = .degraded }
         }
     }

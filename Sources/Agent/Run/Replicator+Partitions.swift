@@ -10,6 +10,7 @@ extension Replicator {
         // Whoever begins an epoch later on fences this claim.
         let epochs = try await retrying("reading the epochs") { [warehouse] in try await warehouse.epochs() }
         decoder?.take(epochs)
+        noteTopics(of: checkpoints)
         for checkpoint in checkpoints {
             claims[checkpoint.partition] = checkpoint.token
             positions[checkpoint.partition] = .some(checkpoint.position)

@@ -26,6 +26,9 @@ package actor Replicator {
         /// What is expected of a table's rows before they are promoted; nil: nothing.
         package var gate: @Sendable (TableDefinition) -> TableGate? = { _ in nil }
 
+        /// The status has which topics each table comes out of.
+        package var notesTopics = false
+
         /// How a table's deferred events are released.
         package var release: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
 
@@ -106,8 +109,12 @@ package actor Replicator {
         try await settleSchema()
         for definition in try await warehouse.knownTables() {
             known[definition.source] = definition
-            status.update {
-                $0.tables[definition.source] = .init(definition: definition, ledger: .init(table: definition.source))
+            status.update { all in
+                // What an earlier turn of this process has counted is counted.
+                let before = all.tables[definition.source]
+                all.tables[definition.source] = .init(
+                    definition: definition, ledger: before?.ledger ?? .init(table: definition.source),
+                    topics: before?.topics ?? [])
             }
         }
         // Held by an earlier run: what stood in the way may be mended.
@@ -406,7 +413,7 @@ package actor Replicator {
         for advance in advances { positions[advance.partition] = advance.to }
         let seconds = (ContinuousClock.now - started) / .seconds(1)
         status.committed(
-            outcome ?? .init(), batch.tables, positions: positions, seconds: seconds,
+            outcome ?? .init(), batch.tables, positions: positions, topics: topics(of: batch), seconds: seconds,
             newestSourceTime_us: batch.newestSourceTime_us, recordBytes: batch.recordBytes, at: now_us())
         if let outcome {
             logger.debug(

@@ -45,16 +45,21 @@ package final class SweepJobs: Sendable {
     private static let repairs_max = 3
 
     private let memo: SweepMemo?
+    private let lineage: LineageReporter?
     private let work: Work
     /// Mends what differs.
     private let repair: Repair
     private let reconcile: Reconcile
 
-    /// - Parameter memo: keeps what was asked for, for an agent that is killed meanwhile.
+    /// - Parameters:
+    ///   - memo: keeps what was asked for, for an agent that is killed meanwhile.
+    ///   - lineage: is told of each.
     package init(
-        memo: SweepMemo? = nil, _ work: @escaping Work, repair: @escaping Repair, reconcile: @escaping Reconcile
+        memo: SweepMemo? = nil, lineage: LineageReporter? = nil, _ work: @escaping Work, repair: @escaping Repair,
+        reconcile: @escaping Reconcile
     ) {
         self.memo = memo
+        self.lineage = lineage
         // Before another is asked for.
         let left = memo?.read() ?? []
         held.withLock { $0.unfinished = left }
@@ -67,7 +72,7 @@ package final class SweepJobs: Sendable {
     package func start(
         _ tables: [TableDefinition], _ request: SweepRequest, isScheduled: Bool = false
     ) throws -> Int {
-        try start(isScheduled, memo: SweepMemo.Entry(tables.map(\.source), request)) { tell in
+        try start(isScheduled, request.kind, tables, memo: SweepMemo.Entry(tables.map(\.source), request)) { tell in
             try await self.run(tables, request, tell)
         }
     }
@@ -86,7 +91,9 @@ package final class SweepJobs: Sendable {
         let taken = held.withLock { $0.unfinished.isEmpty ? nil : $0.unfinished.removeFirst() }
         guard let entry = taken else { return nil }
         do {
-            return try start(true, memo: entry.again) { tell in try await self.run(tables, entry.request, tell) }
+            return try start(true, entry.request.kind, tables, memo: entry.again) { tell in
+                try await self.run(tables, entry.request, tell)
+            }
         } catch {
             held.withLock { $0.unfinished.insert(entry, at: 0) }
             throw error
@@ -105,11 +112,13 @@ package final class SweepJobs: Sendable {
     package func reconcileLate(
         _ tables: [TableDefinition], _ arrived_us: Range<Int64>, isScheduled: Bool = false
     ) throws -> Int {
-        try start(isScheduled, memo: nil) { tell in try await self.reconcile(tables, arrived_us, tell) }
+        try start(isScheduled, .late, tables, memo: nil) { tell in
+            try await self.reconcile(tables, arrived_us, tell)
+        }
     }
 
     private func start(
-        _ isScheduled: Bool, memo entry: SweepMemo.Entry?,
+        _ isScheduled: Bool, _ kind: SweepKind, _ tables: [TableDefinition], memo entry: SweepMemo.Entry?,
         _ body: @escaping @Sendable (@escaping @Sendable (String) -> Void) async throws -> SweepReport
     ) throws -> Int {
         let number: Int? = held.withLock { held in
@@ -120,6 +129,7 @@ package final class SweepJobs: Sendable {
             let number = held.number
             if let entry { memo?.write([entry] + held.unfinished) }
             held.task = Task {
+                let told = await lineage?.began(kind, tables)
                 let state: State
                 do {
                     let report = try await body { progress in
@@ -128,6 +138,9 @@ package final class SweepJobs: Sendable {
                     state = .done(report)
                 } catch {
                     state = .failed(ExitStatus.failure(of: error))
+                }
+                if let told {
+                    await lineage?.ended(told, kind, tables, state, wasStopped: self.wasStopped(number))
                 }
                 // One that gave way, or ended with the agent, is gone on with.
                 if let entry {

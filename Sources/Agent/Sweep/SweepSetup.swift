@@ -5,10 +5,11 @@ extension PipelineSetup {
     /// The sweeps of a running agent.
     ///
     /// - Parameters:
+    ///   - lineage: is told of each.
     ///   - hurry: lets the checkpoint come to a position of the source at once.
     ///   - copyAnew: copies tables from the source and returns when that is through; nil: the source can't.
     package func sweepJobs(
-        _ warehouse: any Warehouse, _ status: AgentStatus, _ live: LiveSetup,
+        _ warehouse: any Warehouse, _ status: AgentStatus, _ live: LiveSetup, lineage: LineageReporter? = nil,
         hurry: @escaping @Sendable (Int64) -> Void = { _ in },
         copyAnew: (@Sendable ([TableID]) async throws -> Void)? = nil
     ) -> SweepJobs {
@@ -52,7 +53,7 @@ extension PipelineSetup {
                 throw error
             }
         }
-        return SweepJobs(memo: SweepMemo(dir: pipeline.agent.dir, pipeline: pipeline.name)) {
+        return SweepJobs(memo: SweepMemo(dir: pipeline.agent.dir, pipeline: pipeline.name), lineage: lineage) {
             tables, repaired, request, progress in
             let report: SweepReport
             if let asked = try await withSweeper(request, progress, { try await $0.run(tables, repaired: repaired) }) {

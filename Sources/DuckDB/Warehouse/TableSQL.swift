@@ -60,8 +60,10 @@ struct TableSQL: Sendable {
     /// CONFLICT with a key are several times slower than a join. One writer keeps keys single.
     ///
     /// A table may lose columns at the source before its first row comes here: it has them all the same.
-    var createCurrent: String {
-        Self.create(current, currentColumns + definition.retired.map { ($0.name, ColumnForm($0).sqlType) })
+    var createCurrent: String { Self.create(current, allColumns) }
+
+    var allColumns: [(name: String, type: String)] {
+        currentColumns + definition.retired.map { ($0.name, ColumnForm($0).sqlType) }
     }
 
     // MARK: Raw

@@ -34,6 +34,8 @@ enum Keys {
     static let expectation = ["expect", "severity", "on_fail"]
     static let batch = ["max_rows", "max_bytes", "max_delay"]
     static let alert = ["webhook", "format", "exec", "log", "lag_over", "on"]
+    static let lineage = ["openlineage"]
+    static let openLineage = ["url", "endpoint", "api_key", "file", "namespace"]
     static let agent = ["listen", "token", "dir", "drain"]
 
     private static let all: [(path: String, keys: [String])] = [
@@ -42,6 +44,7 @@ enum Keys {
         ("layers", layers), ("tables[]", table), ("tables[].columns", columns), ("batch", batch), ("agent", agent),
         ("tables[].freshness", freshness),
         ("source.kafka.schema_registry", schemaRegistry), ("alerts[]", alert), ("schema_changes", schemaChanges),
+        ("lineage", lineage), ("lineage.openlineage", openLineage),
     ]
 
     /// Where a key belongs that was put elsewhere: `warehouse.duckdb`; nil where no mapping has it.

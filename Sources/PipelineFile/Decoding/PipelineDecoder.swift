@@ -24,7 +24,7 @@ struct PipelineDecoder {
         let sweeps = self.sweeps(root, layers)
         let schemaChanges = self.schemaChanges(root, source?.input)
         let quality = self.quality(root)
-        refuseLaterSteps(root)
+        let lineage = self.lineage(root)
 
         pipeline?.layers = layers
         pipeline?.metadataColumns = metadataColumns
@@ -32,6 +32,7 @@ struct PipelineDecoder {
         pipeline?.batch = batch
         pipeline?.agent = agent
         pipeline?.alerts = alerts
+        pipeline?.lineage = lineage
         pipeline?.sweeps = sweeps
         pipeline?.schemaChanges = schemaChanges
         pipeline?.quality = quality

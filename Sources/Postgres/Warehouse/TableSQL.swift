@@ -52,7 +52,9 @@ struct TableSQL {
     }
 
     /// Names, unquoted, and types of the columns that current has beside the source's, in order.
-    var metadataColumns: [(name: String, type: String)] {
+    var metadataColumns: [(name: String, type: String)] { Self.metadataColumns(of: definition) }
+
+    static func metadataColumns(of definition: TableDefinition) -> [(name: String, type: String)] {
         let names = definition.metadata
         var columns = [
             (names.isDeleted, "boolean"), (names.deletedAt, "timestamptz"), (names.sourceUpdatedAt, "timestamptz"),

@@ -11,6 +11,15 @@ struct TypeNames {
 
     init() {}
 
+    /// For who can't ask: as if the server had all of the table's types under the source's names.
+    init(assumingTypesOf definition: TableDefinition) {
+        hasFreeScales = true
+        for column in definition.columns + definition.retired {
+            if let name = Self.foreignName(column.type) { known[name] = .some(name) }
+        }
+        for column in definition.columns { ordered[declared(Self.keyForm(column.type))] = true }
+    }
+
     /// The declared types of `definition`'s columns, in order; `learn` must have seen it.
     func types(_ definition: TableDefinition) -> [String] {
         definition.columns.indices.map { index in

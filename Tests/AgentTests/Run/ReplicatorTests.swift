@@ -46,6 +46,51 @@ struct ReplicatorTests {
         func close() async {}
     }
 
+    @Test("goes on with what an earlier turn of the process has counted")
+    func countsGoOn() async throws {
+        let status = AgentStatus()
+        let warehouse = MemoryWarehouse(layout: WarehouseLayout(pipeline: "shop"))
+        let table = TableID(schema: "public", table: "orders")
+        let definition = TableDefinition(
+            source: table, target: "orders", columns: [Column(name: "id", type: .bigint)], key: [0])
+        try await warehouse.ensure([definition], recording: [])
+        var ledger = LedgerEntry(table: table)
+        ledger.read = 5
+        status.update { $0.tables[table] = .init(definition: definition, ledger: ledger, topics: ["t"]) }
+        let replicator = Replicator(
+            source: BusySource(records: 1), warehouse: warehouse, status: status, settings: .init(owner: "test"),
+            logger: Logger(label: "test")
+        ) { _ in try DebeziumDecoder(configuration: DecoderConfiguration(select: { _ in nil })) }
+        try await replicator.run()
+        #expect(status.current.tables[table]?.ledger.read == 5 && status.current.tables[table]?.topics == ["t"])
+    }
+
+    @Test("notes which topics a table's events come out of, where somebody asks")
+    func topics() async throws {
+        let batch = ChangeBatch()
+        let tables = ["a", "b"].map { TableID(schema: "public", table: $0) }
+        batch.tables = tables.map { TableDefinition(source: $0, target: $0.table, columns: [], key: []) }
+        let records = RecordBatch()
+        for topic in ["x", "y"] { _ = records.span(of: TopicPartition(topic: topic, partition: 0), startingAt: 0) }
+        batch.spans = records.spans
+        for (table, span) in [(0, 0), (0, 0), (1, 0), (0, 1)] as [(Int32, Int32)] {
+            var event = ChangeEvent(
+                operation: .create, table: table, version: .none, id: .zero, offset: 0, sourceTime_us: 0)
+            event.span = span
+            batch.events.append(event)
+        }
+        for notes in [true, false] {
+            var settings = Replicator.Settings(owner: "test")
+            settings.notesTopics = notes
+            let replicator = Replicator(
+                source: BusySource(records: 0), warehouse: MemoryWarehouse(layout: WarehouseLayout(pipeline: "shop")),
+                status: AgentStatus(), settings: settings, logger: Logger(label: "test")
+            ) { _ in try DebeziumDecoder(configuration: DecoderConfiguration(select: { _ in nil })) }
+            let found = await replicator.topics(of: batch)
+            #expect(found == (notes ? [tables[0]: ["x", "y"], tables[1]: ["x"]] : [:]))
+        }
+    }
+
     @Test("says its lag while it is busy, not only once it is idle")
     func lagWhileBusy() async throws {
         let status = AgentStatus()
