@@ -465,6 +465,10 @@ package final class MemoryTransaction: WarehouseTransaction {
             }
             event.version.epoch = beginning.epoch
             working.raw[table.source]?[index] = event
+            if let at = working.quarantine.firstIndex(where: { $0.entry.gate?.event == event.id }) {
+                working.quarantine[at].entry.gate?.version.epoch = beginning.epoch
+                if working.quarantine[at].state != .replayed { continue }
+            }
             if let at = working.deferred[table.source]?.firstIndex(where: { $0.event.id == event.id }) {
                 working.deferred[table.source]?[at].event = event
             } else {

@@ -26,7 +26,15 @@ import Testing
         [
             Expectation(.set("n", values: numbers.map(String.init), isIn: false), onFail: onFail, origin: "a"),
             Expectation(.notNull("note"), onFail: onFail, origin: "b"),
+            // Of values that later events of the row leave out.
+            Expectation(.set("note", values: Self.badNotes, isIn: false), onFail: onFail, origin: "c"),
         ]
+    }
+
+    private static let badNotes = [6, 17, 28, 34].map { "note \($0)" }
+
+    private static func isBad(_ row: (n: Int64, note: String?), _ numbers: [Int]) -> Bool {
+        numbers.contains(Int(row.n)) || row.note.map { badNotes.contains($0) } ?? true
     }
 
     private func gate(_ rules: [Expectation]) -> @Sendable (TableDefinition) -> TableGate? {
@@ -77,11 +85,12 @@ import Testing
             var from = start
             for (index, some) in cut.enumerated() {
                 let batch = builder.batch(some, from: from)
+                // As of a source whose key isn't deferrable.
+                batch.immediateKeys = definition.isKeyless ? [] : [0]
                 var desk = RowDesk()
                 if let gate = gate(definition) {
-                    let findings = gate.judge(
+                    batch.findings[0] = gate.judge(
                         batch, batch.events.indices.map(Int32.init), byTransaction: true, &desk)
-                    if !findings.isEmpty { batch.findings[0] = findings }
                 }
                 let part: BatchPart =
                     cut.count == 1 ? .whole : index == 0 ? .first : index == cut.count - 1 ? .last : .middle
@@ -172,7 +181,7 @@ import Testing
             #expect(model(states.last ?? [:]) == history.expected, "the model itself")
             let numbers = [20 + Int(seed), 31]
             let rules = rules(.hold, numbers)
-            let isBad: ((n: Int64, note: String?)) -> Bool = { numbers.contains(Int($0.n)) || $0.note == nil }
+            let isBad: ((n: Int64, note: String?)) -> Bool = { Self.isBad($0, numbers) }
             // Rows stay as they were before the first transaction that leaves one that isn't as expected.
             let first = states.indices.first { index in
                 states[index].contains { id, row in
@@ -220,7 +229,7 @@ import Testing
             let transactions = transactions(history)
             let states = states(transactions)
             let numbers = [12, 20 + Int(seed), 31, 40]
-            let isBad: ((n: Int64, note: String?)) -> Bool = { numbers.contains(Int($0.n)) || $0.note == nil }
+            let isBad: ((n: Int64, note: String?)) -> Bool = { Self.isBad($0, numbers) }
             var reference: [[String: String]]?
             for cut in 0..<4 {
                 let note = "\(engine), seed \(seed), cut \(cut)"
@@ -313,6 +322,71 @@ import Testing
         #expect(try await subject.warehouse.holds().isEmpty)
         let live = try await subject.live(model, order: "id")
         #expect(live == [["id": "1", "n": "8", "note": "\"a\""]], "\(engine): \(live)")
+        await subject.close()
+    }
+
+    /// What the transaction's last event doesn't tell is what the one before has left.
+    @Test(arguments: Engine.allCases, [1, 2]) func valuesThatAreLeftOutAreJudgedAsTheyAre(
+        engine: Engine, parts: Int
+    ) async throws {
+        let bad: Cell = .text("note 6")
+        let moved = [
+            EventSpec(
+                .delete, model.source, .change(epoch: 0, commit: 2, place: 2),
+                before: [.int(1), .unchanged, .unchanged],
+                otherKey: [.int(9), .unchanged, .unchanged], transaction: 2),
+            EventSpec(
+                .create, model.source, .change(epoch: 0, commit: 2, place: 2, createsMovedKey: true),
+                after: [.int(9), .int(3), .unchanged], otherKey: [.int(1), .unchanged, .unchanged], transaction: 2),
+        ]
+        let updated = [row(2, 1, .int(3), .unchanged, place: 2, transaction: 2)]
+        for (number, later) in [updated, moved].enumerated() {
+            for onFail in [Expectation.OnFail.hold, .quarantineRow] {
+                let name = "gateleft\(parts)\(number)\(onFail == .hold)".lowercased()
+                let (subject, feed) = try await subject(engine, name, rules(onFail, []))
+                try await feed.apply([row(1, 1, .int(1), .text("a"), .create, transaction: 1)])
+                try await feed.apply([row(2, 1, .int(2), bad, place: 1, transaction: 2)] + later, parts: parts)
+                let holds = try await subject.warehouse.holds()
+                #expect(holds.count == (onFail == .hold ? 1 : 0), "\(name): \(holds)")
+                let live = try await subject.live(model, order: "id")
+                let isGone = number == 1 && onFail == .quarantineRow
+                #expect(live == (isGone ? [] : [["id": "1", "n": "1", "note": "\"a\""]]), "\(name): \(live)")
+                await subject.close()
+            }
+        }
+    }
+
+    /// Of two rows that are alike the transaction ends one.
+    @Test(arguments: Engine.allCases, [1, 3]) func twinsAreRowsOfTheirOwn(engine: Engine, parts: Int) async throws {
+        let table = TableID(schema: "public", table: "twins")
+        let definition = TableDefinition(
+            source: table, target: "twins",
+            columns: [Column(name: "a", type: .bigint), Column(name: "b", type: .text)],
+            key: [])
+        let subject = try await engine.warehouse("gatetwins\(parts)")
+        try await subject.warehouse.open(readOnly: false)
+        try await subject.warehouse.ensure([definition])
+        let rules = [Expectation(.notNull("b"), onFail: .quarantineRow, origin: "t")]
+        let feed = try await Feed(subject.warehouse, definition, gate(rules))
+        func event(_ operation: Operation, _ place: Int64, _ before: [Cell]?, _ after: [Cell]?, _ commit: Int64)
+            -> EventSpec
+        {
+            EventSpec(
+                operation, table, .change(epoch: 0, commit: commit, place: place), before: before, after: after,
+                ordinal: place, transaction: commit)
+        }
+        let bad: [Cell] = [.int(1), .null]
+        try await feed.apply(
+            [event(.create, 1, nil, bad, 1), event(.update, 2, bad, [.int(1), .text("x")], 1)], parts: min(parts, 2))
+        #expect(try await subject.warehouse.holds().isEmpty, "it was put right")
+        try await feed.apply(
+            [
+                event(.create, 1, nil, bad, 2), event(.create, 2, nil, bad, 2),
+                event(.update, 3, bad, [.int(2), .text("y")], 2),
+            ], parts: parts)
+        #expect(try await subject.warehouse.holds().map(\.kind) == [.quality], "rows without a key aren't put aside")
+        let live = try await subject.live(definition, order: "a")
+        #expect(live == [["a": "1", "b": "\"x\""]], "\(engine): \(live)")
         await subject.close()
     }
 

@@ -14,13 +14,13 @@ extension PipelineSetup {
     var gates: [Finding] {
         guard !layout.hasRaw else { return [] }
         return pipeline.tables.flatMap { table in
-            table.quality.expectations.filter { $0.onFail == .hold }.map { expectation in
+            table.quality.expectations.filter { $0.onFail == .hold || $0.onFail == .quarantineRow }.map { expectation in
                 Finding(
                     .error, table.source,
                     """
-                    \(table.source): \(expectation.origin): on_fail: hold needs the raw layer, which keeps what comes while \
-                    the table is held
-                    """, remedy: "layers: { raw: true }, or on_fail: quarantine_row, stop or warn")
+                    \(table.source): \(expectation.origin): on_fail: \(expectation.onFail.rawValue) needs the raw \
+                    layer, which keeps what isn't promoted
+                    """, remedy: "layers: { raw: true }, or on_fail: stop or warn")
             }
         }
     }

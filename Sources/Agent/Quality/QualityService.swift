@@ -23,7 +23,7 @@ package struct FailingExpectation: Sendable, Equatable {
 struct QualityService: Service {
     private static let look = Duration.seconds(1)
     /// How often holds are measured.
-    private static let measure = Duration.seconds(30)
+    private static let measure = Duration.seconds(120)
     /// Of a look that failed, or was under way.
     private static let pause = Duration.seconds(30)
 

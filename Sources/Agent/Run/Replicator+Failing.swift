@@ -56,7 +56,11 @@ extension Replicator {
                 guard let definition = known[table] else { continue }
                 if try await release(definition, lockWait_ms: entry.lockWait_ms) {
                     failing[table] = nil
-                    logger.notice("\(table) goes on: what was deferred is applied")
+                    if try await warehouse.holds().contains(where: { $0.table == table }) {
+                        logger.notice("\(table) can be written again, and is still held")
+                    } else {
+                        logger.notice("\(table) goes on: what was deferred is applied")
+                    }
                     continue
                 }
                 entry.succeeded()

@@ -311,8 +311,8 @@ package actor Replicator {
             let events = byTable ?? EventsByTable(batch, leavingOut: [:])
             byTable = events
             guard !events.events[index].isEmpty else { continue }
-            let findings = gate.judge(batch, events.events[index], byTransaction: byTransaction, &desk)
-            if !findings.isEmpty { batch.findings[index] = findings }
+            batch.findings[index] = gate.judge(
+                batch, events.events[index], byTransaction: byTransaction, &desk)
         }
     }
 

@@ -91,7 +91,8 @@ struct WarehouseCopyLedger: CopyLedger {
         return counts.live + counts.deleted > 0
     }
     func quarantined(_ table: TableID) async throws -> Int {
-        try await warehouse.ledger().tables.first { $0.table == table }?.quarantined ?? 0
+        // Of the ledger's counts what is replayed is taken again.
+        try await warehouse.quarantine().count { $0.entry.table == table }
     }
 
     func quarantinedReads(_ table: TableID, amongLast count: Int) async throws -> Int {

@@ -144,6 +144,17 @@ extension DuckDBTransaction {
                 UPDATE \(deferred) SET \(TableSQL.epoch) = \(beginning.epoch) WHERE \(isOfTable) \
                 AND event_id IN (SELECT id FROM millrace_epoch)
                 """, name, purpose: purpose)
+            let quarantine = MetaTables.name("quarantine")
+            try session.execute(
+                """
+                UPDATE \(quarantine) SET \(TableSQL.epoch) = \(beginning.epoch) WHERE \(isOfTable) \
+                AND rule IS NOT NULL AND event_id IN (SELECT id FROM millrace_epoch)
+                """, name, purpose: purpose)
+            try session.execute(
+                """
+                DELETE FROM millrace_epoch WHERE id IN (SELECT event_id FROM \(quarantine) WHERE \(isOfTable) \
+                AND rule IS NOT NULL AND state <> '\(QuarantinedRecord.State.replayed.rawValue)')
+                """, name, purpose: purpose)
             var found = EpochChange.Renumbered(superseded: 0, compacted: 0, others: 0)
             let late = """
                 SELECT * FROM \(MetaTables.name("late_events")) WHERE pipeline = $1 AND source_schema = $2 \

@@ -113,6 +113,7 @@ extension PostgresTransaction {
         try joining(table) { sql in
             let purpose = "begin an epoch"
             let deferred = MetaTables.name("deferred")
+            let quarantine = MetaTables.name("quarantine")
             func isOf(_ alias: String) throws -> String {
                 """
                 \(alias).pipeline = \(try quoteLiteral(layout.pipeline)) \
@@ -135,6 +136,10 @@ extension PostgresTransaction {
                 UPDATE \(deferred) d SET _version_epoch = \(beginning.epoch) FROM millrace_epoch e \
                 WHERE \(try isOf("d")) AND d.event_id = e.id;
                 DELETE FROM millrace_epoch e USING \(deferred) d WHERE \(try isOf("d")) AND d.event_id = e.id;
+                UPDATE \(quarantine) q SET _version_epoch = \(beginning.epoch) FROM millrace_epoch e \
+                WHERE \(try isOf("q")) AND q.rule IS NOT NULL AND q.event_id = e.id;
+                DELETE FROM millrace_epoch e USING \(quarantine) q WHERE \(try isOf("q")) AND q.rule IS NOT NULL \
+                AND q.state <> '\(QuarantinedRecord.State.replayed.rawValue)' AND q.event_id = e.id;
                 """, for: purpose)
             let late = """
                 SELECT l.* FROM \(MetaTables.name("late_events")) l WHERE \(try isOf("l")) AND l.superseded

@@ -15,7 +15,8 @@ extension PostgresTransaction {
                 """
                 SELECT row_key, rule, _version_epoch, _version_commit, _version_seq FROM \(Self.quarantine) \
                 WHERE \(try isOf(table.source)) AND rule IS NOT NULL \
-                AND state <> '\(QuarantinedRecord.State.replayed.rawValue)' AND row_key = ANY ($1::text[])
+                AND state <> '\(QuarantinedRecord.State.replayed.rawValue)' AND hashtextextended(row_key, 0) IN (SELECT hashtextextended(k, 0) FROM unnest($1::text[]) k) \
+                AND row_key = ANY ($1::text[])
                 """, [try arrayText(keys)], for: "read what is put aside")
             var found: [String: [(rule: String, version: Version)]] = [:]
             for row in 0..<rows.count {
@@ -34,7 +35,8 @@ extension PostgresTransaction {
                 JOIN \(sql.raw) r ON r.\(TableSQL.seq) = q._version_seq AND r.event_id = q.event_id \
                 WHERE \(try isOf(table.source)) AND q.rule IS NOT NULL \
                 AND q.state = '\(QuarantinedRecord.State.waiting.rawValue)' AND (q.id = ANY ($1::bigint[]) \
-                OR q.row_key IN (SELECT row_key FROM \(Self.quarantine) WHERE id = ANY ($1::bigint[]))) \
+                OR hashtextextended(q.row_key, 0) IN (SELECT hashtextextended(row_key, 0) FROM \(Self.quarantine) \
+                WHERE id = ANY ($1::bigint[]))) \
                 ORDER BY q._version_epoch, q._version_commit, q._version_seq, q.event_id
                 """, [try arrayText(ids.map(String.init))], for: "read what is put aside")
             return try (0..<rows.count).map { row in
@@ -127,7 +129,7 @@ extension MetaTables {
         ALTER TABLE \(name("tables")) ADD COLUMN has_put_aside boolean NOT NULL DEFAULT false;
         CREATE INDEX ON \(name("quarantine")) (event_id) WHERE rule IS NOT NULL;
         CREATE INDEX ON \(name("quarantine")) (pipeline, source_schema, source_table, hashtextextended(row_key, 0))
-            WHERE rule IS NOT NULL;
+            WHERE rule IS NOT NULL AND state <> 'replayed';
         CREATE TABLE \(name("gates")) (
             pipeline text, source_schema text, source_table text, rule text, origin text, on_fail text,
             rows bigint NOT NULL, first_position text NOT NULL, first_at timestamptz NOT NULL,

@@ -22,18 +22,19 @@ extension BatchApplier {
         guard layout.hasCurrent, !fresh.isEmpty else { return gated }
         let rows = asideRows[batch.tables[table].source] ?? [:]
         let findings = batch.findings[table]?.among(fresh)
-        guard !rows.isEmpty || findings?.isEmpty == false || stored.hasPutAside || !pending.isEmpty else {
-            return gated
-        }
+        let isOpen = !isWhole && pending.has(batch.tables[table].source)
+        guard !rows.isEmpty || findings?.isEmpty == false || stored.hasPutAside || isOpen else { return gated }
         var aside: [Int32: TableGate.Rule] = [:]
         if !isWhole {
             pending.take(findings, batch, table, fresh, but: rows)
+            if findings?.isEmpty != false, rows.isEmpty, !stored.hasPutAside { return gated }
         } else if let findings {
             try sort(findings, table, &gated, &aside)
         }
         if !rows.isEmpty {
             for index in gated.now {
-                if let row = GateRow.key(batch, index), let rule = rows[row] { aside[index] = rule }
+                guard let key = GateRow.key(batch, index), let row = rows[key] else { continue }
+                if row.transaction == batch.events[Int(index)].transaction { aside[index] = row.rule }
             }
         }
         try follow(table, gated.now, stored, &aside, transaction)
@@ -146,7 +147,7 @@ extension BatchApplier {
 
     /// An event that leaves columns as they were leans on the row's state before it; where that was put aside, there is
     /// nothing in current that it could lean on, and it is put aside, too. An event of the whole row stands for itself.
-    private mutating func follow(
+    mutating func follow(
         _ table: Int, _ events: [Int32], _ state: TableState, _ aside: inout [Int32: TableGate.Rule],
         _ transaction: some WarehouseTransaction
     ) throws {
@@ -214,7 +215,8 @@ extension BatchApplier {
             guard let rule = aside[index] else { continue }
             let event = batch.events[Int(index)]
             quarantine(index, "\(rule.name) fails", &entry)
-            guard layout.hasRaw else { continue }
+            // Rows without a key can't be brought back one by one.
+            guard layout.hasRaw, !definition.isKeyless else { continue }
             putAside[putAside.count - 1].gate = PutAside(
                 rule: rule.name, event: event.id, version: event.version,
                 key: event.key.isNull ? nil : batch.arena.string(event.key),
@@ -253,48 +255,54 @@ private struct AsideLineage {
 
 /// What the batches so far of one source transaction have left of failing rows: the last of the row's events tells, and it may
 /// be in a later one.
-struct PendingGate {
-    private(set) var rows: [TableID: [[UInt8]: (rule: TableGate.Rule, position: String)]] = [:]
-    private(set) var misfit: (table: TableID, rule: TableGate.Rule, message: String)?
-    private(set) var warnings: [GateCount] = []
-
-    var isEmpty: Bool { rows.isEmpty && misfit == nil }
-
-    mutating func take(
-        _ findings: GateFindings?, _ batch: ChangeBatch, _ table: Int, _ fresh: [Int32],
-        but known: [[UInt8]: TableGate.Rule]
-    ) {
-        let source = batch.tables[table].source
-        if let found = findings?.gate.misfit, misfit == nil { misfit = (source, found.rule, found.message) }
-        var mine = rows[source] ?? [:]
-        if !mine.isEmpty {
-            for index in fresh {
-                if batch.events[Int(index)].operation == .truncate {
-                    mine = [:]
-                } else {
-                    for row in GateRow.touched(batch, index) { mine[row.key] = nil }
-                }
-            }
-        }
-        for (index, place) in findings?.failures ?? [] {
-            guard let rule = findings?.gate.rules[Int(place)] else { continue }
-            let event = batch.events[Int(index)]
-            let position = "\(batch.spans[Int(event.span)].partition)@\(event.offset)"
-            guard rule.onFail != .warn else {
-                warnings = GateCount.sums(
-                    warnings + [GateCount(table: source, rule: rule, rows: 1, first: position, last: position)])
-                continue
-            }
-            guard let key = GateRow.key(batch, index), known[key] == nil else { continue }
-            // The harder rule decides.
-            if let known = mine[key], known.rule.onFail != .quarantineRow { continue }
-            mine[key] = (rule, position)
-        }
-        rows[source] = mine.isEmpty ? nil : mine
+package struct PendingGate {
+    /// A row whose events are put aside when the source transaction comes again.
+    package struct Row {
+        var rule: TableGate.Rule
+        var transaction: Int64
     }
 
-    /// What becomes of the source transaction: it comes again, with tables held and rows put aside.
-    func closed(hasRaw: Bool, loadedAt_us: Int64) throws -> GateClosed {
+    private var tables: [TableID: (gate: TableGate, rows: FailingRows, transaction: Int64)] = [:]
+    private(set) var misfit: (table: TableID, rule: TableGate.Rule, message: String)?
+    private var warned: [GateCount] = []
+    private var desk = RowDesk()
+
+    func has(_ table: TableID) -> Bool { tables[table]?.rows.isEmpty == false }
+
+    mutating func take(
+        _ findings: GateFindings?, _ batch: ChangeBatch, _ table: Int, _ fresh: [Int32], but known: [[UInt8]: Row]
+    ) {
+        let source = batch.tables[table].source
+        guard let gate = findings?.gate ?? tables[source]?.gate else { return }
+        if let found = gate.misfit, misfit == nil { misfit = (source, found.rule, found.message) }
+        var rows = tables[source]?.rows ?? FailingRows()
+        rows.leaveBatch()
+        let failing = Set((findings?.all ?? []).map(\.event))
+        if !failing.isEmpty || !rows.isEmpty {
+            for index in fresh.sorted(by: { batch.events[Int($0)].version < batch.events[Int($1)].version }) {
+                rows.step(index, of: batch, gate, fails: failing.contains(index), &desk)
+            }
+        }
+        let transaction = fresh.last.map { batch.events[Int($0)].transaction } ?? -1
+        rows.forget(known.filter { $0.value.transaction == transaction }.keys)
+        tables[source] = (gate, rows, transaction)
+    }
+
+    private func counts(_ source: TableID, _ gate: TableGate, _ rows: FailingRows) -> [GateCount] {
+        let all = rows.rows.values.joined().flatMap { marks in
+            marks.map { (gate.rules[Int($0.key)], $0.value.position) }
+        }
+        return GateCount.sums(
+            all.map { GateCount(table: source, rule: $0.0, rows: 1, first: $0.1, last: $0.1) })
+    }
+
+    /// Of rules that do nothing but warn.
+    var warnings: [GateCount] {
+        tables.flatMap { counts($0.key, $0.value.gate, $0.value.rows).filter { $0.rule.onFail == .warn } }
+    }
+
+    /// What becomes of the source transaction, which comes again, with tables held and rows put aside. Nil: it is as expected.
+    func closed(hasRaw: Bool, loadedAt_us: Int64) throws -> GateClosed? {
         var closed = GateClosed()
         if let misfit {
             let reason = "\(misfit.rule.name) (\(misfit.rule.origin)) can't be held against it: \(misfit.message)"
@@ -302,35 +310,37 @@ struct PendingGate {
             closed.holds.append(
                 TableHold(table: misfit.table, kind: .quality, reason: reason, since_us: loadedAt_us))
         }
-        for (table, rows) in rows.sorted(by: { $0.key < $1.key }) {
-            if let stop = rows.values.first(where: { $0.rule.onFail == .stop }) {
-                throw BatchApplier.stopped(table, "\(stop.rule.name) (\(stop.rule.origin)) fails at \(stop.position)")
+        for (source, table) in tables.sorted(by: { $0.key < $1.key }) {
+            let found = counts(source, table.gate, table.rows).filter { $0.rule.onFail != .warn }
+            guard !found.isEmpty else { continue }
+            closed.counts += found
+            if let stop = found.first(where: { $0.rule.onFail == .stop }) {
+                throw BatchApplier.stopped(source, "\(stop.rule.name) (\(stop.rule.origin)) fails at \(stop.first)")
             }
-            let counts = GateCount.sums(
-                rows.values.map {
-                    GateCount(table: table, rule: $0.rule, rows: 1, first: $0.position, last: $0.position)
-                })
-            closed.counts += counts
-            var reason: String?
-            let holding = counts.filter { $0.rule.onFail == .hold }
-            if !holding.isEmpty {
-                reason = BatchApplier.reason(holding)
-            } else if hasRaw, rows.count > BatchApplier.putAside_max, let first = counts.first {
-                reason = "\(first.rule.name) fails in more than \(BatchApplier.putAside_max) rows of a transaction"
+            let holding = found.filter { $0.rule.onFail == .hold }
+            var reason = holding.isEmpty ? nil : BatchApplier.reason(holding)
+            if reason == nil, table.rows.rows.count > BatchApplier.putAside_max {
+                reason =
+                    "\(found[0].rule.name) fails in more than \(BatchApplier.putAside_max) rows of a transaction"
             }
             if let reason {
-                closed.holds.append(TableHold(table: table, kind: .quality, reason: reason, since_us: loadedAt_us))
-            } else {
-                closed.rows[table] = rows.mapValues(\.rule)
+                closed.holds.append(TableHold(table: source, kind: .quality, reason: reason, since_us: loadedAt_us))
+                continue
+            }
+            for (key, twins) in table.rows.rows {
+                let places = twins.joined().map(\.key).filter { table.gate.rules[Int($0)].onFail == .quarantineRow }
+                guard let place = places.min() else { continue }
+                closed.rows[source, default: [:]][key] = Row(
+                    rule: table.gate.rules[Int(place)], transaction: table.transaction)
             }
         }
-        return closed
+        return closed.holds.isEmpty && closed.rows.isEmpty ? nil : closed
     }
 }
 
 /// A source transaction in parts left rows that aren't as expected; nothing of it is durable.
 struct GateClosed: Error {
     var holds: [TableHold] = []
-    var rows: [TableID: [[UInt8]: TableGate.Rule]] = [:]
+    var rows: [TableID: [[UInt8]: PendingGate.Row]] = [:]
     var counts: [GateCount] = []
 }

@@ -86,8 +86,10 @@ extension BatchApplier {
             let later = Set(gated?.later ?? [])
             let done = later.isEmpty ? events : events.indices.filter { !later.contains(Int32($0)) }.map { events[$0] }
             try transaction.forgetDeferred(definition, done)
-            if let hold = gated?.hold {
-                // With what it is held for now.
+            if var hold = gated?.hold {
+                // With what it is held for now, and for as long as it has been.
+                let before = try transaction.holds(.quality).first { $0.table == definition.source }
+                hold.since_us = before?.since_us ?? hold.since_us
                 try transaction.endHold(definition.source, .quality)
                 try transaction.hold([hold])
             }
@@ -119,7 +121,7 @@ extension BatchApplier {
 
     /// Events that one step of a release takes at most so that a source transaction is judged as a whole. One with more of
     /// them in a table is judged by parts.
-    private static var transaction_max: Int { 200_000 }
+    private static var transaction_max: Int { 50_000 }
 
     /// The oldest of what is deferred, up to where a source transaction ends.
     private static func wholeTransactions(
@@ -135,7 +137,7 @@ extension BatchApplier {
                 return (Array(events[...end]), false)
             }
             guard limit < transaction_max else { return (events, false) }
-            limit = min(4 * limit, transaction_max)
+            limit = min(2 * limit, transaction_max)
         }
     }
 
@@ -195,69 +197,32 @@ extension BatchApplier {
             let chosen = Set(ids)
             var waiting = Set(batch.findings[0]?.refused ?? []).union(misfits.keys)
             waiting.formUnion(found.indices.filter { !chosen.contains(found[$0].id) }.map(Int32.init))
-            try leaveLeaning(batch, definition, &waiting, transaction)
-            let promoted = Set(found.indices.filter { !waiting.contains(Int32($0)) }.map { found[$0].id })
+            var applier = BatchApplier(
+                layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false, refused: [:],
+                isReplay: true)
+            var promoted = found.indices.map(Int32.init).filter { !waiting.contains($0) }
+            // What leans on a state that stays aside waits on, too. First settled, so that what they carry is found in raw.
+            while !promoted.isEmpty {
+                try transaction.settleQuarantine(promoted.map { found[Int($0)].id }, as: .replayed)
+                var leaning: [Int32: TableGate.Rule] = [:]
+                try applier.follow(0, promoted, state, &leaning, transaction)
+                guard !leaning.isEmpty else { break }
+                try transaction.settleQuarantine(leaning.keys.sorted().map { found[Int($0)].id }, as: .waiting)
+                waiting.formUnion(leaning.keys)
+                promoted.removeAll { leaning[$0] != nil }
+            }
             guard !promoted.isEmpty else { return (Outcome(), []) }
-            // First, so that columns that later events carry are found in them.
-            try transaction.settleQuarantine(promoted.sorted(), as: .replayed)
             batch.findings = [:]
             var refused: [Int32: String] = [:]
             for index in waiting { refused[index] = "" }
-            var applier = BatchApplier(
-                layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false,
-                refused: refused, isReplay: true)
             let events = EventsByTable(batch, leavingOut: refused).events[0]
-            var (entry, _) = try applier.replay(0, events, state, transaction)
+            var (entry, _) = try applier.replay(0, events, state, isPromoted: true, transaction)
             // They were accounted for when they were put aside.
             entry.quarantined -= events.count
             try applier.settle([entry])
             applier.record.loadedAt_us = loadedAt_us
             try transaction.record(applier.record)
-            return (applier.outcome, promoted)
-        }
-    }
-}
-
-extension BatchApplier {
-    /// Of a row that stays aside a later event may lean on what it was, and a row that was moved on what it was under the old
-    /// key: such events wait on, too.
-    private static func leaveLeaning(
-        _ batch: ChangeBatch, _ definition: TableDefinition, _ waiting: inout Set<Int32>,
-        _ transaction: some WarehouseTransaction
-    ) throws {
-        func key(_ range: ByteRange) -> String { batch.arena.string(range) }
-        let leaning = batch.events.indices.filter { batch.events[$0].flags.contains(.partial) }
-        guard !leaning.isEmpty, !definition.isKeyless else { return }
-        let others = Set(leaning.map { batch.events[$0].otherKey }.filter { !$0.isNull }.map(key))
-        let outside = try transaction.putAside(definition, others.sorted())
-        var hasChanged = true
-        while hasChanged {
-            var aside: [String: Version] = [:]
-            var known: [String: Set<Version>] = [:]
-            for index in batch.events.indices {
-                let event = batch.events[index]
-                let own = key(event.key)
-                if waiting.contains(Int32(index)) {
-                    aside[own] = min(aside[own] ?? event.version, event.version)
-                } else {
-                    known[own, default: []].insert(event.version)
-                }
-            }
-            hasChanged = false
-            for index in leaning where !waiting.contains(Int32(index)) {
-                let event = batch.events[index]
-                var leans = aside[key(event.key)].map { $0 < event.version } ?? false
-                if !event.otherKey.isNull {
-                    let other = key(event.otherKey)
-                    // What isn't among these events isn't promoted.
-                    leans =
-                        leans || (aside[other].map { $0 < event.version } ?? false)
-                        || outside[other, default: []].contains {
-                            $0.version < event.version && known[other]?.contains($0.version) != true
-                        }
-                }
-                if leans { hasChanged = waiting.insert(Int32(index)).inserted || hasChanged }
-            }
+            return (applier.outcome, Set(promoted.map { found[Int($0)].id }))
         }
     }
 }

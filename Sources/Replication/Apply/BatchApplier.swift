@@ -45,10 +45,12 @@ package struct BatchApplier {
     var mend: RowMend?
     /// No part of a larger source transaction.
     var isWhole = true
+    /// The tables' locks are held exclusively.
+    var isAlone = false
     /// Of the source transaction's parts so far.
     var pending = PendingGate()
     /// Rows of this source transaction whose events are put aside, as an earlier attempt has found.
-    var asideRows: [TableID: [[UInt8]: TableGate.Rule]] = [:]
+    var asideRows: [TableID: [[UInt8]: PendingGate.Row]] = [:]
     /// What earlier batches have left of it; nil: it isn't to be raised.
     var suspicion: RestoreSuspicion?
     var signs: [TopicPartition: RestoreSuspicion.Signs] = [:]
@@ -92,7 +94,7 @@ package struct BatchApplier {
     package static func apply(
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], layout: WarehouseLayout,
         in transaction: some WarehouseTransaction, loadedAt_us: Int64, probeAll: Bool = false,
-        refused: [Int32: String] = [:], asideRows: [TableID: [[UInt8]: TableGate.Rule]] = [:],
+        refused: [Int32: String] = [:], asideRows: [TableID: [[UInt8]: PendingGate.Row]] = [:],
         suspicion: RestoreSuspicion? = nil, continuing unfinished: inout Unfinished?, isLast: Bool
     ) throws -> Outcome {
         var applier = BatchApplier(
@@ -127,9 +129,8 @@ package struct BatchApplier {
         do {
             let byTable = EventsByTable(batch, leavingOut: refused)
             let tables = byTable.indices.map { batch.tables[$0].source }
-            var states = try transaction.lock(
-                tables.sorted(),
-                exclusive: byTable.hasTruncate || mend != nil || batch.findings.values.contains(where: \.mayHold))
+            isAlone = byTable.hasTruncate || mend != nil || batch.findings.values.contains(where: \.mayHold)
+            var states = try transaction.lock(tables.sorted(), exclusive: isAlone)
             if let changed = unfinished?.record.states { states.merge(changed) { $1 } }
             let marks = try unfinished?.marks ?? Marks(transaction.assertOwned(advances), advances)
             if layout.suspectsRestore, !layout.hasRaw { try refuseRestored(marks) }
@@ -171,7 +172,7 @@ package struct BatchApplier {
             }
             unfinished = nil
             if !isWhole {
-                guard pending.isEmpty else { throw try pending.closed(hasRaw: layout.hasRaw, loadedAt_us: loadedAt_us) }
+                if let closed = try pending.closed(hasRaw: layout.hasRaw, loadedAt_us: loadedAt_us) { throw closed }
                 record.gates = GateCount.sums(record.gates + pending.warnings)
                 outcome.gates = record.gates
             }
@@ -225,13 +226,16 @@ package struct BatchApplier {
     }
 
     /// As `apply`, of events that are in raw: what was deferred. Those that stay so, as they aren't as expected, are `later`.
+    ///
+    /// - Parameter isPromoted: they were let through before.
     mutating func replay(
-        _ table: Int, _ events: [Int32], _ stored: TableState, _ transaction: some WarehouseTransaction
+        _ table: Int, _ events: [Int32], _ stored: TableState, isPromoted: Bool = false,
+        _ transaction: some WarehouseTransaction
     ) throws -> (entry: LedgerEntry, gated: Gated) {
         var entry = LedgerEntry(table: batch.tables[table].source)
         var state = stored
         let events = stored.hasErasures ? try hideErased(table, events, &entry, transaction) : events
-        let gated = try gate(table, events, stored, &entry, transaction)
+        let gated = isPromoted ? Gated(now: events) : try gate(table, events, stored, &entry, transaction)
         try place(table, gated.now, stored, .everything, &entry, &state, transaction)
         if state != stored { record.states[batch.tables[table].source] = state }
         return (entry, gated)

@@ -16,7 +16,7 @@ package struct BatchWriter {
     /// Events of a source transaction in parts that the engine refused, with reasons: put aside when it comes again.
     private var refused: [EventID: String] = [:]
     /// Rows of it that aren't as expected, likewise.
-    private var asideRows: [TableID: [[UInt8]: TableGate.Rule]] = [:]
+    private var asideRows: [TableID: [[UInt8]: PendingGate.Row]] = [:]
     private var probesAll = false
     private var suspicion = RestoreSuspicion()
 

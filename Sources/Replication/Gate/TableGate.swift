@@ -26,7 +26,9 @@ package final class TableGate: Sendable {
         let made = RowExpectations(single, of: table, hashed: hashed)
         func rule(_ index: Int) -> Rule {
             let expectation = single[index]
-            return Rule(name: expectation.name, origin: expectation.origin, onFail: expectation.onFail)
+            // Without a key nothing tells a row that was put aside from the one that its end is for.
+            let onFail = table.isKeyless && expectation.onFail == .quarantineRow ? .hold : expectation.onFail
+            return Rule(name: expectation.name, origin: expectation.origin, onFail: onFail)
         }
         rules = made.rules.map { rule($0.index) }
         tests = made.rules
@@ -45,24 +47,63 @@ package final class TableGate: Sendable {
             let event = batch.events[Int(index)]
             // What the table's `where` rejects is a delete in current.
             guard event.after >= 0, !event.flags.contains(.filtered), event.operation != .delete else { continue }
-            for (place, rule) in tests.enumerated() {
-                let field = batch.field(event.after, rule.column, width: event.width)
-                var verdict = rule.test.verdict(field, in: batch.arena, &desk)
-                if verdict == .unknown, field.kind == .unchanged, event.before >= 0 {
-                    verdict = rule.test.verdict(
-                        batch.field(event.before, rule.column, width: event.width), in: batch.arena, &desk)
-                }
-                switch verdict {
-                case .pass, .null, .unknown: break
-                case .fail:
-                    if findings.failures.count < Self.failures_max || findings.failures.last?.event != index {
-                        findings.failures.append((index, Int32(place)))
-                    }
+            for place in tests.indices where verdict(index, place, of: batch, &desk) == .fail {
+                if findings.failures.count < Self.failures_max || findings.failures.last?.event != index {
+                    findings.failures.append((index, Int32(place)))
                 }
             }
         }
-        if byTransaction, !findings.failures.isEmpty { findings.leaveOutPassing(batch, events) }
+        findings.all = findings.failures
+        if byTransaction, !findings.failures.isEmpty { settle(&findings, batch, events, &desk) }
         return findings
+    }
+
+    private func verdict(_ index: Int32, _ place: Int, of batch: ChangeBatch, _ desk: inout RowDesk) -> RowVerdict {
+        let (event, rule) = (batch.events[Int(index)], tests[place])
+        let field = batch.field(event.after, rule.column, width: event.width)
+        let verdict = rule.test.verdict(field, in: batch.arena, &desk)
+        guard verdict == .unknown, field.kind == .unchanged, event.before >= 0 else { return verdict }
+        return rule.test.verdict(
+            batch.field(event.before, rule.column, width: event.width), in: batch.arena, &desk)
+    }
+
+    /// What a row fails behind an event.
+    ///
+    /// - Parameter before: what it failed before that, which goes on for columns that the event doesn't tell of.
+    func marks(
+        _ index: Int32, of batch: ChangeBatch, after before: FailingRows.Marks, _ desk: inout RowDesk
+    ) -> FailingRows.Marks {
+        var marks: FailingRows.Marks = [:]
+        let event = batch.events[Int(index)]
+        for place in tests.indices {
+            let verdict = verdict(index, place, of: batch, &desk)
+            guard verdict == .fail || verdict == .unknown && before[Int32(place)] != nil else { continue }
+            marks[Int32(place)] = FailingRows.Mark(
+                event: index, position: "\(batch.spans[Int(event.span)].partition)@\(event.offset)")
+        }
+        return marks
+    }
+
+    /// Leaves of the failures of each source transaction what its last events leave.
+    private func settle(
+        _ findings: inout GateFindings, _ batch: ChangeBatch, _ events: [Int32], _ desk: inout RowDesk
+    ) {
+        let failing = Set(findings.failures.map(\.event))
+        var transactions: [Int64: FailingRows] = [:]
+        for index in failing where batch.events[Int(index)].transaction >= 0 {
+            transactions[batch.events[Int(index)].transaction] = FailingRows()
+        }
+        guard !transactions.isEmpty else { return }
+        let ordered = events.filter { transactions[batch.events[Int($0)].transaction] != nil }.sorted {
+            batch.events[Int($0)].version < batch.events[Int($1)].version
+        }
+        for index in ordered {
+            transactions[batch.events[Int(index)].transaction]?.step(
+                index, of: batch, self, fails: failing.contains(index), &desk)
+        }
+        findings.failures.removeAll { batch.events[Int($0.event)].transaction >= 0 }
+        findings.failures += transactions.values.flatMap(\.failures)
+        findings.failures.sort { ($0.event, $0.rule) < ($1.event, $1.rule) }
     }
 }
 
@@ -77,7 +118,7 @@ extension ChangeBatch {
             guard let gate = gate(definition) else { continue }
             var found = gate.judge(self, byTable.events[index], byTransaction: true, &desk)
             found.putsAside = putsAside
-            if !found.isEmpty { findings[index] = found }
+            findings[index] = found
         }
     }
 }
@@ -88,8 +129,10 @@ package struct GateFindings: Sendable {
     package let byTransaction: Bool
     /// Failing rows are put aside, whatever their rules say.
     package var putsAside = false
-    /// By event; `rule` is a place in the gate's rules.
+    /// By event; `rule` is a place in the gate's rules. Of source transactions what they leave.
     package var failures: [(event: Int32, rule: Int32)] = []
+    /// Whatever became of the row in the same transaction.
+    var all: [(event: Int32, rule: Int32)] = []
 
     /// A table may be held for them, which takes its lock.
     var mayHold: Bool {
@@ -109,39 +152,12 @@ package struct GateFindings: Sendable {
     /// Events that may not come into current.
     var refused: [Int32] { failures.filter { gate.rules[Int($0.rule)].onFail != .warn }.map(\.event) }
 
-    /// Takes out what a later event of the same row and transaction has put right, or away.
-    fileprivate mutating func leaveOutPassing(_ batch: ChangeBatch, _ events: [Int32]) {
-        let failing = Set(failures.map(\.event))
-        var last: [GateRow: Version] = [:]
-        for index in failing {
-            if let row = GateRow(batch, index, byTransaction: true) { last[row] = batch.events[Int(index)].version }
-        }
-        guard !last.isEmpty else { return }
-        for index in events {
-            let event = batch.events[Int(index)]
-            if event.operation == .truncate {
-                for (row, version) in last where row.transaction == event.transaction && version < event.version {
-                    last[row] = event.version
-                }
-            } else {
-                for row in GateRow.touched(batch, index) {
-                    if let known = last[row], known < event.version { last[row] = event.version }
-                }
-            }
-        }
-        failures.removeAll { failure in
-            guard let row = GateRow(batch, failure.event, byTransaction: true), let version = last[row] else {
-                return false
-            }
-            return batch.events[Int(failure.event)].version < version
-        }
-    }
-
     /// Those of some events, as the others were delivered before.
     func among(_ chosen: [Int32]) -> GateFindings {
         var found = self
         let chosen = Set(chosen)
         found.failures.removeAll { !chosen.contains($0.event) }
+        found.all.removeAll { !chosen.contains($0.event) }
         return found
     }
 }
@@ -186,12 +202,6 @@ struct GateRow: Hashable {
         return [event.imageBefore, event.imageAfter].filter { $0 != .zero }.map {
             GateRow($0.bytes, event.transaction)
         }
-    }
-}
-
-extension EventID {
-    fileprivate var bytes: [UInt8] {
-        withUnsafeBytes(of: high.bigEndian) { Array($0) } + withUnsafeBytes(of: low.bigEndian) { Array($0) }
     }
 }
 

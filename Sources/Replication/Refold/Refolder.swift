@@ -176,7 +176,8 @@ struct Refolder<Transaction: WarehouseTransaction> {
             layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false, refused: [:],
             isReplay: true)
         // Each event has its place in the ledger already.
-        let (entry, _) = try applier.replay(0, batch.events.indices.map(Int32.init), state, transaction)
+        let (entry, _) = try applier.replay(
+            0, batch.events.indices.map(Int32.init), state, isPromoted: true, transaction)
         guard entry.quarantined == 0 else {
             throw ReplicationError(
                 .permanent, "\(entry.quarantined) events of raw can't be applied any more", table: request.table.source)
