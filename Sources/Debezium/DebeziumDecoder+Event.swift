@@ -22,6 +22,10 @@ extension DebeziumDecoder {
         event.record = c.state.withholdsBytes ? -1 : recordIndex
         if c.source.transactionID >= 0 { event.transaction = c.origin.int64(Int(c.source.transactionID)) ?? -1 }
         if position.leansOnRead { event.flags.insert(.alwaysProbe) }
+        let follows = followsSchemas(c, position)
+        c.state.begin(
+            version, isPlaced: !position.isOffset, isBehind: isBehind(c.state, position, version), follows: follows)
+        if follows { followBlock(c, version) }
 
         switch c.operation {
         case .truncate: break
@@ -31,11 +35,12 @@ extension DebeziumDecoder {
         if !position.isBehind { c.memory.notePlace(version, at: c.record.offset) }
         event.width = Int32(c.state.definition.columns.count)
         batch.events.append(event)
+        if follows { followShape(c, version) }
         if event.sourceTime_us > batch.newestSourceTime_us { batch.newestSourceTime_us = event.sourceTime_us }
     }
 
     @inline(__always)
-    private func epoch(of record: RecordBatch.Record, _ time_us: Int64) -> Int64 {
+    func epoch(of record: RecordBatch.Record, _ time_us: Int64) -> Int64 {
         if epochs.isEmpty { return 0 }
         return epochs.epoch(
             of: records.spans[Int(record.span)].partition, at: record.offset, time_us: time_us)
@@ -50,7 +55,7 @@ extension DebeziumDecoder {
     // MARK: - Id
 
     /// The id hangs on nothing but what stands in the record: no types, no schema of ours.
-    private func identify(_ c: EventContext, _ key: RecordKey?) throws(Trouble) -> (SourcePosition, EventID) {
+    func identify(_ c: EventContext, _ key: RecordKey?) throws(Trouble) -> (SourcePosition, EventID) {
         var place = Hash128()
         if c.source.connector >= 0 { place.add(c.origin.rawValue(Int(c.source.connector))) }
         let position: SourcePosition
@@ -90,7 +95,7 @@ extension DebeziumDecoder {
             if isKeyless {
                 let ordinal =
                     c.envelope.totalOrder(c.origin)
-                    ?? (position.hasRuns ? c.memory.ordinal(of: content, at: at) : 0)
+                    ?? (position.hasRuns ? c.memory.ordinal(of: content, at: at, offset: c.record.offset) : 0)
                 hash.add(ordinal)
             }
         }

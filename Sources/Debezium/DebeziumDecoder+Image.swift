@@ -3,8 +3,8 @@ import Replication
 
 /// Row images: columns by name, with the order of the image before as a guess.
 extension DebeziumDecoder {
-    private static let columns_max = 1600
-    private static let name_max_bytes = 63
+    static let columns_max = 1600
+    static let name_max_bytes = 63
 
     enum Reading { case everything, keyColumns }
 
@@ -31,12 +31,14 @@ extension DebeziumDecoder {
             }
             position += 1
             var column = Int(state.slots[slot].column)
-            if column < 0 {
-                guard column == Int(TableState.Slot.added), !c.hasAdded else { continue }
-                column = state.makeColumn(
-                    try self.column(columnName(tape, child), state, c.schema), of: slot)
+            var isOther = false
+            if column < 0 || state.mayBeOthers(slot) {
+                guard let place = try place(slot, tape, child, c) else { continue }
+                column = place
+                isOther = place != Int(state.slots[slot].column)
                 image.extend(to: state.definition.columns.count)
             }
+            if state.hasRetired, reading == .everything, state.isRetired(column) { try refuseRenewed(c) }
             if reading == .keyColumns, !state.isKeyColumn(column) {
                 image[column] = .unchanged
                 continue
@@ -45,7 +47,10 @@ extension DebeziumDecoder {
                 image[column] = .null
                 continue
             }
-            let plan = plan(slot, state, c.schema)
+            let plan =
+                isOther
+                ? newPlan(state.definition.columns[column], state.name(of: slot), state, c.schema)
+                : plan(slot, state, c.schema)
             if mayLack || plan.operation == .document,
                 placeholder.matches(tape, child, plan.operation, element: values.elementOperation(plan))
             {
@@ -58,6 +63,47 @@ extension DebeziumDecoder {
                 throw trouble(error, state, column)
             }
         }
+        state.sees(members: position)
+    }
+
+    /// The column of a member that hasn't one, or whose name was another column's; nil: it is left out.
+    private func place(
+        _ slot: Int, _ tape: JSONTape, _ child: Int, _ c: EventContext
+    ) throws(Trouble) -> Int? {
+        let state = c.state
+        let kind = state.slots[slot].column
+        // It is left out.
+        guard kind != -1 else { return nil }
+        if state.mayBeOthers(slot) {
+            switch state.owner(of: slot) {
+            case .present: break
+            case .removed: return nil
+            // Nil: it is removed by now.
+            case .column(let identity): return state.place(of: identity)
+            }
+            if kind >= 0 { return Int(kind) }
+        }
+        if kind == TableState.Slot.added {
+            guard !c.hasAdded else { return nil }
+        } else if let place = state.placeOfRetired(slot) {
+            return place
+        } else if state.isBehind {
+            return nil
+        }
+        return state.makeColumn(try column(columnName(tape, child), state, c.schema), of: slot)
+    }
+
+    /// The source dropped the column, and a schema block has it again behind that: it is another one. Without a block
+    /// nothing tells of another one.
+    private func refuseRenewed(_ c: EventContext) throws(Trouble) {
+        let state = c.state
+        guard state.isPlaced, !state.isBehind, !state.isUnsteady, c.schema != nil, c.operation != .delete,
+            // Rows without a key are counted as they are read, once.
+            !state.definition.isKeyless
+        else { return }
+        var trouble = Trouble("a column that was dropped is there again")
+        trouble.isRenewed = true
+        throw trouble
     }
 
     /// MongoDB's envelopes hold a document in a string: a table has the key, as the record calls it, and the document.
@@ -94,18 +140,19 @@ extension DebeziumDecoder {
     ) throws(Trouble) -> Int {
         guard let name = tape.key(child) else { throw Trouble("a column's name has half of a surrogate pair") }
         if let slot = state.slot(named: name) { return slot }
-        if hasAdded, isAdded(name, state) { return state.addMember(name) }
+        if hasAdded, isAdded(name, state) { return state.addMember(name, as: TableState.Slot.added) }
+        if state.isBehind, state.isGone(name) { return state.addMember(name, as: TableState.Slot.gone) }
         return state.addColumn(try column(columnName(tape, child), state, schema))
     }
 
     /// A table can have a column of such a name, where the source's catalog or the pipeline file says so.
-    private func isAdded(_ name: String, _ state: TableState) -> Bool {
+    func isAdded(_ name: String, _ state: TableState) -> Bool {
         var text = name
         guard text.withUTF8({ addedFields[UnsafeRawBufferPointer($0)] }) != nil else { return false }
         return state.choice?.types[name] == nil && configuration.catalogTypes[state.id]?[name] == nil
     }
 
-    private func columnName(_ tape: JSONTape, _ child: Int) throws(Trouble) -> String {
+    func columnName(_ tape: JSONTape, _ child: Int) throws(Trouble) -> String {
         guard let name = tape.key(child), !name.isEmpty, name.utf8.count <= Self.name_max_bytes,
             !name.utf8.contains(0)
         else {
@@ -114,7 +161,7 @@ extension DebeziumDecoder {
         return name
     }
 
-    private func column(_ name: String, _ state: TableState, _ schema: ConnectSchema?) throws(Trouble) -> Column {
+    func column(_ name: String, _ state: TableState, _ schema: ConnectSchema?) throws(Trouble) -> Column {
         guard state.definition.columns.count < Self.columns_max else {
             throw Trouble("there are more than \(Self.columns_max) columns")
         }
@@ -147,9 +194,15 @@ extension DebeziumDecoder {
     }
 
     func newPlan(_ slot: Int, _ state: TableState, _ schema: ConnectSchema?) -> ColumnPlan {
-        let column = state.definition.columns[Int(state.slots[slot].column)]
+        newPlan(state.definition.columns[Int(state.slots[slot].column)], state.name(of: slot), state, schema)
+    }
+
+    /// - Parameter name: that of its member.
+    func newPlan(
+        _ column: Column, _ name: UnsafeRawBufferPointer, _ state: TableState, _ schema: ConnectSchema?
+    ) -> ColumnPlan {
         let isHashed = state.choice?.hashed.contains(column.name) == true
-        if let described = schema?.column(named: state.name(of: slot)),
+        if let described = schema?.column(named: name),
             !described.isAssumed || described.type == column.type || isHashed
         {
             if let encoding = described.encoding.known(as: column.type, modes: configuration.modes) {

@@ -117,13 +117,21 @@ extension DebeziumDecoder {
                 keyImage.extend(to: state.definition.columns.count)
             }
             position += 1
-            let column = Int(state.slots[slot].column)
+            var column = Int(state.slots[slot].column)
+            if column == Int(TableState.Slot.gone) {
+                if let place = state.placeOfRetired(slot) {
+                    column = place
+                } else if !state.isBehind {
+                    column = state.makeColumn(try self.column(columnName(tape, child), state, c.schema), of: slot)
+                }
+                keyImage.extend(to: state.definition.columns.count)
+            }
             guard column >= 0 else { throw Trouble("a column of the key is excluded") }
             guard !tape.isNull(child) else {
                 throw Trouble("key column \"\(state.definition.columns[column].name)\" is null")
             }
             do throws(Misfit) {
-                keyImage[column] = try values.field(tape, child, keyPlan(slot, state, key.schema, c.schema))
+                keyImage[column] = try values.field(tape, child, keyPlan(slot, column, state, key.schema, c.schema))
             } catch {
                 throw trouble(error, state, column)
             }
@@ -134,14 +142,20 @@ extension DebeziumDecoder {
         guard keyColumns.count == state.definition.key.count, keyColumns.allSatisfy({ state.isKeyColumn($0) }) else {
             let theirs = keyColumns.map { state.definition.columns[$0].name }.joined(separator: ", ")
             let ours = state.definition.key.map { state.definition.columns[$0].name }.joined(separator: ", ")
-            throw Trouble(
+            var trouble = Trouble(
                 "the record's key is (\(theirs)), and the table's key is \(ours.isEmpty ? "none" : "(\(ours))")")
+            trouble.otherKey = keyColumns.map { state.definition.columns[$0].nameAtSource }
+            throw trouble
         }
     }
 
+    /// - Parameter column: of the slot, or one that the source dropped.
     func keyPlan(
-        _ slot: Int, _ state: TableState, _ own: ConnectSchema?, _ schema: ConnectSchema?
+        _ slot: Int, _ column: Int, _ state: TableState, _ own: ConnectSchema?, _ schema: ConnectSchema?
     ) -> ColumnPlan {
+        guard Int(state.slots[slot].column) == column else {
+            return newPlan(state.definition.columns[column], state.name(of: slot), state, own ?? schema)
+        }
         guard let own else { return plan(slot, state, schema) }
         let known = state.keyPlan(slot, schema: own.number)
         if known.operation != .unset { return known }

@@ -87,7 +87,7 @@ extension DebeziumDecoder {
             guard let name = tape.key(child), let slot = state.slot(named: name) else { return false }
             let column = Int(state.slots[slot].column)
             guard column >= 0, state.isKeyColumn(column), !tape.isNull(child) else { return false }
-            let plan = keyPlan(slot, state, schema, c.schema)
+            let plan = keyPlan(slot, column, state, schema, c.schema)
             // A number for what the key writes as base64, and nobody to say what that means.
             if plan.operation == .json, let key, !isAlike(tape, child, key, name) { return false }
             guard let field = try? values.field(tape, child, plan), field.kind != .null else { return false }

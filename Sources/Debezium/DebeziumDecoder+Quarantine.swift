@@ -51,6 +51,10 @@ extension DebeziumDecoder {
 /// Why an event goes to quarantine.
 struct Trouble: Error {
     var reason: String
+    /// The record's key has these columns, and the table's others.
+    var otherKey: [String]?
+    /// A dropped column's name is there again.
+    var isRenewed = false
 
     init(_ reason: String) { self.reason = reason }
 }

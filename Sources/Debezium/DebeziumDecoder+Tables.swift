@@ -93,6 +93,7 @@ extension DebeziumDecoder {
     func use(_ state: TableState) {
         guard state.batch != batchNumber else { return }
         state.batch = batchNumber
+        state.beginBatch()
         state.index = states.count
         states.append(state)
         batch.tables.append(state.definition)

@@ -67,6 +67,8 @@ package final class DebeziumDecoder: RecordDecoder {
     @exclusivity(unchecked) var records = RecordBatch(capacity: 64)
     @exclusivity(unchecked) var batch = ChangeBatch(capacity: 64)
     private var fieldsPerRecord = 8
+    /// What stands in the arena up to there belongs to earlier events.
+    @exclusivity(unchecked) var keptBytes = 0
     @exclusivity(unchecked) var batchNumber = 0
     @exclusivity(unchecked) var states: [TableState] = []
     @exclusivity(unchecked) private var spans: [Span] = []
@@ -151,6 +153,7 @@ package final class DebeziumDecoder: RecordDecoder {
         batch.spans = records.spans
         batch.recordBytes = records.bytes
         values.arena = batch.arena
+        keptBytes = 0
         batchNumber += 1
         states.removeAll(keepingCapacity: true)
         if values.details.count > Self.details_max {
@@ -292,14 +295,46 @@ package final class DebeziumDecoder: RecordDecoder {
                 source: shape.source, operation: operation, schema: try schema(of: shape),
                 origin: shape.origin, connector: shape.connector, hasAdded: shape.hasAdded,
                 showsPlace: shape.showsPlace, isOperationTold: shape.isOperationTold)
-            try append(context)
+            do throws(Trouble) {
+                try append(context)
+            } catch {
+                undo(state, fields, bytes)
+                try appendAnew(context, error, fields, bytes)
+            }
             state.keepChanges()
         } catch {
-            state.undoChanges()
-            batch.fields.removeLast(batch.fields.count - fields)
-            batch.arena.truncate(to: bytes)
+            undo(state, fields, bytes)
             quarantine(record, state, operation, error.reason)
         }
+    }
+
+    /// Once more where the table follows what the event shows; if that fails, too, it doesn't.
+    private func appendAnew(
+        _ c: EventContext, _ trouble: Trouble, _ fields: Int, _ bytes: Int
+    ) throws(Trouble) {
+        guard trouble.isRenewed || trouble.otherKey != nil else { throw trouble }
+        let (before, told, mixed) = (c.state.snapshot, batch.evolutions[c.state.id], batch.mixed)
+        do throws(Trouble) {
+            if trouble.isRenewed {
+                guard followNames(c) else { throw trouble }
+            } else {
+                guard let key = trouble.otherKey, followKey(key, c) else { throw trouble }
+            }
+            c.memory.uncount(c.record.offset)
+            try append(c)
+        } catch {
+            undo(c.state, fields, bytes)
+            c.state.restore(before)
+            batch.evolutions[c.state.id] = told
+            batch.mixed = mixed
+            throw error
+        }
+    }
+
+    private func undo(_ state: TableState, _ fields: Int, _ bytes: Int) {
+        state.undoChanges()
+        batch.fields.removeLast(batch.fields.count - fields)
+        batch.arena.truncate(to: max(bytes, keptBytes))
     }
 
     @inline(__always)

@@ -18,6 +18,9 @@ package struct DecoderConfiguration: Sendable {
     /// Whose equality of keys decides which events are of one row: the warehouse's.
     package var keyEquality = KeyEquality.postgres
     package var epochs = SourceEpochs()
+    /// Tables change as their events show it; else columns are added alone.
+    package var followsSchemas = false
+    package var schemaPolicy = SchemaPolicy()
     /// Events with another op than these are control records (`source.snapshot: never` or `only`).
     package var operations: Set<Operation> = [.create, .update, .delete, .truncate, .read]
     /// The form that events must have; nil: each is told by itself.

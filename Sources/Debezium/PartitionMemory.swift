@@ -27,6 +27,8 @@ final class PartitionMemory {
     private(set) var flattenedTable: TableID?
     private var hasSeveralFlattened = false
 
+    // Not stored: the image that was counted last, and of which record.
+    private var counted: (image: EventID, offset: Int64)?
     // Not stored: a hint for records that can't be read.
     @exclusivity(unchecked) private(set) var table: TableState?
     private(set) var hasSeveralTables = false
@@ -47,7 +49,8 @@ final class PartitionMemory {
     }
 
     /// How many equal images stood at this position before, in one run of equal positions.
-    func ordinal(of image: EventID, at position: EventID) -> Int64 {
+    func ordinal(of image: EventID, at position: EventID, offset: Int64) -> Int64 {
+        counted = (image, offset)
         if position != runPosition {
             runPosition = position
             run.removeAll(keepingCapacity: true)
@@ -56,6 +59,13 @@ final class PartitionMemory {
         run[image] = count + 1
         hasChanged = true
         return count
+    }
+
+    /// The record is read once more: its image counts once.
+    func uncount(_ offset: Int64) {
+        guard let last = counted, last.offset == offset, let count = run[last.image] else { return }
+        run[last.image] = count > 1 ? count - 1 : nil
+        counted = nil
     }
 
     // MARK: - Events that don't show all

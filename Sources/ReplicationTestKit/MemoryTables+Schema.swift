@@ -1,10 +1,16 @@
 package import Replication
 
 extension MemoryTables {
-    package mutating func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange], now_us: Int64) {
-        for table in tables where table.hasShape || definitions[table.source] == nil {
+    package mutating func ensure(
+        _ tables: [TableDefinition], recording changes: [SchemaChange], now_us: Int64
+    ) throws {
+        for wanted in tables where wanted.hasShape || definitions[wanted.source] == nil {
+            var table = wanted
             if let known = definitions[table.source] {
-                guard !table.isOutdated(by: known) else { continue }
+                guard let made = try table.made(over: known, recording: changes, beside: { schemaChanges }) else {
+                    continue
+                }
+                table = made
                 let changes = TableChanges(from: known, to: table)
                 for (from, to) in changes.renames { rename(table.source, from, to: to) }
                 for column in changes.additions { add(column, to: table.source) }

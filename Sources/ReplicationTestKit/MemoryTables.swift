@@ -80,8 +80,10 @@ package final class MemoryStore: @unchecked Sendable {
         commits += 1
     }
 
-    package func amend(_ change: (inout MemoryTables) -> Void) {
-        change(&tables)
+    package func amend(_ change: (inout MemoryTables) throws -> Void) rethrows {
+        var changed = tables
+        try change(&changed)
+        tables = changed
         commits += 1
     }
 

@@ -16,6 +16,7 @@ package final class MemoryTransaction: WarehouseTransaction {
     var groups: [String] = []
     /// Asked at every step by its name; throws what a test wants to go wrong there.
     package var fault: ((String) throws -> Void)?
+    package var agreements = Agreements()
 
     package init(_ tables: MemoryTables = .init()) { store = MemoryStore(tables) }
 
@@ -34,6 +35,7 @@ package final class MemoryTransaction: WarehouseTransaction {
         var states = working.states.filter { tables.contains($0.key) }
         for table in tables where working.definitions[table]?.hasShape == true {
             states[table, default: .init()].isMade = true
+            states[table]?.digest = working.definitions[table].map { Int64($0.hashValue) }
         }
         for table in tables where working.erasures[table] != nil && !without.contains(.erasures) {
             states[table, default: .init()].hasErasures = true
@@ -44,6 +46,11 @@ package final class MemoryTransaction: WarehouseTransaction {
         }
         if without.contains(.truncateFloor) { for table in states.keys { states[table]?.floor = .none } }
         return states
+    }
+
+    package func storedDefinition(_ table: TableID) throws -> TableDefinition? {
+        try step("storedDefinition")
+        return working.definitions[table]
     }
 
     package func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint] {
@@ -474,5 +481,5 @@ package final class MemoryTransaction: WarehouseTransaction {
     package func rollback() { working = committed }
 
     /// Changes what is durable outside a batch: claims, definitions, settings of positions.
-    package func amend(_ change: (inout MemoryTables) -> Void) { store.amend(change) }
+    package func amend(_ change: (inout MemoryTables) throws -> Void) rethrows { try store.amend(change) }
 }

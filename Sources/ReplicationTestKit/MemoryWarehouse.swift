@@ -33,7 +33,7 @@ package actor MemoryWarehouse: Warehouse {
         writer.abandon(transaction)
         clock_us += 1
         let now_us = clock_us
-        transaction.amend { $0.ensure(tables, recording: changes, now_us: now_us) }
+        try transaction.amend { try $0.ensure(tables, recording: changes, now_us: now_us) }
     }
 
     package func schemaChanges() async throws -> [SchemaChange] { transaction.committed.schemaChanges }

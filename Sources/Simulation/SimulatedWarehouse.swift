@@ -122,7 +122,7 @@ actor SimulatedWarehouse: Warehouse {
 
     func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) async throws {
         writer.abandon(transaction)
-        store.amend { $0.ensure(tables, recording: changes, now_us: 0) }
+        try store.amend { try $0.ensure(tables, recording: changes, now_us: 0) }
     }
 
     func schemaChanges() async throws -> [SchemaChange] { store.tables.schemaChanges }

@@ -254,6 +254,34 @@ import Testing
         #expect(batch.events.allSatisfy { $0.version.epoch == ($0.offset < 15 ? 1 : 2) })
     }
 
+    /// A restored source's positions begin again from lower ones: what it shows then is the later schema.
+    @Test func aNewEpochIsFollowedFromLowerPositions() throws {
+        func line(_ lsn: Int, _ row: String) -> Corpus.Line {
+            let value =
+                #"{"before":null,"after":{"id":\#(lsn)\#(row)},"source":{"connector":"postgresql","schema":"s","table":"t","#
+                + #""txId":5,"lsn":\#(lsn),"sequence":"[\"\#(lsn)\",\"\#(lsn)\"]"},"op":"c","ts_ms":1}"#
+            return Corpus.Line(topic: "x", key: Array(#"{"id":\#(lsn)}"#.utf8), value: Array(value.utf8))
+        }
+        let lines = [line(1000, ""), line(50, #","b":"there""#)]
+        for isRestored in [false, true] {
+            var configuration = DecoderConfiguration { TableChoice(target: $0.table, types: ["b": .text]) }
+            configuration.followsSchemas = true
+            if isRestored {
+                let partition = TopicPartition(topic: "x", partition: 0)
+                configuration.epochs = SourceEpochs([
+                    .init(epoch: 1, offsets: [partition: 0]), .init(epoch: 2, offsets: [partition: 1]),
+                ])
+            }
+            let batch = try DebeziumDecoder(configuration: configuration).decode(Corpus.batch(lines))
+            #expect(batch.quarantined.isEmpty && batch.events.count == 2)
+            // Of before, it is a column that nobody tells of.
+            let kinds = batch.evolutions.values.flatMap { $0.changes.map(\.kind) }
+            #expect(kinds == (isRestored ? [.addColumn] : []))
+            #expect(batch.tables[0].columns.map(\.name) == ["id", "b"])
+            #expect(batch.field(batch.events[1].after, 1, width: batch.events[1].width).kind == .text)
+        }
+    }
+
     /// Null keys scatter: nobody can tell which of two events of a table without a key was first.
     @Test func keylessEventsOfSeveralPartitionsAreRefused() throws {
         func line(_ op: String, lsn: Int, key: String? = nil, place: Int? = nil) -> Corpus.Line {

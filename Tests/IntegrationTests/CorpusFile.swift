@@ -167,7 +167,7 @@ extension CorpusFile {
                     brokers: \(brokers)
                     topics: ["*"]
                     format: \(format)
-                    properties: { fetch.wait.max.ms: 10 }\(registry.map { "\n    \($0)" } ?? "")\(sourceKeys)
+                    properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000 }\(registry.map { "\n    \($0)" } ?? "")\(sourceKeys)
                 """, rest: try Corpus.tablesYAML(self.name, overrides: overrides), folder: TestFolder())
     }
 

@@ -8,10 +8,10 @@ import Testing
     private static let id = TableID(schema: "public", table: "t")
     private typealias Described = (name: String, oid: Int32, type: String, number: Int)
 
-    /// A transaction at position 100 whose first message is the relation, described by `facts` of the catalog.
+    /// A transaction whose first message is the relation, described by `facts` of the catalog.
     private func decode(
         _ known: TableDefinition, _ relation: [Described], facts: (oid: UInt32, columns: [Described])? = nil,
-        follows: Bool = true, hashed: Set<String> = [], epoch: Int64 = 0
+        follows: Bool = true, hashed: Set<String> = [], epoch: Int64 = 0, position: Int64 = 100
     ) -> ChangeBatch {
         var configuration = PgOutputConfiguration(
             select: { _ in TableChoice(target: "t", hashed: hashed) }, hash: { _, arena in arena.append("hash") })
@@ -24,7 +24,7 @@ import Testing
             bytes.withUnsafeBytes { batch.append(span: span, offset: 100, key: nil, value: $0) }
         }
         func big<T: FixedWidthInteger>(_ value: T) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
-        append(Array("B".utf8) + big(Int64(100)) + big(Int64(0)) + big(Int32(7)))
+        append(Array("B".utf8) + big(position) + big(Int64(0)) + big(Int32(7)))
         let (oid, columns) = facts ?? (1, relation)
         var told = RelationFacts(
             oid: oid, table: Self.id, key: ["id"], identity: ["id"], isFull: false,
@@ -119,6 +119,67 @@ import Testing
         stored.take(evolution: evolution.applied.evolution)
         #expect(stored.followed == evolution.applied.followed && stored.followed?.epoch == 1)
         #expect(decode(stored, Array(relation.dropLast())).evolutions.isEmpty)
+    }
+
+    /// A name went to another column, and what came before that comes once more: after a crash, or in a replay.
+    @Test func aNameOfBeforeIsItsColumns() throws {
+        let known = Self.table([("id", .bigint, 1), ("v", .text, 2)], followed: true)
+        let old: [Described] = [("id", Self.int8, "bigint", 1), ("v", Self.text, "text", 2)]
+        let new: [Described] = [("id", Self.int8, "bigint", 1), ("v", Self.text, "text", 3)]
+        let evolution = try #require(decode(known, new).evolutions[Self.id])
+        #expect(evolution.changes.map(\.kind) == [.dropColumn, .addColumn])
+        // As the warehouse keeps it.
+        var stored = evolution.applied
+        let text = stored.evolution
+        (stored.takenNames, stored.retired) = ([], [])
+        stored.take(evolution: text)
+        #expect(stored == evolution.applied && stored.takenNames.count == 1)
+        for (position, columns, owner) in [(60, old, "v_retired_1"), (100, new, "v"), (200, new, "v")] {
+            // A restart knows no numbers of a time before.
+            let batch = decode(stored, columns, facts: (1, new), position: Int64(position))
+            #expect(batch.evolutions.isEmpty && batch.quarantined.isEmpty)
+            let event = try #require(batch.events.first)
+            for (index, column) in batch.tables[0].columns.enumerated() where column.name != "id" {
+                let field = batch.field(event.after, index, width: event.width)
+                // A row of before the new one has NULL in that.
+                #expect((field.kind == .text) == (column.name == owner), "\(position): \(column.name)")
+            }
+        }
+        // Of an earlier one of several, too.
+        var third = stored
+        third.take([TakenName(name: "v", since: Version(epoch: 0, commit: 300, seq: 0), from: 3, by: 9)])
+        #expect(third.owner(of: "v", at: Version(epoch: 0, commit: 60, seq: 2)) == .column(2))
+        #expect(third.owner(of: "v", at: Version(epoch: 0, commit: 200, seq: 2)) == .column(3))
+        #expect(third.owner(of: "v", at: Version(epoch: 0, commit: 300, seq: 0)) == .present)
+        #expect(third.owner(of: "id", at: Version(epoch: 0, commit: 60, seq: 2)) == .present)
+    }
+
+    /// What a copy or a repair reads has the names of now, wherever it is written: through Kafka that is below all.
+    @Test(arguments: [true, false]) func aCopyHasTheNamesOfNow(follows: Bool) throws {
+        let known = Self.table([("id", .bigint, 1), ("v", .text, 2)], followed: true)
+        let new: [Described] = [("id", Self.int8, "bigint", 1), ("v", Self.text, "text", 3)]
+        let stored = try #require(decode(known, new).evolutions[Self.id]).applied
+        var configuration = PgOutputConfiguration(select: { _ in TableChoice(target: "t") }, hash: { $1.append($0) })
+        configuration.knownTables = [stored]
+        configuration.followsSchemas = follows
+        let batch = RecordBatch()
+        let span = batch.span(of: TopicPartition(topic: "test", partition: 0), startingAt: 0)
+        let facts = RelationFacts(
+            oid: 1, table: Self.id, key: ["id"], identity: ["id"], isFull: false,
+            columns: new.map { ($0.name, $0.type) })
+        ([SourceRecord.copying] + Array(facts.json.utf8)).withUnsafeBytes { value in
+            Array("chunk".utf8).withUnsafeBytes { batch.append(span: span, offset: 0, key: $0, value: value) }
+        }
+        Array("7\tread\n".utf8).withUnsafeBytes {
+            batch.append(span: span, offset: 0, timestamp_ms: 0, tag: SourceRecord.row, value: $0)
+        }
+        let decoded = PgOutputDecoder(configuration).decode(batch)
+        let event = try #require(decoded.events.first)
+        let names = decoded.tables[0].columns.enumerated().filter { index, _ in
+            decoded.field(event.after, index, width: event.width).kind == .text
+        }.map(\.element.name)
+        #expect(names == ["id", "v"], "\(decoded.quarantined.map(\.reason)) \(decoded.tables[0].columns.map(\.name))")
+        #expect(decoded.quarantined.isEmpty)
     }
 
     /// The pipeline file names it as it was: what it holds isn't to be seen under another name either.

@@ -109,7 +109,9 @@ struct QuarantineReplay {
 
     private func ensure(_ batch: ChangeBatch, _ known: [TableDefinition]) async throws {
         let used = Set(batch.events.map { Int($0.table) })
-        let changed = used.sorted().map { batch.tables[$0] }.filter { !known.contains($0) }
+        let changed = used.sorted().map { batch.tables[$0] }.filter { definition in
+            !known.contains { $0 == definition || definition.followed != nil && definition.isCovered(by: $0) }
+        }
         guard !changed.isEmpty else { return }
         guard mayChangeTables else {
             throw ReplicationError(

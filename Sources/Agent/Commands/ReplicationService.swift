@@ -277,7 +277,7 @@ final class ReplicationService: Service, Sendable {
             return try await wait(seconds: 1)
         }
         switch setup.pipeline.source.input {
-        case .file: throw told(error)
+        case .file: guard kind == .restart, attempt <= Self.attempts_max else { throw told(error) }
         case .kafka:
             let hasPassed = (error as? KafkaError)?.kind == .passing && hasRun
             guard kind == .fenced || kind == .restart || hasPassed || isOnPurpose, attempt <= Self.attempts_max else {

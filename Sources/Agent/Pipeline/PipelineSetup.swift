@@ -128,7 +128,10 @@ package struct PipelineSetup: Sendable {
     /// What makes events of the source's records.
     package func makeDecoder(known: [TableDefinition], catalog: SourceCatalog?) throws -> any RecordDecoder {
         if case .postgres = pipeline.source.input { return PgOutputDecoder(pgOutputConfiguration(known: known)) }
-        return try DebeziumDecoder(configuration: decoderConfiguration(known: known, catalog: catalog))
+        var configuration = decoderConfiguration(known: known, catalog: catalog)
+        configuration.followsSchemas = true
+        configuration.schemaPolicy = schemaSettings.policy
+        return try DebeziumDecoder(configuration: configuration)
     }
 
     /// Fetches what decoding the records needs beside them.

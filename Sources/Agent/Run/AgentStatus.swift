@@ -109,7 +109,10 @@ package final class AgentStatus: Sendable {
                 }
                 var known = all.tables[table] ?? TableStatus(definition: definition, ledger: .init(table: table))
                 known.ledger += entry
-                known.definition = definition
+                // A batch's own has columns in other places, and dropped ones among them.
+                if definition.followed == nil || !definition.isCovered(by: known.definition) {
+                    known.definition = definition
+                }
                 known.newestSourceTime_us = max(known.newestSourceTime_us, newestSourceTime_us)
                 all.tables[table] = known
             }

@@ -20,8 +20,9 @@ extension Replicator {
     func follow(_ all: [TableID: SchemaEvolution], _ gone: [SchemaChange]) async throws -> Bool {
         var evolutions: [TableID: SchemaEvolution] = [:]
         for (table, evolution) in all {
-            // A table that isn't there yet has nothing that could break, either.
-            let hasCurrent = settings.schema.hasCurrent && known[table]?.hasShape == true
+            // A table that isn't there yet has nothing that could break, either, unless it is made for events of before.
+            let isThere = known[table]?.hasShape == true || evolution.isOfEvents && evolution.isHeld
+            let hasCurrent = settings.schema.hasCurrent && isThere
             let evolution = hasCurrent ? evolution : evolution.withoutCurrent
             // Also with what came since of a table that waits for something else.
             waiting[table] = evolution.wanted == evolution.applied ? nil : evolution.wanted
@@ -39,7 +40,10 @@ extension Replicator {
                 let plans = evolution.changes.filter { $0.state == .waiting && $0.kind.holdsTable }
                 try await hold(table, plans.map(\.what).joined(separator: "; "))
             }
-            let made = try await make([evolution.applied], recording: evolution.changes)
+            let isMade = evolution.isOfEvents && !isKnown
+            let made = try await make(
+                [evolution.applied],
+                recording: (isMade ? [SchemaChange.new(table: table)] : []) + evolution.changes)
             tell(evolution.changes)
             if !made.isEmpty { note(evolution.applied) }
             if evolution.needsCopy, isKnown { await source.copyAnew([table]) }
@@ -82,10 +86,13 @@ extension Replicator {
     /// Changes that a decoder doesn't tell of: members that events have and the table hasn't. Gives what is to be made.
     func adding(_ wanted: TableDefinition) async throws -> (made: TableDefinition, changes: [SchemaChange]) {
         guard let before = known[wanted.source], before.hasShape else {
-            return (wanted, [SchemaChange(table: wanted.source, kind: .newTable, state: .applied, position: 0)])
+            return (wanted, [.new(table: wanted.source)])
         }
-        let names = Set(before.columns.map(\.name))
-        let added = wanted.columns.filter { !names.contains($0.name) }
+        let (wanted, added) = before.adding(what: wanted, beside: waiting[wanted.source])
+        if var waiting = waiting[wanted.source] {
+            waiting.columns += added
+            self.waiting[wanted.source] = waiting
+        }
         let policy = settings.schema.policy
         var changes: [SchemaChange] = added.map { column in
             var change = SchemaChange(
@@ -102,7 +109,7 @@ extension Replicator {
         evolution.stops = policy.additive == .stop ? first : nil
         try refuse(evolution, of: wanted.source)
         try await hold(wanted.source, changes.map(\.what).joined(separator: "; "))
-        waiting[wanted.source] = wanted
+        waiting[wanted.source] = waiting[wanted.source] ?? wanted
         changes = evolution.changes
         return (before, changes)
     }
@@ -124,6 +131,13 @@ extension Replicator {
     }
 
     private func hold(_ table: TableID, _ reason: String) async throws {
+        // Where it was decided meanwhile, through another agent, there is nothing that it would wait for.
+        let stored = try await retrying("reading tables") { [warehouse] in try await warehouse.knownTables() }
+        if let stored = stored.first(where: { $0.source == table }), let known = known[table],
+            known.revision < stored.revision
+        {
+            throw ReplicationError.outdated(table, "a schema change of it was decided")
+        }
         let holds = try await retrying("holding a table") { [warehouse] in
             try await warehouse.hold([table], .schema, reason: reason)
             return try await warehouse.holds()

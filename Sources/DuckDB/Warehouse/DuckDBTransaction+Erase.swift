@@ -180,7 +180,9 @@ extension DuckDBWarehouse {
                 guard try CatalogReader(session: session).kind(layout.history, request.table.target) == .view else {
                     return
                 }
-                try session.run(TableSQL(request.table, layout).createHistory, purpose: "erasing a row")
+                let stored = try TableRegistry.definition(of: request.table.source, layout.pipeline, session)
+                try session.run(
+                    TableSQL(stored ?? request.table, layout).createHistory, purpose: "erasing a row")
             }
         }
         let report = try withTransaction {

@@ -17,6 +17,7 @@ final class DuckDBTransaction: WarehouseTransaction {
     var matches: StageMatches?
     /// Some key column of some row staged last is NULL.
     var hasNullKeys = false
+    var agreements = Agreements()
 
     init(_ session: Session, _ layout: WarehouseLayout, _ staging: StagingTables, insertNew_min: Int) {
         self.insertNew_min = insertNew_min
@@ -59,7 +60,8 @@ final class DuckDBTransaction: WarehouseTransaction {
             try staging.statements.forEachChunk(
                 """
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, floor_time, is_sparse, \
-                has_moves, columns <> '[]', coalesce(has_erasures, false), raw_from FROM \(MetaTables.name("tables")) WHERE pipeline = ?
+                has_moves, columns <> '[]', coalesce(has_erasures, false), raw_from, \
+                (hash(columns, key, evolution) >> 1)::BIGINT FROM \(MetaTables.name("tables")) WHERE pipeline = ?
                 """, [.text(layout.pipeline)], purpose: "reading the tables' states"
             ) { chunk in
                 for row in 0..<chunk.rowCount {
@@ -72,11 +74,18 @@ final class DuckDBTransaction: WarehouseTransaction {
                     state.isMade = chunk.flag(8, row)
                     state.hasErasures = chunk.flag(9, row)
                     state.rawFrom_us = chunk.integer(10, row)
+                    state.digest = chunk.integer(11, row)
                     states[table] = state
                 }
             }
             try readHolds(into: &states)
             return states
+        }
+    }
+
+    func storedDefinition(_ table: TableID) throws -> TableDefinition? {
+        try ReplicationError.translating {
+            try TableRegistry.definition(of: table, layout.pipeline, session)
         }
     }
 

@@ -10,7 +10,7 @@ struct TableMaker {
     func ensure(_ tables: [TableDefinition], recording changes: [SchemaChange]) throws {
         try refuseCollisions(tables)
         let registry = try TableRegistry(session)
-        for definition in tables { try ensure(definition, registry) }
+        for definition in tables { try ensure(definition, registry, recording: changes) }
         if !changes.isEmpty {
             let known = try MetaTables.schemaChanges(session, layout.pipeline)
             try MetaTables.write(
@@ -19,10 +19,19 @@ struct TableMaker {
         CrashPoint.ddl.reach()
     }
 
-    private func ensure(_ definition: TableDefinition, _ registry: TableRegistry) throws {
-        let known = registry.entry(layout.pipeline, definition.source)
-        if let known, known.definition == definition, known.layout == layout, try isWhole(definition) { return }
-        if let known, definition.isOutdated(by: known.definition) { return }
+    private func ensure(
+        _ wanted: TableDefinition, _ registry: TableRegistry, recording changes: [SchemaChange]
+    ) throws {
+        let known = registry.entry(layout.pipeline, wanted.source)
+        if let known, known.definition == wanted, known.layout == layout, try isWhole(wanted) { return }
+        var definition = wanted
+        if let known {
+            let made = try wanted.made(over: known.definition, recording: changes) {
+                try MetaTables.schemaChanges(session, layout.pipeline)
+            }
+            guard let made else { return }
+            definition = made
+        }
         try refuseNames(definition)
         try refuseOthers(definition, registry)
         if let known, known.definition.hasShape { try refuseChanges(definition, known.definition) }

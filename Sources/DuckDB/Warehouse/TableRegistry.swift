@@ -17,7 +17,19 @@ struct TableRegistry {
     /// Of all pipelines, in the order they were made.
     let entries: [Entry]
 
-    init(_ session: Session) throws {
+    init(_ session: Session) throws { try self.init(session, where: "true", []) }
+
+    /// A table's definition as it is stored.
+    static func definition(
+        of table: TableID, _ pipeline: String, _ session: Session
+    ) throws -> TableDefinition? {
+        try TableRegistry(
+            session, where: "pipeline = ? AND source_schema = ? AND source_table = ?",
+            [.text(pipeline), .text(table.schema), .text(table.table)]
+        ).entries.first?.definition
+    }
+
+    private init(_ session: Session, where condition: String, _ parameters: [Parameter]) throws {
         var entries: [Entry] = []
         // An earlier version's file may be read without being brought to this one.
         let evolution = try MetaTables.version(session) ?? 0 >= 7 ? "evolution" : "NULL"
@@ -26,8 +38,9 @@ struct TableRegistry {
             SELECT pipeline, source_schema, source_table, target, current_schema, raw_schema, live_schema, \
             history_schema, has_current, has_raw, columns, key, metadata, existing, is_filtered, floor_epoch, \
             floor_commit, floor_seq, floor_time, is_sparse, has_moves, \(evolution) \
-            FROM \(MetaTables.name("tables")) ORDER BY made_at, pipeline, source_schema, source_table
-            """, purpose: "reading _millrace.tables"
+            FROM \(MetaTables.name("tables")) WHERE \(condition) \
+            ORDER BY made_at, pipeline, source_schema, source_table
+            """, parameters, purpose: "reading _millrace.tables"
         ) { chunk in
             for row in 0..<chunk.rowCount { entries.append(try Self.entry(chunk, row)) }
         }

@@ -34,7 +34,8 @@ extension PgOutputDecoder {
             let evolution = table.evolve(
                 to: schema, told: told(columns, traits), policy: configuration.schemaPolicy, isInBatch: isInBatch)
         else { return }
-        note(evolution, of: table)
+        batch.note(evolution, of: table.id)
+        use(table)
         moved(table, from: before)
         guard isInBatch else { return }
         for (index, column) in before.columns.enumerated() where index < table.definition.columns.count {
@@ -64,17 +65,6 @@ extension PgOutputDecoder {
             told.initial.updateValue(trait.missing, forKey: column.name)
         }
         return told
-    }
-
-    private func note(_ evolution: SchemaEvolution, of table: ReplicatedTable) {
-        var evolution = evolution
-        if let before = batch.evolutions[table.id] {
-            evolution.changes = before.changes + evolution.changes
-            evolution.needsCopy = before.needsCopy || evolution.needsCopy
-            evolution.stops = before.stops ?? evolution.stops
-        }
-        batch.evolutions[table.id] = evolution
-        use(table)
     }
 
     func note(_ gone: GoneTable, at position: Int64) {

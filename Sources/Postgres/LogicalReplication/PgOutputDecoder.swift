@@ -176,7 +176,8 @@ package final class PgOutputDecoder: RecordDecoder {
         copying = relation(
             described.table,
             columns: described.columns.map { ($0.name, ColumnType(sql: $0.type) ?? .unknown, true, true) },
-            facts: described, oid: described.oid, flagged: [], isFull: described.isFull, at: record.offset, place: 0)
+            facts: described, oid: described.oid, flagged: [], isFull: described.isFull, at: record.offset, place: 0,
+            isCopy: true)
         // Also a table without rows is made.
         if let table = copying?.table, table.choice != nil { use(table) }
         copiedRow = 0
@@ -249,7 +250,7 @@ package final class PgOutputDecoder: RecordDecoder {
 
     func relation(
         _ id: TableID, columns: [RelationColumn], facts: RelationFacts?, oid: UInt32, flagged: [String], isFull: Bool,
-        at position: Int64, place: Int64
+        at position: Int64, place: Int64, isCopy: Bool = false
     ) -> Relation {
         let table =
             tables[id]
@@ -263,7 +264,12 @@ package final class PgOutputDecoder: RecordDecoder {
         guard let choice = table.choice else { return relation }
         follow(table, columns, facts, oid: oid, flagged: flagged, isFull: isFull, at: position, place: place)
         for column in columns {
-            guard let index = table.column(named: column.name, type: column.type, isNullable: true) else {
+            let version = isCopy ? nil : Version(epoch: configuration.epoch, commit: position, seq: place)
+            guard
+                let index = table.column(
+                    named: column.name, type: column.type, isNullable: true, at: version,
+                    follows: configuration.followsSchemas)
+            else {
                 relation.columns.append(-1)
                 relation.uses.append(.skip)
                 continue

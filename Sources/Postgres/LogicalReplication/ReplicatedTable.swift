@@ -104,7 +104,7 @@ final class ReplicatedTable {
             applied, wanted: following, to: later, told: told, choice: choice, policy: policy)
         following = evolution.wanted
         applied = evolution.applied
-        set(isInBatch ? layout(over: definition) : following)
+        set(isInBatch ? following.layout(over: definition) : following)
         return evolution
     }
 
@@ -146,21 +146,6 @@ final class ReplicatedTable {
         applied = following
     }
 
-    /// The batch's columns in their places, as they are called from here on, and new ones behind them.
-    private func layout(over batch: TableDefinition) -> TableDefinition {
-        var all = following
-        var columns: [Column] = []
-        for column in batch.columns {
-            let now = (following.columns + following.retired).first { $0.identity == column.identity }
-            columns.append(now ?? column)
-        }
-        let names = Set(columns.map(\.name))
-        columns += following.columns.filter { !names.contains($0.name) }
-        all.columns = columns
-        all.key = following.keyNames.compactMap { name in columns.firstIndex { $0.name == name } }
-        return all
-    }
-
     /// Ends the batch. True where its columns have other places from here on.
     func endBatch() -> Bool {
         var next = following
@@ -170,11 +155,19 @@ final class ReplicatedTable {
         return true
     }
 
+    /// The source dropped a column of that name, as far as is known.
+    private func isGone(_ name: String) -> Bool {
+        following.index(ofSource: name) == nil
+            && (following.spentNames.contains(name)
+                || following.retired.contains { !$0.isKept && $0.nameAtSource == name })
+    }
+
     /// The place of a column that the source dropped since; nil where there is none of the name.
     private func revive(_ name: String) -> Int? {
-        guard let column = following.retired.last(where: { $0.name == name || $0.formerNames.contains(name) }) else {
-            return nil
-        }
+        following.retired.last { $0.name == name || $0.formerNames.contains(name) }.map(revive)
+    }
+
+    private func revive(_ column: Column) -> Int {
         if let index = definition.columns.firstIndex(where: { $0.name == column.name }) { return index }
         revived.append(column)
         var all = definition
@@ -191,10 +184,27 @@ final class ReplicatedTable {
 
     // MARK: Columns and key
 
-    /// The table's column for a column of a relation; nil: it is left out. One of a new table is added.
-    func column(named name: String, type: ColumnType, isNullable: Bool) -> Int? {
+    /// The table's column for a column of a relation; nil: it is left out. One of a new table is added, and where schemas
+    /// aren't followed any that is new.
+    ///
+    /// - Parameter version: where the relation stands; nil: it is a copy's, whose names are those of now.
+    func column(
+        named name: String, type: ColumnType, isNullable: Bool, at version: Version?, follows: Bool
+    ) -> Int? {
         guard let choice, !choice.excluded.contains(name) else { return nil }
-        if let index = definition.index(ofSource: name) {
+        // Of before another column had the name.
+        switch version.map({ following.owner(of: name, at: $0) }) ?? .present {
+        case .present: break
+        case .removed: return nil
+        case .column(let identity):
+            if let index = definition.columns.firstIndex(where: { $0.identity == identity }) { return index }
+            return following.retired.first { $0.identity == identity }.map(revive)
+        }
+        // Beside other events a copy's names are those of now alone.
+        let isNow = version == nil && !follows
+        let known =
+            isNow ? definition.columns.firstIndex { $0.nameAtSource == name } : definition.index(ofSource: name)
+        if let index = known {
             if definition.columns[index].type == .unknown {
                 definition.columns[index].type = wanted(name, type, choice)
                 following = definition
@@ -202,7 +212,12 @@ final class ReplicatedTable {
             }
             return index
         }
-        guard definition.followed == nil else { return revive(name) }
+        if definition.followed != nil {
+            // The catalog has the name again, and no event has told of it yet.
+            if !follows, isGone(name) { return nil }
+            if let index = revive(name) { return index }
+            guard !follows else { return nil }
+        }
         definition.columns.append(Column(name: name, type: wanted(name, type, choice), nullable: isNullable))
         following = definition
         applied = definition

@@ -163,6 +163,8 @@ extension PostgresWarehouse {
         if layout.hasRaw, layout.hasCurrent || !table.isKeyless {
             // A view that an earlier program made shows what is left of erased events as rows without values.
             try write { session in
+                // As it is by now, whatever the request knows it as.
+                let table = try TableRegistry.definition(of: table.source, layout.pipeline, session) ?? table
                 var types = TypeNames()
                 try types.learn(table, session)
                 let sql = try TableSQL(table, layout)

@@ -34,6 +34,7 @@ final class PostgresTransaction: WarehouseTransaction {
     var loadedAt_us: Int64 = 0
     /// As they were read by `assertOwned`.
     var checkpoints: [TopicPartition: Checkpoint] = [:]
+    var agreements = Agreements()
 
     init(_ session: Session, _ layout: WarehouseLayout, _ facts: Session.Facts, insertNew_min: Int) {
         self.insertNew_min = insertNew_min
@@ -106,7 +107,9 @@ final class PostgresTransaction: WarehouseTransaction {
                 AS key;
                 SELECT source_schema, source_table, floor_epoch, floor_commit, floor_seq, \
                 \(SQLText.microseconds("floor_time")), is_sparse, has_moves, columns::text <> '[]', \
-                has_erasures, \(SQLText.microseconds("raw_from")) FROM \(MetaTables.name("tables")) \
+                has_erasures, \(SQLText.microseconds("raw_from")), \
+                hashtextextended(concat_ws(' ', columns::text, key::text, evolution::text), 0) \
+                FROM \(MetaTables.name("tables")) \
                 WHERE pipeline = \(try quoteLiteral(layout.pipeline)) \
                 AND (source_schema, source_table) IN (\(names.joined(separator: ", ")));
                 SELECT source_schema, source_table, kind, since > now() - interval \
@@ -124,6 +127,7 @@ final class PostgresTransaction: WarehouseTransaction {
                 state.isMade = rows.bool(row, 8)
                 state.hasErasures = rows.bool(row, 9)
                 state.rawFrom_us = rows.integer(row, 10)
+                state.digest = rows.integer(row, 11)
                 states[TableID(schema: rows.text(row, 0), table: rows.text(row, 1))] = state
             }
             for row in 0..<holds.count {
@@ -136,6 +140,10 @@ final class PostgresTransaction: WarehouseTransaction {
             }
             return states
         }
+    }
+
+    func storedDefinition(_ table: TableID) throws -> TableDefinition? {
+        try translating { try TableRegistry.definition(of: table, layout.pipeline, session) }
     }
 
     func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint] {

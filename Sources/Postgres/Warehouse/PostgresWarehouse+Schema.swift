@@ -62,6 +62,7 @@ extension PostgresWarehouse {
     }
 
     private func carryOut(_ step: inout SchemaStep, _ types: TypeNames, _ session: Session) throws {
+        try lock(step.change.table, session)
         let sql = try TableSQL(step.definition, layout)
         let surgeon = SchemaSurgeon(session: session, sql: sql, types: types)
         let grants = try surgeon.grants()

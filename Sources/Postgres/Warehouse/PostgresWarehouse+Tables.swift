@@ -65,10 +65,13 @@ extension PostgresWarehouse {
             try session.transaction(for: "make tables") {
                 try MetaTables.waitForTurn(session, for: "make tables")
                 // Read again behind the lock: another agent may have made them a moment ago.
-                var maker = TableMaker(session, layout, try TableRegistry(session), types)
-                for table in tables {
+                let registry = try TableRegistry(session)
+                var maker = TableMaker(session, layout, registry, types)
+                for table in tables.sorted(by: { $0.source < $1.source }) {
                     do {
-                        try maker.ensure(table)
+                        let known = registry.entry(layout.pipeline, table.source)?.definition
+                        if let known, !known.isLaidOut(as: table) { try lock(table.source, session) }
+                        try maker.ensure(table, recording: changes)
                     } catch let error as PostgresError {
                         var failure = ReplicationError(error, table: table, who: connectedAs)
                         // Nothing was written that a value could be at fault for.
@@ -84,6 +87,12 @@ extension PostgresWarehouse {
                 CrashPoint.ddl.reach()
             }
         }
+    }
+
+    /// Before a table's definition changes: commits in hand read it behind their shared lock, and write by it.
+    func lock(_ table: TableID, _ session: Session) throws {
+        let key = SQLText.lockKey(layout.pipeline, table.schema, table.table)
+        try session.execute("SELECT pg_advisory_xact_lock(\(key))", for: "lock \(table)")
     }
 
     /// What the server must be asked before a transaction begins.

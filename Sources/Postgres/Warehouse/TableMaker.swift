@@ -18,11 +18,18 @@ struct TableMaker {
     /// Postgres cuts longer names silently.
     static let nameLength_max = 63
 
-    mutating func ensure(_ wanted: TableDefinition) throws {
+    mutating func ensure(_ wanted: TableDefinition, recording changes: [SchemaChange]) throws {
         let entered = registry.entry(layout.pipeline, wanted.source)
         // Of a table without a shape raw alone was made.
         let known = entered?.definition.hasShape == true ? entered : nil
-        if let known, wanted.isOutdated(by: known.definition) { return }
+        var wanted = wanted
+        if let known {
+            let made = try wanted.made(over: known.definition, recording: changes) {
+                try MetaTables.schemaChanges(session, layout.pipeline)
+            }
+            guard let made else { return }
+            wanted = made
+        }
         if let entered, known == nil, entered.definition.target != wanted.target || entered.layout.raw != layout.raw {
             throw ReplicationError(
                 .configuration, "\(wanted.source): its target or raw schema isn't the one that its table was made with",

@@ -13,14 +13,27 @@ struct TableRegistry {
     /// Of all pipelines.
     private(set) var entries: [Entry]
 
-    init(_ session: Session) throws {
+    init(_ session: Session) throws { try self.init(session, where: "true") }
+
+    /// A table's definition as it is stored.
+    static func definition(
+        of table: TableID, _ pipeline: String, _ session: Session
+    ) throws -> TableDefinition? {
+        let row = """
+            pipeline = \(try quoteLiteral(pipeline)) AND source_schema = \(try quoteLiteral(table.schema)) \
+            AND source_table = \(try quoteLiteral(table.table))
+            """
+        return try TableRegistry(session, where: row).entries.first?.definition
+    }
+
+    private init(_ session: Session, where condition: String) throws {
         // An earlier version's database may be read without being brought to this one.
         let evolution = try MetaTables.version(session) ?? 0 >= 7 ? "evolution" : "NULL"
         let rows = try session.query(
             """
             SELECT pipeline, source_schema, source_table, target, "current_schema", raw_schema, live_schema, \
             history_schema, has_current, has_raw, is_adopted, columns, key, metadata, existing, is_filtered, \(evolution) \
-            FROM \(MetaTables.name("tables")) ORDER BY pipeline, source_schema, source_table
+            FROM \(MetaTables.name("tables")) WHERE \(condition) ORDER BY pipeline, source_schema, source_table
             """, for: "read _millrace.tables")
         entries = try (0..<rows.count).map { try Self.entry(rows, $0) }
     }

@@ -61,6 +61,7 @@ extension BatchApplier {
                 try transaction.commit()
                 return ReleaseStep(outcome: .init(), count: 0, isDone: true)
             }
+            try transaction.refuseOutdated(definition, state, layout, isWhole: true, but: options.excluded)
             let events = try transaction.deferredEvents(definition, limit: options.limit)
             let (batch, found, unknown) = raw.make(events)
             if kind == .failing, let unknown {

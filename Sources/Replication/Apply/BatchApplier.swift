@@ -114,6 +114,11 @@ package struct BatchApplier {
             if let changed = unfinished?.record.states { states.merge(changed) { $1 } }
             let marks = try unfinished?.marks ?? Marks(transaction.assertOwned(advances), advances)
             if layout.suspectsRestore, !layout.hasRaw { try refuseRestored(marks) }
+            // Behind the tokens: who is fenced has lost more than a definition.
+            for table in byTable.indices {
+                let definition = batch.tables[table]
+                try transaction.refuseOutdated(definition, states[definition.source], layout)
+            }
 
             var entries = [LedgerEntry]()
             for table in byTable.indices {

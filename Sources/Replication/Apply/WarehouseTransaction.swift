@@ -16,6 +16,11 @@ package protocol WarehouseTransaction: AnyObject {
     /// `exclusive` where the batch truncates one of them.
     func lock(_ tables: [TableID], exclusive: Bool) throws -> [TableID: TableState]
 
+    /// What `refuseOutdated` has found. Kept from transaction to transaction.
+    var agreements: Agreements { get set }
+    /// A table's definition as it is stored; nil: there is none. Behind its lock.
+    func storedDefinition(_ table: TableID) throws -> TableDefinition?
+
     /// Asserts that each partition's stored token and position are the ones expected and keeps them locked until the
     /// end; throws `.fenced` otherwise. Gives all of the pipeline's checkpoints (for their marks).
     func assertOwned(_ advances: [CheckpointAdvance]) throws -> [Checkpoint]
@@ -178,6 +183,8 @@ package struct TableState: Sendable, Equatable {
     package var rawFrom_us: Int64?
     /// Its columns are known and current is there. Read, never written: `ensure` sees to it.
     package var isMade = false
+    /// Of its stored definition: changes with it. As `isMade`.
+    package var digest: Int64?
     /// Why its current stands still. Read, never written with the state.
     package var holds: Set<TableHold.Kind> = []
     /// Events older than what is there are expected for now (`Warehouse.acceptRedelivery`). As `holds`.

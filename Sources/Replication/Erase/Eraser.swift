@@ -92,7 +92,8 @@ struct Eraser<Transaction: WarehouseTransaction> {
 
     private mutating func run() throws -> ErasureReport {
         let table = request.table
-        _ = try transaction.lock([table.source], exclusive: true)
+        let state = try transaction.lock([table.source], exclusive: true)[table.source]
+        try transaction.refuseOutdated(table, state, layout, isWhole: true)
         if layout.hasRaw {
             if names.mayDiffer { try readKeys() }
             try follow(request.key)

@@ -18,6 +18,8 @@ package final class ChangeBatch: @unchecked Sendable {
     /// Tables of which events came that their rows can't be told by, as they are of before a change of the key: what they did
     /// is read at the source.
     package var unreadable: Set<TableID> = []
+    /// Tables of which events show several schemas in turn, so that none is the later one: none is followed from here on.
+    package var mixed: Set<TableID> = []
     /// Beside those: of tables that are gone.
     package var schemaChanges: [SchemaChange] = []
     package var spans: [RecordBatch.PartitionSpan] = []
@@ -48,6 +50,17 @@ package final class ChangeBatch: @unchecked Sendable {
     }
 
     deinit { ArrayPool.give(&fields, &events) }
+
+    /// A table follows another schema from here on.
+    package func note(_ evolution: SchemaEvolution, of table: TableID) {
+        var evolution = evolution
+        if let before = evolutions[table] {
+            evolution.changes = before.changes + evolution.changes
+            evolution.needsCopy = before.needsCopy || evolution.needsCopy
+            evolution.stops = before.stops ?? evolution.stops
+        }
+        evolutions[table] = evolution
+    }
 
     /// The field of `column` in the image that starts at `image`; absent beyond the image's width.
     @inline(__always)

@@ -11,7 +11,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case data
         /// A raw row is there already though the probe didn't say so: retried once with every event probed.
         case duplicateRaw
-        /// A source transaction that comes in parts has to be read again, from the checkpoint.
+        /// What came since the checkpoint has to be read again: a source transaction that comes in parts, or by other
+        /// definitions of tables.
         case restart
         /// Unreachable, permission, missing parts: exit 3.
         case environment

@@ -74,6 +74,7 @@ struct Refolder<Transaction: WarehouseTransaction> {
                 .environment, "raw of \(table.source) lacks what layers.raw_retention has taken from it",
                 remedy: "copy the table anew: millrace resync \(table.source)", table: table.source)
         }
+        try transaction.refuseOutdated(table, state, layout, isWhole: true, but: request.options.excluded)
         try name(scansRaw: request.way == .anew)
         let before = try stored()
         let all = Array(texts.values.joined())

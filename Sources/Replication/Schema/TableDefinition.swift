@@ -35,6 +35,9 @@ package struct Column: Hashable, Sendable {
     /// What rows had in it that were there before it was.
     package var initial: InitialValue?
 
+    /// Where the source was first seen not to have it any more.
+    package var goneSince: Version?
+
     /// The name that the source has for it.
     package var nameAtSource: String { sourceName ?? name }
     /// The last is what its events come under now.
@@ -119,6 +122,8 @@ package struct TableDefinition: Hashable, Sendable {
     package var retired: [Column] = []
     /// Names under which raw has events of columns that are removed.
     package var spentNames: [String] = []
+    /// Names at the source that went from one column to another, in the order in which they did.
+    package var takenNames: [TakenName] = []
     /// The highest identity that a column had which is removed: it is nobody's again.
     package var spentIdentity = 0
     /// Tables of current that have what it was before its key was changed.

@@ -69,11 +69,15 @@ extension SchemaChange {
         var made: [SchemaChange] = []
         var id = known.map(\.id).max() ?? 0
         for var change in changes {
-            let isKnown = (known + made).contains {
+            let all = known + made
+            let isKnown = all.contains { one in
+                guard one.isSame(as: change) else { return false }
+                // A column that was there again in between is dropped anew.
+                guard !all.contains(where: { $0.revives(one) }) else { return false }
                 // A table is gone once.
-                $0.isSame(as: change)
-                    && ($0.state.isOpen || $0.position >= change.position || change.kind == .dropTable
-                        || change.kind == .renameTable)
+                return one.state.isOpen || one.position >= change.position || change.kind == .dropTable
+                    || change.kind == .renameTable
+                    || change.isOfOneTime && change.identity == one.identity && change.column == one.column
             }
             guard !isKnown else { continue }
             id += 1

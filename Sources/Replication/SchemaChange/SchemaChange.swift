@@ -92,12 +92,26 @@ package struct SchemaChange: Sendable, Equatable {
         self.position = position
     }
 
+    /// A table that wasn't there.
+    package static func new(table: TableID) -> SchemaChange {
+        SchemaChange(table: table, kind: .newTable, state: .applied, position: 0)
+    }
+
     /// The same change, met again: after a restart, or in a replay.
     package func isSame(as other: SchemaChange) -> Bool {
         let isSameColumn =
             identity == nil || other.identity == nil ? column == other.column : identity == other.identity
         return table == other.table && kind == other.kind && isSameColumn && before == other.before
             && after == other.after
+    }
+
+    /// A column is added once, whoever of several agents meets it.
+    var isOfOneTime: Bool { kind == .addColumn && identity != nil && before == nil }
+
+    /// Whether it tells that the column which the other tells of was there again behind that.
+    func revives(_ drop: SchemaChange) -> Bool {
+        kind == .addColumn && before != nil && table == drop.table && identity != nil && identity == drop.identity
+            && id > drop.id
     }
 
     /// Whether it is about that column.
@@ -114,6 +128,7 @@ package struct SchemaChange: Sendable, Equatable {
         let name = column.map { "column \($0)" } ?? "\(table)"
         return switch kind {
         case .newTable: "table \(table) is new"
+        case .addColumn where before != nil: "\(name) is there again, and is taken for the one that was dropped"
         case .addColumn: "\(name) (\(after ?? "")) was added"
         case .widenType: "\(name) was widened from \(before ?? "") to \(after ?? "")"
         case .dropNotNull: "\(name) may be NULL now"

@@ -49,11 +49,11 @@ package struct SchemaDecision: Sendable {
             change.decidedAt_us = now_us
             change.note("approved", at_us: now_us)
             // What can't be done is refused before anybody relies on it.
-            _ = try SchemaPlan.step(change, definition, now_us: now_us)
+            _ = try SchemaPlan.step(change, definition, beside: changes, now_us: now_us)
             return SchemaStep(definition ?? change.nothing, change)
         case .goOn:
             guard change.state == .approved else { return nil }
-            return try SchemaPlan.step(change, definition, now_us: now_us)
+            return try SchemaPlan.step(change, definition, beside: changes, now_us: now_us)
         case .rollBack: return try SchemaPlan.rollback(change, definition, now_us: now_us)
         case .wait(let reason):
             let what = "waits: \(reason)"

@@ -8,8 +8,11 @@ package struct SchemaEvolution: Sendable {
     package var changes: [SchemaChange] = []
     /// Rows have values that no event brings and nobody tells: they are read at the source.
     package var needsCopy = false
+    /// Events of the schema before may come with it: a table that is made for them is made as they want it.
+    package var isOfEvents = false
     /// The pipeline file wants the agent to stop here.
     package var stops: SchemaChange?
+    private let revives: Bool
 
     package var isHeld: Bool { changes.contains { $0.state == .waiting && $0.kind.holdsTable } }
 
@@ -25,12 +28,14 @@ package struct SchemaEvolution: Sendable {
     ///   - wanted: what events had until now; follows a schema. Another where the table is held.
     ///   - later: of a later position, complete.
     ///   - choice: columns that it leaves out, hashes or types otherwise are none of the source's business.
+    ///   - revives: a name that comes again is its column's, as nothing tells of another one.
     package init(
         _ applied: TableDefinition, wanted: TableDefinition, to later: SourceSchema, told: Told, choice: TableChoice,
-        policy: SchemaPolicy
+        policy: SchemaPolicy, revives: Bool = false
     ) {
         self.applied = applied
         self.wanted = wanted
+        self.revives = revives
         guard let before = wanted.followed else { return }
         self.applied.identify()
         self.wanted.identify()
@@ -45,6 +50,9 @@ package struct SchemaEvolution: Sendable {
         for difference in diff.differences {
             take(difference, owners, before, later, told, choice, policy)
         }
+        let taken = Self.taken(later, self.wanted, owners: owners.wanted)
+        self.applied.take(taken)
+        self.wanted.take(taken)
         self.applied.number(by: later)
         self.wanted.number(by: later)
     }
@@ -61,6 +69,9 @@ package struct SchemaEvolution: Sendable {
                 )
             }
         }
+
+        /// Of those that follow the source.
+        var wanted: [String: Int] { identities.compactMapValues(\.wanted) }
 
         func indices(
             of name: String, _ applied: TableDefinition, _ wanted: TableDefinition
@@ -172,7 +183,7 @@ package struct SchemaEvolution: Sendable {
     private mutating func add(
         _ column: SourceSchema.Column, _ told: Told, _ choice: TableChoice, _ policy: SchemaPolicy, _ position: Int64
     ) {
-        guard isOurs(column.name, choice) else { return }
+        guard isOurs(column.name, choice), !revive(column, policy, position) else { return }
         let type = choice.hashed.contains(column.name) ? .text : choice.types[column.name] ?? column.type ?? .unknown
         var made = Column(name: column.name, type: type, nullable: column.isNullable ?? true)
         made.number = column.number
@@ -201,8 +212,26 @@ package struct SchemaEvolution: Sendable {
         }
         wanted.nameInRaw(&made)
         change.wanted = made
+        change.identity = made.identity
         wanted.columns.append(made)
         if record(change, policy) { applied.columns.append(made) } else { unfollow(column.name) }
+    }
+
+    /// A name that comes again, and is taken for the column that stayed away. Where its plan is decided by then, nothing is
+    /// removed.
+    private mutating func revive(_ column: SourceSchema.Column, _ policy: SchemaPolicy, _ position: Int64) -> Bool {
+        guard revives,
+            let gone = wanted.retired.last(where: { !$0.isKept && $0.nameAtSource == column.name }),
+            !wanted.columns.contains(where: { $0.name == gone.name })
+        else { return false }
+        wanted.revive(gone.identity)
+        applied.revive(gone.identity)
+        var change = SchemaChange(
+            table: applied.source, kind: .addColumn, state: .applied, column: gone.name, before: gone.type.sql,
+            after: gone.type.sql, position: position)
+        change.identity = gone.identity
+        changes.append(change)
+        return true
     }
 
     /// A name that is free: `age_retired_1`.
@@ -235,9 +264,9 @@ package struct SchemaEvolution: Sendable {
         change.dueAt_us = policy.deprecateAfter_us
         if wanted.isKeyless { needsCopy = true }
         // The key's own columns go with a change of the key, which holds the table.
-        if !applied.columns[index].isKey { applied.retire(name) }
+        if !applied.columns[index].isKey { applied.retire(name, since: wanted.followed?.version) }
         if let index = wanted.columns.firstIndex(where: { $0.name == name }), !wanted.columns[index].isKey {
-            wanted.retire(name)
+            wanted.retire(name, since: wanted.followed?.version)
         }
         record(change, policy)
     }
@@ -359,11 +388,67 @@ extension TableDefinition {
     }
 
     /// Nobody writes the column any more; the live view goes on to show it.
-    package mutating func retire(_ name: String) {
+    ///
+    /// - Parameter version: of what first showed the table without it.
+    package mutating func retire(_ name: String, since version: Version? = nil) {
         guard let index = columns.firstIndex(where: { $0.name == name }) else { return }
         shown = liveColumns
+        columns[index].goneSince = version
         retired.append(columns.remove(at: index))
         key = key.map { $0 > index ? $0 - 1 : $0 }
+    }
+
+    /// The other way.
+    mutating func revive(_ identity: Int) {
+        guard let index = retired.firstIndex(where: { $0.identity == identity }) else { return }
+        retired[index].goneSince = nil
+        columns.append(retired.remove(at: index))
+    }
+
+    /// Neither has it nor had it.
+    package func lacks(_ column: Column) -> Bool {
+        !(columns + retired).contains { $0.identity == column.identity || $0.name == column.name }
+    }
+
+    /// With the columns that events brought and that neither this nor what waits for a person has; else as it is. The
+    /// definition that a decoder has in hand isn't made: dropped columns stand in it, and what waits does.
+    package func adding(
+        what wanted: TableDefinition, beside waiting: TableDefinition?
+    ) -> (made: TableDefinition, added: [Column]) {
+        let there = Set((columns + retired + (waiting?.columns ?? []) + (waiting?.retired ?? [])).map(\.name))
+        // A type that the pipeline file changed is the warehouse's to refuse.
+        let isTyped = wanted.columns.contains { column in
+            let known = [self, waiting].compactMap { $0?.columns.first { $0.name == column.name } }
+            return !known.isEmpty && !known.contains { $0.type == column.type }
+        }
+        guard wanted.followed != nil, !isTyped else {
+            let names = Set(columns.map(\.name))
+            return (wanted, wanted.columns.filter { !names.contains($0.name) })
+        }
+        var made = self
+        made.followed = followed ?? wanted.followed
+        made.identify()
+        var identity = max(made.nextIdentity, waiting?.nextIdentity ?? 0)
+        let added = wanted.columns.filter { !there.contains($0.name) }.map { column -> Column in
+            var column = column
+            column.identity = identity
+            identity += 1
+            made.nameInRaw(&column)
+            return column
+        }
+        made.columns += added
+        return (made, added)
+    }
+
+    /// A batch's columns in their places, as they are called from here on, and new ones behind them.
+    package func layout(over batch: TableDefinition) -> TableDefinition {
+        var all = self
+        let known = columns + retired
+        all.columns = batch.columns.map { column in known.first { $0.identity == column.identity } ?? column }
+        let names = Set(all.columns.map(\.name))
+        all.columns += columns.filter { !names.contains($0.name) }
+        all.key = keyNames.compactMap { name in all.columns.firstIndex { $0.name == name } }
+        return all
     }
 
     package mutating func number(by schema: SourceSchema) {

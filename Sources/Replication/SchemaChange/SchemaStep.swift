@@ -48,8 +48,10 @@ package enum SchemaPlan {
     }
 
     /// What is to be done for an approved plan now; nil: its time hasn't come.
+    ///
+    /// - Parameter others: the pipeline's changes.
     package static func step(
-        _ change: SchemaChange, _ definition: TableDefinition?, now_us: Int64
+        _ change: SchemaChange, _ definition: TableDefinition?, beside others: [SchemaChange] = [], now_us: Int64
     ) throws(Refusal) -> SchemaStep? {
         guard let definition else {
             var change = change
@@ -64,7 +66,7 @@ package enum SchemaPlan {
         case .changeKey: try step.rekey(now_us)
         case .dropColumn:
             guard now_us >= change.dueAt_us ?? 0 else { return nil }
-            step.dropColumn(now_us)
+            step.dropColumn(now_us, wasThereAgain: others.contains { $0.revives(change) })
         case .renameColumn:
             let isRenamed = change.steps.contains { $0.what == SchemaStep.renamed }
             guard !isRenamed || now_us >= change.dueAt_us ?? 0 else { return nil }
@@ -142,7 +144,11 @@ extension SchemaStep {
 
     fileprivate mutating func addColumn(_ now_us: Int64) {
         if var column = change.wanted, !definition.columns.contains(where: { $0.name == column.name }) {
+            let planned = column.identity
             column.identity = definition.nextIdentity
+            definition.renumber(planned, of: column.nameAtSource, to: column.identity)
+            change.identity = column.identity
+            change.wanted?.identity = column.identity
             operations.append(.addColumn(column))
             definition.columns.append(column)
             follow(column)
@@ -246,14 +252,25 @@ extension SchemaStep {
         change.finish("made anew under the new key; the table as it was is kept", at_us: now_us)
     }
 
-    fileprivate mutating func dropColumn(_ now_us: Int64) {
+    fileprivate mutating func dropColumn(_ now_us: Int64, wasThereAgain: Bool) {
         // Never what a change of its type keeps beside it.
         if let at = definition.retired.firstIndex(where: { !$0.isKept && change.isAbout($0) }) {
+            // The later drop has a plan of its own.
+            if wasThereAgain {
+                change.finish("it was there again, and was dropped once more: nothing is removed", at_us: now_us)
+                return
+            }
             let gone = definition.retired.remove(at: at)
+            if let since = gone.goneSince {
+                definition.take([TakenName(name: gone.nameAtSource, since: since, from: gone.identity, by: 0)])
+            }
             definition.shown.removeAll { $0.column == gone.name }
             definition.spentIdentity = max(definition.spentIdentity, gone.identity)
             definition.spentNames += gone.namesInRaw.filter { !definition.spentNames.contains($0) }
             operations.append(.dropColumn(gone.name))
+        } else if definition.columns.contains(where: change.isAbout) {
+            change.finish("it is there again: nothing is removed", at_us: now_us)
+            return
         }
         change.finish("removed", at_us: now_us)
     }
@@ -306,6 +323,10 @@ extension SchemaStep {
     /// The source is as it is, and the table stays as it is: the two differ from here on.
     fileprivate mutating func accept() {
         guard var column = change.wanted else { return }
+        // Nobody is called by the number of one that isn't added.
+        if change.kind == .addColumn {
+            definition.spentIdentity = max(definition.spentIdentity, change.identity ?? column.identity)
+        }
         if let at = definition.index(of: change) {
             column.name = definition.columns[at].name
             column.sourceName = definition.columns[at].sourceName

@@ -46,6 +46,9 @@ package struct SourceSchema: Hashable, Sendable {
         self.identity = identity
     }
 
+    /// Of what showed it first.
+    package var version: Version { Version(epoch: epoch, commit: position, seq: place) }
+
     /// What isn't told is as it was.
     package func completed(from before: SourceSchema) -> SourceSchema {
         var schema = self

@@ -16,9 +16,7 @@ package struct TableChanges: Sendable {
         if hasIdentities { known.identify() }
         var free = known.retired + known.columns
         for column in definition.columns + definition.retired {
-            let index = free.firstIndex {
-                hasIdentities && column.identity != 0 ? $0.identity == column.identity : $0.name == column.name
-            }
+            let index = Self.index(of: column, in: free, hasIdentities: hasIdentities)
             if let index {
                 kept.append((free.remove(at: index), column))
             } else {
@@ -40,6 +38,15 @@ package struct TableChanges: Sendable {
             names.insert(to)
             if let index { pending.remove(at: index) } else { pending[0].from = to }
         }
+    }
+}
+
+extension TableChanges {
+    /// Agents number columns for themselves: one of that identity is another column where raw knows it by other names.
+    private static func index(of column: Column, in known: [Column], hasIdentities: Bool) -> Int? {
+        guard hasIdentities, column.identity != 0 else { return known.firstIndex { $0.name == column.name } }
+        let same = known.indices.filter { !Set(known[$0].namesInRaw).isDisjoint(with: column.namesInRaw) }
+        return same.first { known[$0].identity == column.identity } ?? same.first { known[$0].name == column.name }
     }
 }
 

@@ -11,14 +11,16 @@ extension TableDefinition {
             followed != nil || revision > 0 || !retired.isEmpty || !shown.isEmpty || !traits.isEmpty
                 || !spentNames.isEmpty
         else { return nil }
-        return JSONValue.object([
-            ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
-            ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
-            ("spent_id", .number(String(spentIdentity))),
-            ("tables", .array(keptTables.map(JSONValue.string))),
-            ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
-            ("columns", .object(traits)),
-        ]).serialized
+        return JSONValue.object(
+            [
+                ("followed", followed?.json ?? .null), ("revision", .number(String(revision))),
+                ("retired", .array(retired.map(\.json))), ("spent", .array(spentNames.map(JSONValue.string))),
+                ("spent_id", .number(String(spentIdentity))),
+                ("tables", .array(keptTables.map(JSONValue.string))),
+                ("shown", .array(shown.map { .array([.string($0.name), .string($0.column)]) })),
+                ("columns", .object(traits)),
+            ] + (takenNames.isEmpty ? [] : [("taken", .array(takenNames.map(\.json)))])
+        ).serialized
     }
 
     /// Takes what `evolution` gave.
@@ -29,6 +31,7 @@ extension TableDefinition {
         spentIdentity = value["spent_id"]?.int64.map { Int(truncatingIfNeeded: $0) } ?? 0
         keptTables = value["tables"]?.array?.compactMap(\.string) ?? []
         spentNames = value["spent"]?.array?.compactMap(\.string) ?? []
+        takenNames = value["taken"]?.array?.compactMap(TakenName.init(json:)) ?? []
         retired = value["retired"]?.array?.compactMap(Column.init(json:)) ?? []
         shown =
             value["shown"]?.array?.compactMap { pair in
@@ -69,6 +72,10 @@ extension Column {
         if !formerNames.isEmpty { members.append(("former", .array(formerNames.map(JSONValue.string)))) }
         if namesInRaw != [name] { members.append(("raw", .array(namesInRaw.map(JSONValue.string)))) }
         if let keptFor { members.append(("kept", .number(String(keptFor)))) }
+        if let goneSince {
+            members.append(
+                ("gone", .array([goneSince.epoch, goneSince.commit, goneSince.seq].map { .number(String($0)) })))
+        }
         if let initial {
             members.append(
                 ("initial", .array([initial.text.map(JSONValue.string) ?? .null, .number(String(initial.since))])))
@@ -83,6 +90,9 @@ extension Column {
         formerNames = traits["former"]?.array?.compactMap(\.string) ?? []
         if let names = traits["raw"]?.array?.compactMap(\.string), !names.isEmpty { namesInRaw = names }
         keptFor = traits["kept"]?.int64.map { Int(truncatingIfNeeded: $0) }
+        if let parts = traits["gone"]?.array?.compactMap(\.int64), parts.count == 3 {
+            goneSince = Version(epoch: parts[0], commit: parts[1], seq: parts[2])
+        }
         if let pair = traits["initial"]?.array, pair.count == 2, let since = pair[1].int64 {
             initial = InitialValue(text: pair[0].string, since: since)
         }

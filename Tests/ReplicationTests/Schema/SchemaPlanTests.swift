@@ -23,6 +23,21 @@ import Testing
         return change
     }
 
+    /// Agents of one group number the columns that their events bring for themselves.
+    @Test func aNumberOfAnothersColumnRenamesNothing() {
+        let known = evolve("id bigint", "id bigint, g text").evolution.applied
+        let ours = evolve("id bigint", "id bigint, d text").evolution.applied
+        #expect(known.columns[1].identity == ours.columns[1].identity)
+        let changes = TableChanges(from: known, to: ours)
+        #expect(changes.renames.isEmpty && changes.additions.map(\.name) == ["d"])
+        // A rename is one all the same.
+        let renamed = evolve("id bigint, v text", "id bigint, w text #2")
+        let plan = approved(renamed.evolution.changes[0])
+        let step = try? SchemaPlan.step(plan, renamed.evolution.applied, now_us: 0)
+        let after = TableChanges(from: renamed.evolution.applied, to: step?.definition ?? renamed.before)
+        #expect(after.renames.map(\.to) == ["w"] && after.additions.isEmpty)
+    }
+
     @Test func aDroppedColumnStaysUntilItsTime() throws {
         let (_, evolution) = evolve("id bigint, v text, w text", "id bigint, w text #3")
         let table = evolution.applied
@@ -152,11 +167,17 @@ import Testing
         var known = before
         known.identify()
         var wanted = known
-        wanted.columns[1].name = "c"
-        wanted.columns[2].name = "c"
+        // Raw has their events under the names that they had.
+        func name(_ index: Int, _ name: String) {
+            let inRaw = known.columns[index].namesInRaw
+            wanted.columns[index].name = name
+            wanted.columns[index].namesInRaw = inRaw
+        }
+        name(1, "c")
+        name(2, "c")
         #expect(TableChanges(from: known, to: wanted).renames.count <= 4)
-        wanted.columns[1].name = "b"
-        wanted.columns[2].name = "a"
+        name(1, "b")
+        name(2, "a")
         let renames = TableChanges(from: known, to: wanted).renames
         #expect(renames.map(\.from) == ["a", "b", "millrace_renamed"])
         #expect(renames.map(\.to) == ["millrace_renamed", "a", "b"])
