@@ -5,7 +5,8 @@ package enum FieldJSONDecode {
     /// The field of a tape's value in a column of `type`; what it needs is appended to `arena`, which isn't the
     /// document. Nil where the value isn't one of the type, or can't be held exactly.
     ///
-    /// `null` is NULL, in a json column too. A field so read has the same Postgres text as the one written.
+    /// `null` is NULL, in a json column too. A number or boolean is a text as it stands there: the column's type was changed
+    /// to text since. A field so read has the same Postgres text as the one written.
     package static func field(_ tape: JSONTape, _ i: Int, _ type: ColumnType, to arena: ByteArena) -> Field? {
         let kind = tape.kind(i)
         let raw = tape.rawValue(i)
@@ -16,6 +17,8 @@ package enum FieldJSONDecode {
             switch type {
             case .boolean: return .bool(kind == .true)
             case .json, .jsonb, .unknown: return .stretch(.json, arena.append(raw))
+            // Of before the column became one of texts.
+            case .text, .other: return .stretch(.text, arena.append(raw))
             default: return nil
             }
         case .integer, .fraction:
@@ -48,7 +51,8 @@ package enum FieldJSONDecode {
             return .int(value)
         case .real: return DoubleText.parseSingle(raw).map(Field.double)
         case .double: return DoubleText.parse(raw).map(Field.double)
-        case .numeric, .other: return .stretch(.text, arena.append(raw))
+        // A text's is of before the column became one of texts.
+        case .numeric, .other, .text: return .stretch(.text, arena.append(raw))
         case .json, .jsonb, .unknown: return .stretch(.json, arena.append(raw))
         default: return nil
         }

@@ -156,7 +156,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("1", ColumnType.text), ("\"x\"", .integer), ("1.5", .integer), ("32768", .smallint), ("\"maybe\"", .boolean),
+        ("\"x\"", ColumnType.integer), ("1.5", .integer), ("32768", .smallint), ("\"maybe\"", .boolean),
         ("true", .integer), ("\"2024-02-30\"", .date), ("\"00ff\"", .bytea), ("\"\\\\xf\"", .bytea),
         ("\"\\\\xzz\"", .bytea),
         ("1e400", .double), ("{}", .text), ("{}", .array(.integer)), ("\"x\"", .numeric(precision: nil, scale: 0)),
@@ -176,6 +176,19 @@ import Testing
         #expect(null.kind == .null)
         let text = try #require(try sample.decode(#""a\n""#, .text))
         #expect(sample.postgres(text, .text) == "a\n")
+    }
+
+    /// What raw has of before a column became one of texts.
+    @Test(arguments: [
+        ("531", ColumnType.text, "531"), ("12.50", .text, "12.50"),
+        ("-9223372036854775808", .text, "-9223372036854775808"),
+        ("true", .text, "true"), ("false", .other("character varying(10)"), "false"),
+        ("1.5", .other("character varying(10)"), "1.5"),
+    ])
+    func literalsAreTextsOfATextColumn(_ json: String, _ type: ColumnType, _ text: String) throws {
+        let sample = Sample()
+        let field = try #require(try sample.decode(json, type))
+        #expect(sample.postgres(field, type) == text)
     }
 
     @Test(
