@@ -22,7 +22,7 @@ extension BatchApplier {
         guard layout.hasCurrent, !fresh.isEmpty else { return gated }
         let rows = asideRows[batch.tables[table].source] ?? [:]
         let findings = batch.findings[table]?.among(fresh)
-        let isOpen = !isWhole && pending.has(batch.tables[table].source)
+        let isOpen = !isWhole && (findings?.all.isEmpty == false || pending.has(batch.tables[table].source))
         guard !rows.isEmpty || findings?.isEmpty == false || stored.hasPutAside || isOpen else { return gated }
         var aside: [Int32: TableGate.Rule] = [:]
         if !isWhole {
