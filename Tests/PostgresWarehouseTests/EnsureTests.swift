@@ -170,7 +170,7 @@ import Testing
         try await shop.cluster.psql(
             """
             DROP TABLE _millrace.holds, _millrace.deferred, _millrace.epochs, _millrace.erasures, _millrace.sweeps,
-            _millrace.schema_changes, _millrace.gates;
+            _millrace.schema_changes, _millrace.gates, _millrace.freshness;
             ALTER TABLE _millrace.quarantine DROP COLUMN rule, DROP COLUMN event_id, DROP COLUMN _version_epoch,
             DROP COLUMN _version_commit, DROP COLUMN _version_seq, DROP COLUMN row_key, DROP COLUMN marks,
             DROP COLUMN json_nulls; ALTER TABLE _millrace.tables DROP COLUMN has_put_aside;

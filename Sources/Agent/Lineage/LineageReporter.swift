@@ -7,7 +7,7 @@ import Replication
 /// the process, for `last_s` at most.
 package actor LineageReporter {
     /// For what is told last.
-    static let last_s = 5.0
+    private let last_s: Double
     /// The same where the process is to end at once.
     static let hurried_s = 1.0
     private static let look = Duration.seconds(1)
@@ -30,10 +30,12 @@ package actor LineageReporter {
     private var isLast = false
     private var waitsForEnd: [CheckedContinuation<Void, Never>] = []
 
-    /// - Parameter tables: what is known of them, in order.
+    /// - Parameters:
+    ///   - last_s: how long what is told last is waited for.
+    ///   - tables: what is known of them, in order.
     init(
         _ settings: Pipeline.OpenLineage, _ builder: LineageEventBuilder, runs: LineageRuns? = nil,
-        status: AgentStatus? = nil, logger: Logger,
+        status: AgentStatus? = nil, logger: Logger, last_s: Double = 5,
         now_us: @escaping @Sendable () -> Int64 = { Moment.now_us() },
         tables: @escaping @Sendable (AgentStatus.Snapshot) -> [LineageTable] = { _ in [] }
     ) {
@@ -42,6 +44,7 @@ package actor LineageReporter {
         self.runs = runs
         self.status = status
         self.logger = logger
+        self.last_s = last_s
         self.now_us = now_us
         self.tables = tables
     }
@@ -76,7 +79,7 @@ package actor LineageReporter {
     ///
     /// - Parameter isUnbegun: what ended it stood in the way of its beginning: another agent is at work.
     nonisolated func end(_ outcome: LineageOutcome, isUnbegun: Bool = false) async {
-        await LastWords.within(Self.last_s) { await self.finish(outcome, isUnbegun: isUnbegun) }
+        await LastWords.within(last_s) { await self.finish(outcome, isUnbegun: isUnbegun) }
         await giveUp()
     }
 

@@ -62,12 +62,12 @@ import Testing
     }
 
     private func reporter(
-        _ settings: Pipeline.OpenLineage, _ status: AgentStatus, _ tables: [LineageTable] = []
+        _ settings: Pipeline.OpenLineage, _ status: AgentStatus, _ tables: [LineageTable] = [], last_s: Double = 5
     ) -> LineageReporter {
         let builder = LineageEventBuilder(LineageFixture.facts())
         return LineageReporter(
             settings, builder, runs: LineageRuns(builder, .run, isContinuous: true), status: status, logger: Self.quiet,
-            tables: { _ in tables })
+            last_s: last_s, tables: { _ in tables })
     }
 
     private func withMarquez(
@@ -86,7 +86,9 @@ import Testing
         try await withMarquez(marquez) { place in
             let status = AgentStatus()
             status.update { $0.state = .ok }
-            let reporter = reporter(try settings(place, key: "hush"), status, [LineageFixture.table(read: 3)])
+            // Tests of all suites run beside it.
+            let reporter = reporter(
+                try settings(place, key: "hush"), status, [LineageFixture.table(read: 3)], last_s: 120)
             await reporter.begin()
             let sweep = await reporter.began(.compare, [LineageFixture.table().definition])
             await reporter.ended(
@@ -110,10 +112,10 @@ import Testing
         try await withMarquez(marquez) { place in
             let status = AgentStatus()
             status.update { $0.state = .ok }
-            let reporter = reporter(try settings(place), status)
+            let reporter = reporter(try settings(place), status, last_s: 120)
             await reporter.begin()
             // The first answer: it waits for its next attempt, which the end hurries.
-            while status.current.lineage?.failed != 1 { await Task.yield() }
+            while status.current.lineage?.failed != 1 { try await Task.sleep(for: .milliseconds(5)) }
             await reporter.end(.complete)
             #expect(status.current.lineage == LineageCounts(sent: 1, failed: 2, dropped: 1, waiting: 0))
         }
@@ -131,7 +133,7 @@ import Testing
             onServerRunning: { channel in Self.silent.withLock { $0 = channel.localAddress?.port } })
         let serving = Task { try await application.runService() }
         defer { serving.cancel() }
-        while Self.silent.withLock({ $0 }) == nil { await Task.yield() }
+        while Self.silent.withLock({ $0 }) == nil { try await Task.sleep(for: .milliseconds(5)) }
         let status = AgentStatus()
         status.update { $0.state = .ok }
         let port = try #require(Self.silent.withLock { $0 })
