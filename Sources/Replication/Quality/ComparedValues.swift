@@ -147,7 +147,7 @@ struct ComparedValues {
 
     private func float(_ text: String, orSpecial: Bool) throws(Misfit) -> Double {
         let word = Self.special(text)
-        if let word, !orSpecial { throw unread }
+        if word != nil, !orSpecial { throw unread }
         let number = Array((word ?? text).utf8).withUnsafeBytes { bytes in
             type == .float(isSingle: true) ? DoubleText.parseSingle(bytes) : DoubleText.parse(bytes)
         }
