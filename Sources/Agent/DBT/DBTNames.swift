@@ -13,7 +13,12 @@ enum DBTNames {
         let characters = Array(name.precomposedStringWithCanonicalMapping)
         var text = ""
         for (index, character) in characters.enumerated() {
-            guard character.isLetter || character.isNumber || character == "_" else {
+            // A letter may have a sign of another kind behind it that is one Character with it.
+            let isPlain = character.unicodeScalars.allSatisfy { scalar in
+                scalar.properties.isAlphabetic || scalar.properties.numericType != nil || scalar == "_"
+                    || scalar.properties.generalCategory == .nonspacingMark
+            }
+            guard isPlain, character.isLetter || character.isNumber || character == "_" else {
                 if !text.isEmpty, text.last != "_" { text.append("_") }
                 continue
             }

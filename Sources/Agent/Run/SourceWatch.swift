@@ -115,7 +115,7 @@ private struct WatchedPostgres: WatchedSource {
 private actor WatchedKafka: WatchedSource {
     private static let answer_ms = 5000
     /// Partitions are asked for so often.
-    private static let listed = Duration.seconds(60)
+    private static let listed = Duration.seconds(5)
 
     private let consumer: Consumer
     private let topics: [Glob]

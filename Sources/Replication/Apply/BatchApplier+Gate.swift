@@ -21,7 +21,7 @@ extension BatchApplier {
         var gated = Gated(now: fresh)
         guard layout.hasCurrent, !fresh.isEmpty else { return gated }
         let rows = asideRows[batch.tables[table].source] ?? [:]
-        let findings = batch.findings[table]?.among(fresh)
+        let findings = batch.findings[table]?.among(fresh, of: batch)
         let isOpen = !isWhole && (findings?.all.isEmpty == false || pending.has(batch.tables[table].source))
         guard !rows.isEmpty || findings?.isEmpty == false || stored.hasPutAside || isOpen else { return gated }
         var aside: [Int32: TableGate.Rule] = [:]
@@ -39,7 +39,7 @@ extension BatchApplier {
         }
         try follow(table, gated.now, stored, &aside, transaction)
         guard !aside.isEmpty else { return gated }
-        if aside.count > Self.putAside_max, isWhole, findings?.putsAside != true, layout.hasRaw,
+        if findings?.failures.count ?? 0 > Self.putAside_max, isAlone, isWhole, findings?.putsAside != true,
             let first = aside.values.first
         {
             let cut = cut(before: Array(aside.keys), gated.now)
@@ -319,7 +319,10 @@ package struct PendingGate {
             }
             let holding = found.filter { $0.rule.onFail == .hold }
             var reason = holding.isEmpty ? nil : BatchApplier.reason(holding)
-            if reason == nil, table.rows.rows.count > BatchApplier.putAside_max {
+            let putAside = table.rows.rows.values.count { twins in
+                twins.joined().contains { table.gate.rules[Int($0.key)].onFail == .quarantineRow }
+            }
+            if reason == nil, putAside > BatchApplier.putAside_max {
                 reason =
                     "\(found[0].rule.name) fails in more than \(BatchApplier.putAside_max) rows of a transaction"
             }

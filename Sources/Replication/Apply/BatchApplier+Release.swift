@@ -141,6 +141,15 @@ extension BatchApplier {
         }
     }
 
+    /// Of what a transaction did to a row all waits if anything does.
+    private static func waitWithRows(_ batch: ChangeBatch, _ waiting: inout Set<Int32>) {
+        let rows = Set(waiting.flatMap { GateRow.touched(batch, $0) })
+        guard !rows.isEmpty else { return }
+        for index in batch.events.indices.map(Int32.init) where !waiting.contains(index) {
+            if GateRow.touched(batch, index).contains(where: rows.contains) { waiting.insert(index) }
+        }
+    }
+
     private static func judge(
         _ batch: ChangeBatch, by gate: TableGate?, leavingOut refused: [Int32: String], putsAside: Bool = false
     ) {
@@ -200,6 +209,8 @@ extension BatchApplier {
             var applier = BatchApplier(
                 layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false, refused: [:],
                 isReplay: true)
+            if let gate = options.gate(definition) { waiting.formUnion(gate.untold(batch)) }
+            waitWithRows(batch, &waiting)
             var promoted = found.indices.map(Int32.init).filter { !waiting.contains($0) }
             // What leans on a state that stays aside waits on, too. First settled, so that what they carry is found in raw.
             while !promoted.isEmpty {
@@ -207,9 +218,11 @@ extension BatchApplier {
                 var leaning: [Int32: TableGate.Rule] = [:]
                 try applier.follow(0, promoted, state, &leaning, transaction)
                 guard !leaning.isEmpty else { break }
-                try transaction.settleQuarantine(leaning.keys.sorted().map { found[Int($0)].id }, as: .waiting)
                 waiting.formUnion(leaning.keys)
-                promoted.removeAll { leaning[$0] != nil }
+                waitWithRows(batch, &waiting)
+                let left = promoted.filter { waiting.contains($0) }
+                try transaction.settleQuarantine(left.map { found[Int($0)].id }, as: .waiting)
+                promoted.removeAll { waiting.contains($0) }
             }
             guard !promoted.isEmpty else { return (Outcome(), []) }
             batch.findings = [:]

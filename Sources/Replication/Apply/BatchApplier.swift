@@ -131,7 +131,13 @@ package struct BatchApplier {
             let tables = byTable.indices.map { batch.tables[$0].source }
             isAlone = byTable.hasTruncate || mend != nil || batch.findings.values.contains(where: \.mayHold)
             var states = try transaction.lock(tables.sorted(), exclusive: isAlone)
-            if let changed = unfinished?.record.states { states.merge(changed) { $1 } }
+            if let changed = unfinished?.record.states {
+                states.merge(changed) { stored, changed in
+                    var state = changed
+                    state.hasPutAside = stored.hasPutAside
+                    return state
+                }
+            }
             let marks = try unfinished?.marks ?? Marks(transaction.assertOwned(advances), advances)
             if layout.suspectsRestore, !layout.hasRaw { try refuseRestored(marks) }
             // Behind the tokens: who is fenced has lost more than a definition.

@@ -29,8 +29,11 @@ package struct Completeness: Sendable {
     /// In the order of their moments, and of their ends.
     private var samples: [TopicPartition: [Sample]] = [:]
     private var asOf_us: [TopicPartition: Int64] = [:]
-    /// When a heartbeat came last, by the server's name that connectors have.
-    private var pulses: [String: (end: Int64, movedAt_us: Int64)] = [:]
+    /// Where heartbeats stood when they were first looked at, and when one came last; nil: none was seen to come.
+    private var pulses: [TopicPartition: (end: Int64, seenAt_us: Int64, movedAt_us: Int64?)] = [:]
+    /// Logs that were cut, with where they end now: what is durable may be of the one before.
+    private var cut: [TopicPartition: Int64] = [:]
+    private var newestEnds: [TopicPartition: Int64] = [:]
     /// Of the newest end.
     private var partitions: Set<TopicPartition> = []
     private var newestEnd_us = Int64.min
@@ -44,10 +47,15 @@ package struct Completeness: Sendable {
             partitions = Set(end.ends.keys.filter { !$0.topic.hasPrefix(Self.heartbeatPrefix) })
             samples = samples.filter { partitions.contains($0.key) }
             asOf_us = asOf_us.filter { partitions.contains($0.key) }
+            for (partition, position) in end.ends {
+                if let before = newestEnds[partition], position < before { cut[partition] = position }
+                if cut[partition] != nil { cut[partition] = position }
+            }
+            newestEnds = end.ends
         }
         for (partition, position) in end.ends {
             if partition.topic.hasPrefix(Self.heartbeatPrefix) {
-                beat(String(partition.topic.dropFirst(Self.heartbeatPrefix.count)), position, end.at_us)
+                beat(partition, position, end.at_us)
                 continue
             }
             var known = samples[partition] ?? []
@@ -74,11 +82,12 @@ package struct Completeness: Sendable {
         return kept + [last]
     }
 
-    private mutating func beat(_ server: String, _ end: Int64, _ at_us: Int64) {
-        guard let known = pulses[server], known.end == end else {
-            pulses[server] = (end, at_us)
+    private mutating func beat(_ partition: TopicPartition, _ end: Int64, _ at_us: Int64) {
+        guard let known = pulses[partition] else {
+            pulses[partition] = (end, at_us, nil)
             return
         }
+        if known.end != end { pulses[partition] = (end, known.seenAt_us, at_us) }
     }
 
     /// What is durable; partitions that can't be read on (`lost`) stay where they were.
@@ -93,6 +102,11 @@ package struct Completeness: Sendable {
         var positions: [TopicPartition: Int64] = [:]
         for checkpoint in checkpoints { positions[checkpoint.partition] = checkpoint.position }
         for partition in partitions where !lost.contains(partition) {
+            if let end = cut[partition], let position = positions[partition] {
+                // Of the log before.
+                guard position <= end else { continue }
+                cut[partition] = nil
+            }
             guard let position = positions[partition],
                 let newest = samples[partition]?.last(where: { $0.end <= position })
             else { continue }
@@ -106,9 +120,16 @@ package struct Completeness: Sendable {
     ///
     /// Of a source with several partitions those count whose topic has brought events of the table; where none has, all. A
     /// connector whose heartbeats are read, and have stopped, has brought nothing since: `server` names it then.
-    package func asOf(_ table: TableID, _ checkpoints: [Checkpoint]) -> (at_us: Int64, server: String?)? {
+    ///
+    /// - Parameter isLast: of a run that ends: heartbeats that were there when it began are as good as those that come.
+    package func asOf(
+        _ table: TableID, _ checkpoints: [Checkpoint], isLast: Bool = false
+    ) -> (at_us: Int64, server: String?)? {
         let topics = Set(partitions.map(\.topic))
-        let its = Set(checkpoints.filter { $0.marks[table] != nil }.map(\.partition.topic)).intersection(topics)
+        let bringing = checkpoints.filter { $0.marks[table] != nil && $0.position != nil }.map(\.partition)
+        // A topic that is gone may have had more.
+        guard bringing.allSatisfy({ partitions.contains($0) }) else { return nil }
+        let its = Set(bringing.map(\.topic)).intersection(topics)
         let relevant = its.isEmpty ? partitions : partitions.filter { its.contains($0.topic) }
         guard !relevant.isEmpty else { return nil }
         var moment = Int64.max
@@ -116,10 +137,17 @@ package struct Completeness: Sendable {
             guard let reached = asOf_us[partition] else { return nil }
             moment = min(moment, reached)
         }
-        let pulse = pulses.filter { pulse in
-            relevant.contains { $0.topic == pulse.key || $0.topic.hasPrefix(pulse.key + ".") }
-        }.min { $0.value.movedAt_us < $1.value.movedAt_us }
-        guard let pulse, pulse.value.movedAt_us < moment else { return (moment, nil) }
-        return (pulse.value.movedAt_us, pulse.key)
+        var servers: [String: Int64] = [:]
+        for (partition, pulse) in pulses {
+            let server = String(partition.topic.dropFirst(Self.heartbeatPrefix.count))
+            let movedAt_us = pulse.movedAt_us ?? (isLast ? pulse.seenAt_us : .min)
+            servers[server] = max(servers[server] ?? .min, movedAt_us)
+        }
+        let slowest = servers.filter { server in
+            relevant.contains { $0.topic == server.key || $0.topic.hasPrefix(server.key + ".") }
+        }.min { $0.value < $1.value }
+        guard let slowest, slowest.value < moment else { return (moment, nil) }
+        // None was seen to come yet.
+        return slowest.value == .min ? nil : (slowest.value, slowest.key)
     }
 }

@@ -97,7 +97,7 @@ package struct FreshnessWatch: Sendable {
             if let known, !known.contains(id), table.completeAsOf_us == nil { table.metAt_us = look.at_us }
             let isSettled = table.metAt_us.map { look.isLast || look.at_us - $0 >= Self.settled_us } ?? true
             if table.obstacle == nil, isSettled {
-                let found = completeness.asOf(id, look.checkpoints)
+                let found = completeness.asOf(id, look.checkpoints, isLast: look.isLast)
                 table.completeAsOf_us = later(found?.at_us, table.completeAsOf_us)
                 silent[id] = found?.server
             }

@@ -43,7 +43,7 @@ struct FailingRows {
             twins.removeLast()
             rows[event.imageBefore.bytes] = twins.isEmpty ? nil : twins
         }
-        guard fails, event.after >= 0 else { return }
+        guard fails, event.after >= 0, !event.flags.contains(.contained) else { return }
         let marks = gate.marks(index, of: batch, after: [:], &desk)
         if !marks.isEmpty { rows[event.imageAfter.bytes, default: []].append(marks) }
     }
@@ -53,8 +53,8 @@ struct FailingRows {
     ) {
         let key = Array(batch.arena.bytes(event.group))
         guard event.operation != .delete else {
+            if event.flags.contains(.moveDelete) { moved[Array(batch.arena.bytes(event.key))] = rows[key]?.first }
             guard let marks = rows[key]?.first else { return }
-            if event.flags.contains(.moveDelete) { moved[Array(batch.arena.bytes(event.key))] = marks }
             if Self.ends(event, marks, batch) { rows[key] = nil }
             return
         }

@@ -43,10 +43,12 @@ package final class TableGate: Sendable {
         _ batch: ChangeBatch, _ events: [Int32], byTransaction: Bool, _ desk: inout RowDesk
     ) -> GateFindings {
         var findings = GateFindings(gate: self, byTransaction: byTransaction)
+        findings.judged = events.count
         for index in events {
             let event = batch.events[Int(index)]
             // What the table's `where` rejects is a delete in current.
-            guard event.after >= 0, !event.flags.contains(.filtered), event.operation != .delete else { continue }
+            guard event.after >= 0, event.flags.isDisjoint(with: [.filtered, .contained]), event.operation != .delete
+            else { continue }
             for place in tests.indices where verdict(index, place, of: batch, &desk) == .fail {
                 if findings.failures.count < Self.failures_max || findings.failures.last?.event != index {
                     findings.failures.append((index, Int32(place)))
@@ -65,6 +67,30 @@ package final class TableGate: Sendable {
         guard verdict == .unknown, field.kind == .unchanged, event.before >= 0 else { return verdict }
         return rule.test.verdict(
             batch.field(event.before, rule.column, width: event.width), in: batch.arena, &desk)
+    }
+
+    /// Events of which nobody can say here that they are as expected: they don't tell of a column, and nor does an event of
+    /// the row before them.
+    func untold(_ batch: ChangeBatch) -> Set<Int32> {
+        var desk = RowDesk()
+        var told: [[UInt8]: Set<Int>] = [:]
+        var untold: Set<Int32> = []
+        let ordered = batch.events.indices.sorted { batch.events[$0].version < batch.events[$1].version }
+        for index in ordered.map(Int32.init) {
+            guard let key = GateRow.key(batch, index) else { continue }
+            guard batch.events[Int(index)].operation != .delete else {
+                told[key] = []
+                continue
+            }
+            for place in tests.indices where rules[place].onFail != .warn {
+                switch verdict(index, place, of: batch, &desk) {
+                case .pass, .null: told[key, default: []].insert(place)
+                case .unknown: if told[key]?.contains(place) != true { untold.insert(index) }
+                case .fail: told[key]?.remove(place)
+                }
+            }
+        }
+        return untold
     }
 
     /// What a row fails behind an event.
@@ -127,6 +153,8 @@ extension ChangeBatch {
 package struct GateFindings: Sendable {
     package let gate: TableGate
     package let byTransaction: Bool
+    /// How many events were looked at.
+    var judged = 0
     /// Failing rows are put aside, whatever their rules say.
     package var putsAside = false
     /// By event; `rule` is a place in the gate's rules. Of source transactions what they leave.
@@ -152,12 +180,12 @@ package struct GateFindings: Sendable {
     /// Events that may not come into current.
     var refused: [Int32] { failures.filter { gate.rules[Int($0.rule)].onFail != .warn }.map(\.event) }
 
-    /// Those of some events, as the others were delivered before.
-    func among(_ chosen: [Int32]) -> GateFindings {
-        var found = self
-        let chosen = Set(chosen)
-        found.failures.removeAll { !chosen.contains($0.event) }
-        found.all.removeAll { !chosen.contains($0.event) }
+    /// Those of some events, where the others were delivered before or are refused.
+    func among(_ chosen: [Int32], of batch: ChangeBatch) -> GateFindings {
+        guard chosen.count != judged, !all.isEmpty else { return self }
+        var desk = RowDesk()
+        var found = gate.judge(batch, chosen, byTransaction: byTransaction, &desk)
+        found.putsAside = putsAside
         return found
     }
 }

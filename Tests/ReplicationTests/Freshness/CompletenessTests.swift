@@ -102,6 +102,51 @@ import Testing
         #expect(completeness.asOf(Self.orders, stored)?.at_us == 3)
     }
 
+    /// Whether it had more nobody knows.
+    @Test func aTopicThatIsGoneTellsNothing() {
+        let (orders, people) = (partition("shop.public.orders"), partition("shop.public.people"))
+        var completeness = Completeness()
+        let stored = [checkpoint(orders, 10, [Self.orders]), checkpoint(people, 10)]
+        completeness.note(SourceEnd(at_us: 1, ends: [orders: 10, people: 10]))
+        completeness.reached(stored)
+        #expect(completeness.asOf(Self.orders, stored)?.at_us == 1)
+        completeness.note(SourceEnd(at_us: 2, ends: [people: 10]))
+        completeness.reached(stored)
+        #expect(completeness.asOf(Self.orders, stored) == nil)
+    }
+
+    /// What is durable is of the log before.
+    @Test func aLogThatIsMadeAnewIsReachedByItsOwn() {
+        let a = partition("orders")
+        var completeness = Completeness()
+        completeness.note(SourceEnd(at_us: 1, ends: [a: 1000]))
+        completeness.reached([checkpoint(a, 1000)])
+        completeness.note(SourceEnd(at_us: 2, ends: [a: 5]))
+        completeness.reached([checkpoint(a, 1000)])
+        #expect(completeness.asOf(Self.orders, [checkpoint(a, 1000)])?.at_us == 1)
+        completeness.note(SourceEnd(at_us: 3, ends: [a: 6]))
+        completeness.reached([checkpoint(a, 6)])
+        #expect(completeness.asOf(Self.orders, [checkpoint(a, 6)])?.at_us == 3)
+    }
+
+    /// Of a heartbeat's topic one partition has all, and what was there at first tells nothing of now.
+    @Test func heartbeatsAreThoseThatCome() {
+        let orders = partition("shop.public.orders")
+        let beats = (0...1).map { TopicPartition(topic: "__debezium-heartbeat.shop", partition: $0) }
+        var completeness = Completeness()
+        let stored = [checkpoint(orders, 10, [Self.orders])]
+        func note(_ at_us: Int64, _ beat: Int64) {
+            completeness.note(SourceEnd(at_us: at_us, ends: [orders: 10, beats[0]: beat, beats[1]: 0]))
+            completeness.reached(stored)
+        }
+        for second in Int64(1)...5 { note(second, 500) }
+        #expect(completeness.asOf(Self.orders, stored) == nil)
+        #expect(completeness.asOf(Self.orders, stored, isLast: true)?.at_us == 1)
+        note(6, 501)
+        for second in Int64(7)...9 { note(second, 501) }
+        #expect(completeness.asOf(Self.orders, stored)?.at_us == 6)
+    }
+
     /// Its topics are read to their ends, and a connector that is gone would leave them there.
     @Test func aConnectorWhoseHeartbeatsStopBringsNothing() {
         let (orders, beats) = (partition("shop.public.orders"), partition("__debezium-heartbeat.shop"))
