@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import JSON
 import Testing
@@ -71,6 +72,67 @@ import ThrowawayPostgres
         if let program = Self.dbt { try await lend(program, engine, server, folder) }
         agent.signal(SIGTERM)
         #expect(await agent.wait().status == 0)
+        await server.remove()
+    }
+
+    /// dbt asks what `millrace freshness` asks, and says the same.
+    @Test(.enabled(if: dbt != nil), arguments: Engine.allCases) func sourceFreshnessAgrees(engine: Engine) async throws {
+        let program = try #require(Self.dbt)
+        let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-dbt-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let server = try await ThrowawayPostgres.start()
+        try await server.psql("CREATE DATABASE source")
+        try await server.psql("CREATE DATABASE warehouse")
+        try await server.psql(
+            "CREATE TABLE items (id int PRIMARY KEY); INSERT INTO items VALUES (1)", database: "source")
+        let url = server.url(database: "warehouse")
+        let warehouse = engine == .duckdb ? "duckdb: { path: fresh.duckdb }" : "postgres: { url: \"\(url)\" }"
+        try """
+        pipeline: shop
+        source:
+          postgres: { url: "\(server.url(database: "source"))" }
+        warehouse: { \(warehouse) }
+        agent: { listen: "127.0.0.1:0" }
+        tables: [{ source: public.items, freshness: { max_staleness: 1h } }]
+        """.write(to: folder.appending(path: "shop.yaml"), atomically: true, encoding: .utf8)
+        let run = try await AgentProcess.run(["run", "--until-end", "-c", "shop.yaml"], in: folder)
+        try #require(run.status == 0, "\(run.errors)")
+        let written = try await AgentProcess.run(["dbt", "-c", "shop.yaml", "--out", "models"], in: folder)
+        try #require(written.status == 0, "\(written)")
+        try "{ name: shop, profile: shop, model-paths: [models], flags: { send_anonymous_usage_stats: false } }"
+            .write(to: folder.appending(path: "dbt_project.yml"), atomically: true, encoding: .utf8)
+        let parts = try #require(URLComponents(string: url))
+        let output =
+            engine == .duckdb
+            ? "type: duckdb, path: fresh.duckdb, schema: a"
+            : """
+            type: postgres, host: "\(parts.host ?? "")", port: \(parts.port ?? 0), user: "\(parts.user ?? "")", \
+            password: "\(parts.password ?? "")", dbname: warehouse, schema: a
+            """
+        try "shop: { target: it, outputs: { it: { \(output) } } }".write(
+            to: folder.appending(path: "profiles.yml"), atomically: true, encoding: .utf8)
+        func verdicts() async throws -> (ours: Int32, status: String?, dbt: Int32) {
+            let ours = try await AgentProcess.run(["freshness", "-c", "shop.yaml", "--json"], in: folder)
+            let status = try JSONValue(parsing: ours.output).array?.first?["status"]?.string
+            let theirs = try ChildProcess(
+                [program, "source", "freshness", "--project-dir", folder.path, "--profiles-dir", folder.path],
+                folder: folder)
+            return (ours.status, status, await theirs.wait())
+        }
+        let fresh = try await verdicts()
+        #expect(fresh.ours == 0 && fresh.status == "FRESH" && fresh.dbt == 0, "\(fresh)")
+        let aged = "UPDATE _millrace.freshness SET complete_as_of = complete_as_of - interval '2 hours'"
+        if engine == .postgres {
+            try await server.psql(aged, database: "warehouse")
+        } else {
+            let python = URL(fileURLWithPath: program).deletingLastPathComponent().appending(path: "python").path
+            let ageing = try ChildProcess(
+                [python, "-c", "import duckdb; duckdb.connect('fresh.duckdb').execute(\"\(aged)\")"], folder: folder)
+            try #require(await ageing.wait() == 0)
+        }
+        let stale = try await verdicts()
+        #expect(stale.ours == 5 && stale.status == "STALE" && stale.dbt == 1, "\(stale)")
         await server.remove()
     }
 
