@@ -76,7 +76,8 @@ import ThrowawayPostgres
     }
 
     /// dbt asks what `millrace freshness` asks, and says the same.
-    @Test(.enabled(if: dbt != nil), arguments: Engine.allCases) func sourceFreshnessAgrees(engine: Engine) async throws {
+    @Test(.enabled(if: dbt != nil), arguments: Engine.allCases) func sourceFreshnessAgrees(engine: Engine) async throws
+    {
         let program = try #require(Self.dbt)
         let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-dbt-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

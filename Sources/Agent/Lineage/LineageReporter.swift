@@ -35,7 +35,7 @@ package actor LineageReporter {
     ///   - tables: what is known of them, in order.
     init(
         _ settings: Pipeline.OpenLineage, _ builder: LineageEventBuilder, runs: LineageRuns? = nil,
-        status: AgentStatus? = nil, logger: Logger, last_s: Double = 5,
+        status: AgentStatus? = nil, logger: Logger, last_s: Double = 10,
         now_us: @escaping @Sendable () -> Int64 = { Moment.now_us() },
         tables: @escaping @Sendable (AgentStatus.Snapshot) -> [LineageTable] = { _ in [] }
     ) {

@@ -12,7 +12,8 @@ extension PipelineSetup {
     ///   - readsCatalog: of a Kafka pipeline the source's database is read, no topic.
     func makeLineage(
         live: LiveSetup? = nil, status: AgentStatus? = nil, follows: (job: LineageJob, isContinuous: Bool)? = nil,
-        readsCatalog: Bool = false, chooses: @escaping @Sendable (TableID) -> Bool = { _ in true }
+        readsCatalog: Bool = false, chooses: @escaping @Sendable (TableID) -> Bool = { _ in true },
+        last_s: Double = 10
     ) -> LineageReporter? {
         guard let settings = pipeline.lineage else { return nil }
         var facts = LineageFacts(pipeline, settings, layout: layout)
@@ -23,7 +24,7 @@ extension PipelineSetup {
         return LineageReporter(
             settings, builder,
             runs: follows.map { LineageRuns(builder, $0.job, isContinuous: $0.isContinuous) }, status: status,
-            logger: logger,
+            logger: logger, last_s: last_s,
             tables: { snapshot in
                 (live?.setup ?? self).lineageTables(snapshot).filter { chooses($0.id) }
             })

@@ -29,7 +29,7 @@ import Testing
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             let status = AgentStatus()
             status.update { $0.state = state }
-            let lineage = setup.makeLineage(status: status, follows: (.run, true))
+            let lineage = setup.makeLineage(status: status, follows: (.run, true), last_s: 120)
             _ = try? await lineage.telling(stopped: { stopped }, work)
             let lines = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
             return try lines.split(separator: "\n").map { line in
