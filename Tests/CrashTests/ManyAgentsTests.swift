@@ -200,8 +200,6 @@ import ThrowawayPostgres
         let result = try await AgentProcess.run(["run"], in: folder)
         #expect(result.status == 2)
         #expect(result.errors.contains("millrace.yaml:4:1") && result.errors.contains("Try: "), "\(result.errors)")
-        let later = try await AgentProcess.run(["quality"], in: folder)
-        #expect(later.status == 2 && later.errors.contains("not yet"))
         #expect(try await AgentProcess.run(["run", "--no-such-flag"], in: folder).status == 2)
     }
 }
