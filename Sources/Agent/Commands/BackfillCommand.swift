@@ -96,8 +96,10 @@ package struct BackfillCommand: Sendable {
             let seconds = (ContinuousClock.now - started) / .seconds(1)
             showing.cancel()
             show(results, position, seconds, status.current, setup.pipeline.name, context)
-            if let hold = try await warehouse.holds().first(where: { $0.kind == .quality }) {
-                throw CommandFailure(ExitStatus.quality, "\(hold.table) is held: \(hold.reason)", try: hold.remedy)
+            if let hold = try await warehouse.holds().first(where: {
+                $0.kind == .quality && settings.tables.chooses($0.table.description)
+            }) {
+                throw CommandFailure(held: hold)
             }
             return isEqual ? ExitStatus.ok : ExitStatus.differences
         }

@@ -59,8 +59,8 @@ struct CatalogBackfill: Sendable {
             await setup.noteComplete(Array(rows.keys), as: began_us, in: warehouse, status.current)
             showing.cancel()
             show(rows, (ContinuousClock.now - started) / .seconds(1), context)
-            if let hold = try await warehouse.holds().first(where: { $0.kind == .quality }) {
-                throw CommandFailure(ExitStatus.quality, "\(hold.table) is held: \(hold.reason)", try: hold.remedy)
+            if let hold = try await warehouse.holds().first(where: { $0.kind == .quality && rows[$0.table] != nil }) {
+                throw CommandFailure(held: hold)
             }
             return ExitStatus.ok
         }

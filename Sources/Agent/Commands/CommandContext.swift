@@ -56,20 +56,23 @@ extension PipelineSetup {
         }
     }
 
+    /// - Parameter live: what is asked goes by the setup that is in force then; nil: by this one.
     package func control(
-        _ warehouse: any Warehouse, catalog: SourceCatalog?, running: WarehouseControl.Running?
+        _ warehouse: any Warehouse, catalog: SourceCatalog?, running: WarehouseControl.Running?,
+        live: LiveSetup? = nil
     ) -> WarehouseControl {
+        let current: @Sendable () -> PipelineSetup = { live?.setup ?? self }
         var control = WarehouseControl(
             layout: layout, warehouse: warehouse, running: running,
             makeDecoder: { known in
-                try self.decoderForReplay(known: known, catalog: catalog)
+                try current().decoderForReplay(known: known, catalog: catalog)
             },
-            validate: { try self.validate($0, beside: $1) })
-        control.prepare = { try await self.prepare($0) }
-        control.releaseOptions = { self.releaseOptions(of: $0) }
-        control.hashedColumns = { self.hashedColumns(of: $0) }
-        control.expectations = { self.expectations }
-        control.contracts = { self.freshness($0) }
+            validate: { try current().validate($0, beside: $1) })
+        control.prepare = { try await current().prepare($0) }
+        control.releaseOptions = { current().releaseOptions(of: $0) }
+        control.hashedColumns = { current().hashedColumns(of: $0) }
+        control.expectations = { current().expectations }
+        control.contracts = { current().freshness($0) }
         if case .postgres(let server) = pipeline.source.input {
             control.hasLSNs = true
             control.slot = server.slot

@@ -27,6 +27,11 @@ package struct CommandFailure: Error, Sendable, Equatable {
         self.init(exit, [Report(message, try: remedy)])
     }
 
+    /// A table isn't as it is expected to be.
+    package init(held hold: TableHold) {
+        self.init(ExitStatus.quality, "\(hold.table) is held: \(hold.reason)", try: hold.remedy)
+    }
+
     package init(_ exit: Int32, _ reports: [Report]) {
         self.exit = exit
         self.reports = reports

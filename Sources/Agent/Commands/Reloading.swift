@@ -105,13 +105,6 @@ extension LiveSetup {
     func control(
         _ warehouse: any Warehouse, catalog: SourceCatalog?, running: WarehouseControl.Running
     ) -> WarehouseControl {
-        var control = setup.control(warehouse, catalog: catalog, running: running)
-        control.makeDecoder = { known in try self.setup.decoderForReplay(known: known, catalog: catalog) }
-        control.validate = { try self.setup.validate($0, beside: $1) }
-        control.prepare = { try await self.setup.prepare($0) }
-        control.releaseOptions = { self.setup.releaseOptions(of: $0) }
-        control.hashedColumns = { self.setup.hashedColumns(of: $0) }
-        control.expectations = { self.setup.expectations }
-        return control
+        setup.control(warehouse, catalog: catalog, running: running, live: self)
     }
 }

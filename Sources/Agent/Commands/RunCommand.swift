@@ -300,7 +300,7 @@ package struct RunCommand: Sendable {
                 try: "see what the user of the source may read: millrace check; then run it again")
         }
         if untilEnd, let hold = snapshot.holds.first(where: { !$0.kind.isWanted }) {
-            throw CommandFailure(ExitStatus.quality, "\(hold.table) is held: \(hold.reason)", try: hold.remedy)
+            throw CommandFailure(held: hold)
         }
         return isStrict && report.quarantined > 0 ? ExitStatus.runtime : ExitStatus.ok
     }

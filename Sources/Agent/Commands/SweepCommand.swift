@@ -62,13 +62,8 @@ package struct SweepCommand: Sendable {
             var running = WarehouseControl.Running(status: status) { _ in }
             running.sweeps = jobs
             let control = setup.control(warehouse, catalog: nil, running: running)
-            do {
-                let report = try await finished(try await control.sweep(selection, request), control, context)
-                await lineage?.close()
-                return report
-            } catch {
-                await lineage?.close()
-                throw error
+            return try await lineage.whileOpen {
+                try await finished(try await control.sweep(selection, request), control, context)
             }
         }
     }

@@ -2,7 +2,6 @@ import Logging
 import PipelineFile
 import Replication
 import ServiceLifecycle
-import Synchronization
 
 /// Keeps freshness contracts in sight beside replication: asks the source where it ends, looks at what the warehouse has of
 /// that, judges, and writes what changed. What it asks may hang: then nothing new is known, and tables become stale.
@@ -38,7 +37,7 @@ struct FreshnessService: Service {
     }
 
     func run() async throws {
-        let (measuring, writing) = (Turn(), Turn())
+        let (measuring, writing) = (OneAtATime(), OneAtATime())
         let asked = AskedSource(makeSource)
         await cancelWhenGracefulShutdown {
             var (measuredAt, writtenAt) = (ContinuousClock.now - .seconds(3600), ContinuousClock.now)
@@ -141,20 +140,6 @@ struct FreshnessService: Service {
         } catch {
             logger.debug("freshness can't be written", metadata: ["error": "\(type(of: error))"])
         }
-    }
-
-    /// One at a time.
-    private final class Turn: Sendable {
-        private let isTaken = Mutex(false)
-
-        func begin() -> Bool {
-            isTaken.withLock { isTaken in
-                defer { isTaken = true }
-                return !isTaken
-            }
-        }
-
-        func end() { isTaken.withLock { $0 = false } }
     }
 }
 

@@ -8,23 +8,19 @@ extension WarehouseControl {
         if snapshot?.lent == nil { known = try await atWork().knownTables() }
         var report = try await freshness(known)
         guard case .named(let names) = selection else { return report }
+        let all = report.tables.map { table in
+            (table.contract.table, known.first { $0.source == table.contract.table }?.target)
+        }
         let chosen = try names.map { name in
-            guard let table = report.tables.first(where: { self.names(of: $0.contract.table, known).contains(name) })
-            else {
+            guard let table = try one(name, among: all) else {
                 throw CommandFailure(
                     ExitStatus.usage, "no table \(Console.printable(name)) has a freshness contract",
                     try: "tables: [{ source: public.orders, freshness: { max_staleness: 15m } }]")
             }
-            return table.table
+            return table
         }
-        report.tables.removeAll { !chosen.contains($0.table) }
+        report.tables = report.tables.indices.filter(chosen.contains).map { report.tables[$0] }
         return report
-    }
-
-    private func names(of table: TableID, _ known: [TableDefinition]) -> [String] {
-        let targets = known.filter { $0.source == table }.map(\.target)
-        return [table.description, table.table] + targets + targets.map { "\(layout.current).\($0)" }
-            + targets.map { "\(layout.live).\($0)" }
     }
 
     /// All contracts, in the order of the pipeline file.

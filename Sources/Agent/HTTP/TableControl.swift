@@ -188,24 +188,29 @@ extension WarehouseControl {
         guard case .named(let names) = selection else { return known }
         var chosen: [TableDefinition] = []
         for name in names {
-            let found = known.filter { table in
-                [
-                    table.source.description, table.source.table, table.target, "\(layout.current).\(table.target)",
-                    "\(layout.live).\(table.target)",
-                ].contains(name)
-            }
-            guard let table = found.first else {
+            guard let table = try one(name, among: known.map { ($0.source, $0.target) }) else {
                 throw CommandFailure(
                     ExitStatus.usage, "no table \(Console.printable(name)) is known", try: "millrace status")
             }
-            guard found.count == 1 else {
-                throw CommandFailure(
-                    ExitStatus.usage, "\(Console.printable(name)) means \(found.count) tables",
-                    try: "name it with its schema: \(found.map(\.source.description).joined(separator: " or "))")
-            }
-            if !chosen.contains(where: { $0.source == table.source }) { chosen.append(table) }
+            if !chosen.contains(where: { $0.source == known[table].source }) { chosen.append(known[table]) }
         }
         return chosen
+    }
+
+    /// Place of the table that a name means, by the source's names or by the warehouse's; nil: none does.
+    ///
+    /// - Parameter target: nil: it has no table in the warehouse yet.
+    /// - Throws: where it means several.
+    func one(_ name: String, among tables: [(source: TableID, target: String?)]) throws -> Int? {
+        let found = tables.indices.filter { index in
+            let (source, target) = tables[index]
+            let targets = target.map { [$0, "\(layout.current).\($0)", "\(layout.live).\($0)"] } ?? []
+            return ([source.description, source.table] + targets).contains(name)
+        }
+        guard found.count > 1 else { return found.first }
+        throw CommandFailure(
+            ExitStatus.usage, "\(Console.printable(name)) means \(found.count) tables",
+            try: "name it with its schema: \(found.map { tables[$0].source.description }.joined(separator: " or "))")
     }
 }
 

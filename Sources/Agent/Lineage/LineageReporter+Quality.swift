@@ -13,17 +13,17 @@ extension LineageReporter {
 extension Optional where Wrapped == LineageReporter {
     func examining(_ work: () async throws -> QualityReport) async throws -> QualityReport {
         guard let reporter = self else { return try await work() }
-        let run = await reporter.beganQuality()
-        do {
-            let report = try await work()
-            await reporter.found(report, from: run)
-            await reporter.close()
-            return report
-        } catch {
-            await reporter.report(
-                .failed(ExitStatus.failure(of: error).message), of: run, inputs: [], outputs: [])
-            await reporter.close()
-            throw error
+        return try await whileOpen {
+            let run = await reporter.beganQuality()
+            do {
+                let report = try await work()
+                await reporter.found(report, from: run)
+                return report
+            } catch {
+                await reporter.report(
+                    .failed(ExitStatus.failure(of: error).message), of: run, inputs: [], outputs: [])
+                throw error
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ struct LineageTable: Sendable, Equatable {
 
     /// Anything but counts is another.
     func hasOtherShape(than other: LineageTable) -> Bool {
-        definition != other.definition || hashed != other.hashed || topics != other.topics
+        definition != other.definition || hashed != other.hashed || filtered != other.filtered || topics != other.topics
     }
 
     /// Events whose rows stand in current.

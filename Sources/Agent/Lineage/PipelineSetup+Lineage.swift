@@ -47,6 +47,20 @@ extension PipelineSetup {
 }
 
 extension Optional where Wrapped == LineageReporter {
+    /// Does `work`, which reports its runs one by one: while it lasts they are told to go on, and what wasn't taken is sent
+    /// again.
+    func whileOpen<R>(_ work: () async throws -> R) async throws -> R {
+        await self?.begin()
+        do {
+            let result = try await work()
+            await self?.close()
+            return result
+        } catch {
+            await self?.close()
+            throw error
+        }
+    }
+
     /// Does `work`, a command's own run, and tells how it ended.
     ///
     /// - Parameter stopped: whether somebody asked for its end: what fails then is aborted.

@@ -129,7 +129,9 @@ package struct BatchApplier {
         do {
             let byTable = EventsByTable(batch, leavingOut: refused)
             let tables = byTable.indices.map { batch.tables[$0].source }
-            isAlone = byTable.hasTruncate || mend != nil || batch.findings.values.contains(where: \.mayHold)
+            // A transaction in parts holds none: it comes again for that.
+            let mayHold = isWhole && batch.findings.values.contains(where: \.mayHold)
+            isAlone = byTable.hasTruncate || mend != nil || mayHold
             var states = try transaction.lock(tables.sorted(), exclusive: isAlone)
             if let changed = unfinished?.record.states {
                 states.merge(changed) { stored, changed in

@@ -44,6 +44,8 @@ package final class TableGate: Sendable {
     ) -> GateFindings {
         var findings = GateFindings(gate: self, byTransaction: byTransaction)
         findings.judged = events.count
+        // The table is held, whatever its rows are.
+        guard misfit == nil else { return findings }
         for index in events {
             let event = batch.events[Int(index)]
             // What the table's `where` rejects is a delete in current.
@@ -163,10 +165,13 @@ package struct GateFindings: Sendable {
     var all: [(event: Int32, rule: Int32)] = []
 
     /// A table may be held for them, which takes its lock.
-    var mayHold: Bool {
-        // Too many rows that are put aside hold it, too.
-        gate.misfit != nil || failures.count > BatchApplier.putAside_max
-            || failures.contains { action($0.rule) == .hold }
+    var mayHold: Bool { gate.misfit != nil || isMass || failures.contains { action($0.rule) == .hold } }
+
+    /// So many rows are to be put aside that the table is at fault, and is held; not where somebody has asked for it.
+    var isMass: Bool {
+        guard !putsAside, failures.count > BatchApplier.putAside_max else { return false }
+        let rows = Set(failures.lazy.filter { action($0.rule) == .quarantineRow }.map(\.event))
+        return rows.count > BatchApplier.putAside_max
     }
 
     /// What the rule at a place does with what fails it.

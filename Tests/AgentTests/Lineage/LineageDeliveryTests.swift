@@ -61,8 +61,9 @@ import Testing
         return try #require(try Pipeline.parse(text: text, file: "millrace.yaml", environment: [:]).lineage)
     }
 
+    /// - Parameter last_s: tests of all suites run beside it.
     private func reporter(
-        _ settings: Pipeline.OpenLineage, _ status: AgentStatus, _ tables: [LineageTable] = [], last_s: Double = 5
+        _ settings: Pipeline.OpenLineage, _ status: AgentStatus, _ tables: [LineageTable] = [], last_s: Double = 120
     ) -> LineageReporter {
         let builder = LineageEventBuilder(LineageFixture.facts())
         return LineageReporter(
@@ -86,9 +87,7 @@ import Testing
         try await withMarquez(marquez) { place in
             let status = AgentStatus()
             status.update { $0.state = .ok }
-            // Tests of all suites run beside it.
-            let reporter = reporter(
-                try settings(place, key: "hush"), status, [LineageFixture.table(read: 3)], last_s: 120)
+            let reporter = reporter(try settings(place, key: "hush"), status, [LineageFixture.table(read: 3)])
             await reporter.begin()
             let sweep = await reporter.began(.compare, [LineageFixture.table().definition])
             await reporter.ended(
@@ -112,7 +111,7 @@ import Testing
         try await withMarquez(marquez) { place in
             let status = AgentStatus()
             status.update { $0.state = .ok }
-            let reporter = reporter(try settings(place), status, last_s: 120)
+            let reporter = reporter(try settings(place), status)
             await reporter.begin()
             // The first answer: it waits for its next attempt, which the end hurries.
             while status.current.lineage?.failed != 1 { try await Task.sleep(for: .milliseconds(5)) }
@@ -137,7 +136,7 @@ import Testing
         let status = AgentStatus()
         status.update { $0.state = .ok }
         let port = try #require(Self.silent.withLock { $0 })
-        let reporter = reporter(try settings("url: \"http://127.0.0.1:\(port)\""), status)
+        let reporter = reporter(try settings("url: \"http://127.0.0.1:\(port)\""), status, last_s: 1)
         await reporter.begin()
         for _ in 0..<(3 * LineageQueue.waiting_max) { _ = await reporter.began(.compare, []) }
         #expect(status.current.lineage?.waiting == LineageQueue.waiting_max)
