@@ -1,3 +1,4 @@
+import CrashPoint
 import JSON
 import Replication
 
@@ -134,6 +135,7 @@ extension WarehouseControl {
             var isDone = false
             while !isDone, ContinuousClock.now - started < .seconds(Self.release_s) || found.events == 0 {
                 let step = try await warehouse.release(table, kind, options)
+                CrashPoint.committed.reach()
                 found.events += step.count
                 found.quarantined += step.outcome.quarantined
                 found.closed = step.closed
