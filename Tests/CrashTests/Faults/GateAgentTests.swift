@@ -5,7 +5,7 @@ import ThrowawayPostgres
 
 /// Each kind of expectation before a real agent that is killed again and again: a stream that breaks it holds the table, the
 /// others go on, and released the table is as if it had never been held.
-@Suite(.serialized) struct GateAgentTests {
+@Suite struct GateAgentTests {
     enum Engine: String, CaseIterable { case duckdb, postgres }
 
     private struct Kind {
