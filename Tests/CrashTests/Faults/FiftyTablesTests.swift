@@ -1,3 +1,4 @@
+import ChildProcess
 import Foundation
 import JSON
 import Synchronization
@@ -30,12 +31,50 @@ import ThrowawayPostgres
             return status?["tables"]?.array?.first { $0["source"]?.string == "public.\(table)" }?["state"]?.string
         }
 
+        func metrics() async throws -> String {
+            let file = try String(contentsOf: folder.appending(path: ".millrace/agent.json"), encoding: .utf8)
+            let address = try #require(try JSONValue(parsing: file)["address"]?.string)
+            return try await Command.runAside(["curl", "-sf", "http://\(address)/metrics"])
+        }
+
         func digest(_ table: String, in schema: String) -> String {
             "select md5(coalesce(string_agg(concat_ws('|', id, n, md5(note)), ',' order by id), '')) as d from \(schema).\(table)"
         }
 
         func isEqual(_ table: String) async throws -> Bool {
             try await value(digest(table, in: "fifty_live")) == source.value(digest(table, in: "public"))
+        }
+    }
+
+    /// The largest lag of some tables, in ms, whenever it is looked at.
+    private final class LagWatch: Sendable {
+        private let seen = Mutex<[Int64]>([])
+        var count: Int { seen.withLock { $0.count } }
+
+        /// By the agent's metrics, which ask no warehouse.
+        func watch(_ pipeline: Pipeline, _ tables: [String]) -> Task<Void, Never> {
+            let names = Set(tables.map { "millrace_lag_seconds{table=\"public.\($0)\"}" })
+            return Task {
+                while !Task.isCancelled {
+                    guard let text = try? await pipeline.metrics() else { continue }
+                    let lags = text.split(separator: "\n").compactMap { line -> Double? in
+                        let parts = line.split(separator: " ")
+                        guard parts.count == 2, names.contains(String(parts[0])) else { return nil }
+                        return Double(parts[1])
+                    }
+                    if let lag = lags.max() { seen.withLock { $0.append(Int64(lag * 1000)) } }
+                }
+            }
+        }
+
+        /// What was seen since it was asked last.
+        func figures() -> String {
+            let all = seen.withLock { seen in
+                defer { seen = [] }
+                return seen.sorted()
+            }
+            return all.isEmpty
+                ? "not seen" : "median \(all[all.count / 2]) ms, at most \(all[all.count - 1]) ms (\(all.count) looks)"
         }
     }
 
@@ -94,6 +133,12 @@ import ThrowawayPostgres
             }.joined(separator: "\n")
         }
         defer { stop.set() }
+        let others = Self.tables.filter { ![Self.resynced, Self.failing, Self.paused].contains($0) }
+        let lags = LagWatch()
+        let watch = lags.watch(pipeline, others)
+        defer { watch.cancel() }
+        try await until("the others' lag is known", [agent]) { lags.count >= 300 }
+        let lagBefore = lags.figures()
         #expect(try await pipeline.run("pause", Self.paused).status == 0)
         if let target {
             try await target.psql("ALTER TABLE fifty.\(Self.failing) RENAME COLUMN note TO renamed")
@@ -118,7 +163,6 @@ import ThrowawayPostgres
         #expect(try await pipeline.run("resync", Self.resynced).status == 2, "once at a time")
         #expect(try await pipeline.run("pause", Self.resynced).status == 2)
         #expect(try await pipeline.run("resync", Self.paused).status == 2)
-        let others = Self.tables.filter { ![Self.resynced, Self.failing, Self.paused].contains($0) }
         try await source.psql(
             others.map { "INSERT INTO \($0) VALUES (777777, 1, 'marker');" }.joined(separator: "\n"))
         let markers = others.map { "select count(*) as c from fifty_live.\($0) where id = 777777" }
@@ -144,6 +188,11 @@ import ThrowawayPostgres
         )
         await lock.value
         try await until("it is resynced", [agent]) { agent.said().contains("rows resynced") }
+        watch.cancel()
+        await watch.value
+        print(
+            "lag of 47 tables, \(engine): before \(lagBefore); beside one that is paused, one that is held, one that is resynced: \(lags.figures())"
+        )
         reader.cancel()
         await reader.value
         let seen = looks.withLock { $0 }

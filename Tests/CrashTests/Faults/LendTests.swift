@@ -61,6 +61,14 @@ import ThrowawayPostgres
             #expect(report["tables"]?.array?.first?["read"]?.int64 == 1, "\(result.output)")
             #expect(agent.isRunning)
         }
+        // What is written from here on is there, however much has waited.
+        let began = ContinuousClock.now
+        try await source.psql("INSERT INTO t VALUES (9999999, 1)")
+        try await until("the lag has recovered", [agent]) {
+            try await run(folder, ["query", "--format", "csv", "select n from millrace_live.t where id = 9999999"])
+                .output.split(whereSeparator: \.isNewline).last == "1"
+        }
+        print("behind \(lends) loans a new row is there after \(ContinuousClock.now - began)")
         #expect(try await run(folder, ["lend", "--", "sh", "-c", "exit 7"]).status == 7)
         #expect(try await run(folder, ["lend", "--", "sh", "-c", "kill -9 $$"]).status == 128 + SIGKILL)
         #expect(try await run(folder, ["lend", "--", "no-such-program"]).status == 2)
