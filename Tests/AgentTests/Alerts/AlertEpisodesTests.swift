@@ -112,6 +112,23 @@ import Testing
         #expect(watch.told == ["61 held public.orders began", "130 held public.orders ended"])
     }
 
+    /// The table's hold belongs to the plan, and isn't told beside it.
+    @Test func aSchemaPlanIsToldUntilSomebodyDecides() {
+        var watch = Watch()
+        var plan = SchemaChange(table: Self.orders, kind: .changeType, state: .waiting, position: 1)
+        plan.id = 7
+        watch.snapshot.schemaChanges = [plan]
+        watch.snapshot.holds = [TableHold(table: Self.orders, kind: .schema, reason: "a plan", since_us: 0)]
+        watch.wait(7200)
+        plan.state = .done
+        watch.snapshot.schemaChanges = [plan]
+        watch.snapshot.holds = []
+        watch.wait(120)
+        #expect(watch.told.count == 2, "\(watch.told)")
+        #expect(watch.told.first == "1 schema public.orders #7 began")
+        #expect(watch.told.last?.hasSuffix(" schema public.orders #7 ended") == true, "\(watch.told)")
+    }
+
     @Test func recordsPutAsideAreOneEpisodeUntilNoMoreCome() {
         var watch = Watch()
         func aside(_ count: Int, _ snapshot: inout AgentStatus.Snapshot) {

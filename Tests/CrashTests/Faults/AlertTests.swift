@@ -35,7 +35,8 @@ import ThrowawayPostgres
             CREATE ROLE reader LOGIN REPLICATION;
             CREATE TABLE a (id int PRIMARY KEY, n bigint); CREATE TABLE b (id int PRIMARY KEY, n bigint);
             INSERT INTO a SELECT i, i FROM generate_series(1, 1000) i; INSERT INTO b VALUES (1, 1);
-            GRANT SELECT ON a, b TO reader; CREATE PUBLICATION mine FOR TABLE a, b;
+            CREATE TABLE d (id int PRIMARY KEY, n bigint); INSERT INTO d VALUES (1, 1);
+            GRANT SELECT ON a, b, d TO reader; CREATE PUBLICATION mine FOR TABLE a, b, d;
             """)
         try """
         pipeline: shop
@@ -79,10 +80,25 @@ import ThrowawayPostgres
         #expect(try await run("sweep", "--table", "a", "--repair").status == 0)
         try await told.expect("sweep public.a ended", agent)
 
+        // A column that gets another type, which somebody has to decide on.
+        try await source.psql("ALTER TABLE d ALTER n TYPE text; UPDATE d SET n = 'x'")
+        try await until("the plan is told", [agent]) {
+            try told.all().contains { $0.hasPrefix("schema public.d #") && $0.hasSuffix(" began") }
+        }
+        let plans = try JSONValue(parsing: try await run("schema", "list", "--json").output)
+        let plan = try #require(plans.array?.first?["id"]?.int64)
+        #expect(try await run("schema", "approve", "\(plan)").status == 0)
+        try await told.expect("schema public.d #\(plan) ended", agent)
+
         try await told.expect("error public.c ended", agent, within: .seconds(180))
         #expect(try await target.number("SELECT count(*) FROM shop.c") == 1)
 
         if isLong {
+            // While something is copied nobody is told of lag.
+            try await until("nothing is copied any more", [agent]) {
+                let status = try JSONValue(parsing: try await run("status", "--json").output)
+                return status["tables"]?.array?.allSatisfy { $0["state"]?.string == "streaming" } == true
+            }
             // A warehouse that is away, while the source's log runs out.
             try await source.psql("ALTER SYSTEM SET max_slot_wal_keep_size = '160MB'")
             try await source.psql("SELECT pg_reload_conf()")
@@ -131,7 +147,7 @@ import ThrowawayPostgres
         #expect(Set(once).count == once.count, "\(all)")
         let kinds = Set(all.compactMap { $0.split(separator: " ").first.map(String.init) })
         let more: Set<String> = isLong ? ["waiting", "lag", "retention"] : []
-        #expect(kinds == more.union(["held", "quarantine", "error", "sweep", "lost"]), "\(all)")
+        #expect(kinds == more.union(["held", "quarantine", "error", "sweep", "schema", "lost"]), "\(all)")
         let shown = all.joined().contains("5000")
         #expect(!shown, "no cell value")
     }
