@@ -228,6 +228,9 @@ package struct RunCommand: Sendable {
         var router = AgentRouter(
             control: live.control(warehouse, catalog: catalog, running: running), status: status,
             layout: setup.layout, token: token, pid: getpid(), isLoopback: AgentServer.isLoopback(agent.listen.host))
+        let history = PageHistory()
+        router.history = history
+        router.names = setup.pageNames
         router.check = {
             .array(await CheckCommand.findings(live.setup).map(\.json))
         }
@@ -265,6 +268,9 @@ package struct RunCommand: Sendable {
         return ServiceGroup(
             configuration: .init(
                 services: alerts + [
+                    .init(
+                        service: PageHistoryService(history: history, status: status),
+                        successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(
                         service: upkeep, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore),
                     .init(

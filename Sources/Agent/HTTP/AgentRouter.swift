@@ -17,6 +17,9 @@ package struct AgentRouter: Sendable {
     /// What `check` finds, and what came of a test of the alerts: of a running agent alone.
     var check: (@Sendable () async throws -> JSONValue)?
     var testAlerts: (@Sendable () async throws -> JSONValue)?
+    /// For the page.
+    var history = PageHistory()
+    var names = (source: "Source", warehouse: "Warehouse")
 
     package init(
         control: any AgentControl, status: AgentStatus, layout: WarehouseLayout, token: AccessToken, pid: Int32,
@@ -55,9 +58,11 @@ package struct AgentRouter: Sendable {
             let text = AgentMetrics.text(status.current, layout: layout, now_us: Moment.now_us())
             return Self.response(text, type: "text/plain; version=0.0.4; charset=utf-8")
         }
-        router.get("/") { [status, layout] _, _ in
-            let report = StatusReport(status.current, layout: layout, isRunning: true, now_us: Moment.now_us())
-            return Self.response(StatusPage.html(report), type: "text/html; charset=utf-8")
+        router.get("/") { [status, layout, history, names] _, _ in
+            let view = PageView(
+                status.current, layout: layout, source: names.source, warehouse: names.warehouse,
+                samples: history.all, now_us: Moment.now_us())
+            return Self.response(StatusPage.html(view), type: "text/html; charset=utf-8")
         }
         addAPI(to: router.group("api").add(middleware: TokenGuard(token: token)))
         return router
