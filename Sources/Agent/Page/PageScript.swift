@@ -43,7 +43,7 @@ enum PageScript {
           },
           quarantine: async () => {
             const all = (await api("quarantine")).filter((record) => record.state === "waiting");
-            return all.length + " records wait in quarantine\n" + all.slice(0, 50).map((record) =>
+            return all.length + (all.length === 1 ? " record waits" : " records wait") + " in quarantine\n" + all.slice(0, 50).map((record) =>
               "#" + record.id + " " + (record.table || "no known table") + ": " + record.reason).join("\n");
           },
         };

@@ -26,7 +26,9 @@ enum PageStyle {
         padding:.4rem .7rem;margin:.3rem 0;overflow-wrap:anywhere}
         .scroll{overflow-x:auto}table{border-collapse:collapse;min-width:100%}caption{text-align:left;padding:.2rem 0}
         th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-        tbody th{font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums}
+        tbody th,thead th:first-child{position:sticky;left:0;background:var(--back)}tbody th{font-weight:600}\
+        tbody th small{font-weight:400}td[data-label="last proof"],td[data-label=freshness]{min-width:8rem}\
+        td.act{min-width:15rem}.n{text-align:right;font-variant-numeric:tabular-nums}
         button{font:inherit;padding:.25rem .7rem;border:1px solid var(--line);border-radius:.4rem;background:var(--card);\
         color:var(--text);cursor:pointer;min-height:2rem}button:hover{border-color:var(--mark)}
         input{font:inherit;padding:.25rem .5rem;border:1px solid var(--line);border-radius:.4rem;background:var(--back);\
@@ -41,8 +43,9 @@ enum PageStyle {
         footer{margin-top:2rem}
         @media(max-width:44rem){.flow{flex-direction:column}.stage,.edge{flex:0 0 auto}thead{position:absolute;\
         left:-99rem}table,tbody,caption{display:block}tr{display:block;border:1px solid var(--line);border-radius:.5rem;\
-        margin:.6rem 0;padding:.3rem}tbody th,td{display:flex;justify-content:space-between;gap:1rem;border:0;\
-        text-align:right;padding:.15rem .4rem}td::before{content:attr(data-label);color:var(--soft);text-align:left}\
+        margin:.6rem 0;padding:.3rem}tbody th{display:block;position:static;border:0;\
+        padding:.15rem .4rem}td{display:flex;justify-content:space-between;gap:1rem;border:0;text-align:right;\
+        padding:.15rem .4rem}td::before{content:attr(data-label);color:var(--soft);text-align:left}\
         td.act{flex-wrap:wrap;justify-content:flex-start}.scroll{overflow-x:visible}}
         """
 }

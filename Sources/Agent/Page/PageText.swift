@@ -26,6 +26,9 @@ enum PageText {
         return text
     }
 
+    /// `1 table`, `2 tables`.
+    static func count(_ number: Int, _ what: String) -> String { "\(count(number)) \(what)\(number == 1 ? "" : "s")" }
+
     /// `120 ms`, `4.2 s`, `7 min`, `3 h`.
     static func span(ms: Int64) -> String {
         switch ms {

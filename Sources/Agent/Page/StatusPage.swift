@@ -66,7 +66,7 @@ enum StatusPage {
             ? stage("Current", "\(view.layout.current), \(view.warehouse)", "\(PageText.count(applied)) applied") : ""
         return """
             <section aria-labelledby=flow><h2 id=flow>Flow</h2><ol class=flow>
-            \(stage("Source", view.source, "\(PageText.count(report.tables.count)) tables"))
+            \(stage("Source", view.source, PageText.count(report.tables.count, "table")))
             <li class=edge><span>\(rate)</span></li>
             \(raw)
             <li class=edge><span>lag \(lag)</span></li>
@@ -88,7 +88,7 @@ enum StatusPage {
         if view.snapshot.quarantined > 0 {
             items.append(
                 """
-                <li><b>quarantine</b> \(PageText.count(view.snapshot.quarantined)) records were put aside since the agent \
+                <li><b>quarantine</b> \(PageText.count(view.snapshot.quarantined, "record")) put aside since the agent \
                 began <span class=try>Try: <code>millrace quarantine list</code></span> \
                 <button type=button class=act hidden aria-label="Show what waits in quarantine" data-act=quarantine>Show what waits</button></li>
                 """)
@@ -107,23 +107,23 @@ enum StatusPage {
                 "<td class=n data-label=\(name)>\(PageText.count(table.ledger[keyPath: path]))</td>"
             }.joined()
             let cells = [
-                ("target", PageText.escaped(table.target ?? "–")), ("state", state(table)),
+                ("state", state(table)),
                 ("lag", table.lag_ms.map { PageText.span(ms: $0) } ?? "–"), ("freshness", freshness(table.freshness)),
                 ("last proof", proof(sweep, now_us: view.now_us)),
             ].map { "<td data-label=\"\($0.0)\">\($0.1)</td>" }.joined()
             return """
-                <tr><th scope=row>\(PageText.escaped(table.source))</th>\(cells)\(number)\
+                <tr><th scope=row>\(PageText.escaped(table.source))<br><small>\(PageText.escaped(table.target ?? "no shape yet"))</small></th>\(cells)\(number)\
                 <td class=act hidden>\(buttons(table))</td></tr>
                 """
         }
-        let heads = ["target", "state", "lag", "freshness", "last proof"].map { "<th scope=col>\($0)</th>" }.joined()
+        let heads = ["state", "lag", "freshness", "last proof"].map { "<th scope=col>\($0)</th>" }.joined()
         let numbers = counts.map { "<th scope=col class=n>\($0.0)</th>" }.joined()
         return """
             <section aria-labelledby=tables><h2 id=tables tabindex=-1>Tables</h2>
             <p class=act hidden><button type=button aria-label="Sweep all tables" data-act=sweep>Sweep all</button></p>
-            <div class=scroll role=region aria-labelledby=tables tabindex=0><table>
+            <div class=scroll role=region aria-label="All tables" tabindex=0><table>
             <caption>Events since the agent began; each is counted in read and in one place behind it</caption>
-            <thead><tr><th scope=col>source</th>\(heads)\(numbers)<th scope=col class=act hidden>do</th></tr></thead>
+            <thead><tr><th scope=col>source, target</th>\(heads)\(numbers)<th scope=col class=act hidden>do</th></tr></thead>
             <tbody>
             \(rows.joined(separator: "\n"))
             </tbody></table></div>
@@ -132,9 +132,9 @@ enum StatusPage {
     }
 
     private static func unknown(_ report: StatusReport) -> String {
-        let control = "<p>\(PageText.count(report.control)) control records.</p>"
+        let control = "<p>\(PageText.count(report.control, "control record")).</p>"
         guard report.unknown.read > 0 else { return control }
-        return "<p>\(PageText.count(report.unknown.read)) records of no known table.</p>\(control)"
+        return "<p>\(PageText.count(report.unknown.read, "record")) of no known table.</p>\(control)"
     }
 
     private static func state(_ table: StatusReport.Table) -> String {
@@ -159,7 +159,7 @@ enum StatusPage {
             text = "\(proof.isFold ? "equals raw" : "equals source"), \(age) ago"
         }
         guard !sweep.last.isEqual else { return text }
-        return "\(text)<br><small>last sweep: \(PageText.count(sweep.last.differences)) rows differ</small>"
+        return "\(text)<br><small>last sweep: \(PageText.count(sweep.last.differences, "row")) of difference</small>"
     }
 
     private static func buttons(_ table: StatusReport.Table) -> String {
