@@ -9,6 +9,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 WORKDIR /build
 COPY . .
 RUN scripts/fetch-duckdb && swift build -c release --product millrace --static-swift-stdlib
+# Half of it is symbols.
+RUN strip -o .build/millrace .build/release/millrace
 
 FROM debian:bookworm-slim
 # The user has a number, so that Kubernetes' runAsNonRoot can tell that it isn't root.
@@ -19,7 +21,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/millrace --shell /usr/sbin/nologin millrace \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/millrace
 # The engine lies beside the program, where it is looked for.
-COPY --from=build /build/.build/release/millrace /build/third-party/duckdb/libduckdb.so \
+COPY --from=build /build/.build/millrace /build/third-party/duckdb/libduckdb.so \
     /build/third-party/duckdb/libduckdb-python-stub.so /usr/local/lib/millrace/
 COPY deploy/image/healthcheck /usr/local/lib/millrace/
 COPY LICENSE /usr/share/doc/millrace/
