@@ -107,23 +107,23 @@ enum StatusPage {
                 "<td class=n data-label=\(name)>\(PageText.count(table.ledger[keyPath: path]))</td>"
             }.joined()
             let cells = [
-                ("state", state(table)),
                 ("lag", table.lag_ms.map { PageText.span(ms: $0) } ?? "–"), ("freshness", freshness(table.freshness)),
                 ("last proof", proof(sweep, now_us: view.now_us)),
             ].map { "<td data-label=\"\($0.0)\">\($0.1)</td>" }.joined()
             return """
-                <tr><th scope=row>\(PageText.escaped(table.source))<br><small>\(PageText.escaped(table.target ?? "no shape yet"))</small></th>\(cells)\(number)\
-                <td class=act hidden>\(buttons(table))</td></tr>
+                <tr><th scope=row>\(PageText.escaped(table.source))<br><small>\(PageText.escaped(table.target ?? "no shape yet"))</small></th>\
+                <td data-label=state>\(state(table))</td><td class=act hidden>\(buttons(table))</td>\(cells)\(number)</tr>
                 """
         }
-        let heads = ["state", "lag", "freshness", "last proof"].map { "<th scope=col>\($0)</th>" }.joined()
+        let heads = ["lag", "freshness", "last proof"].map { "<th scope=col>\($0)</th>" }.joined()
         let numbers = counts.map { "<th scope=col class=n>\($0.0)</th>" }.joined()
         return """
             <section aria-labelledby=tables><h2 id=tables tabindex=-1>Tables</h2>
             <p class=act hidden><button type=button aria-label="Sweep all tables" data-act=sweep>Sweep all</button></p>
             <div class=scroll role=region aria-label="All tables" tabindex=0><table>
             <caption>Events since the agent began; each is counted in read and in one place behind it</caption>
-            <thead><tr><th scope=col>source, target</th>\(heads)\(numbers)<th scope=col class=act hidden>do</th></tr></thead>
+            <thead><tr><th scope=col>source, target</th><th scope=col>state</th>\
+            <th scope=col class=act hidden>do</th>\(heads)\(numbers)</tr></thead>
             <tbody>
             \(rows.joined(separator: "\n"))
             </tbody></table></div>
