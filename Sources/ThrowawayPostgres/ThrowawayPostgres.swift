@@ -20,6 +20,8 @@ package actor ThrowawayPostgres {
         package var settings: [String: String] = [:]
         /// Lines that `pg_hba.conf` starts with: `host all secretive 127.0.0.1/32 scram-sha-256`.
         package var authentication: [String] = []
+        /// Texts of files in the data folder that only the server may read, by name: certificates, keys.
+        package var files: [String: String] = [:]
         /// Copies of the cached template all have the same system identifier. True runs `initdb` anew (2 s more).
         package var hasOwnSystemIdentifier = false
 
@@ -180,6 +182,15 @@ package actor ThrowawayPostgres {
             "\(name) = '\(value.replacing("'", with: "''"))'\n"
         }
         try edit("postgresql.conf") { $0 + "\n" + lines.joined() }
+        for (name, text) in options.files {
+            let file = dataFolder.appending(path: name)
+            let path = file.path(percentEncoded: false)
+            guard
+                FileManager.default.createFile(
+                    atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600]),
+                chown(path, programs.uid, programs.gid) == 0
+            else { throw ThrowawayPostgresError(message: "can't write \(name) for the server") }
+        }
         if !options.authentication.isEmpty {
             try edit("pg_hba.conf") { options.authentication.joined(separator: "\n") + "\n" + $0 }
         }
