@@ -5,11 +5,11 @@ import Kafka
 import Testing
 import ThrowawayPostgres
 
-/// docs/runbook.md, followed as somebody does who has never read it: the trouble is caused for real, the commands are run
-/// as they stand there, and the table equals its source in the end.
+/// docs/runbook.md, followed as somebody does who has never read it: the trouble is caused for real, the commands are
+/// run as they stand there, and the table equals its source in the end.
 ///
-/// Not here: a disk that is full (OutageTests), a copy that can't be ended (ResyncTests), a suspicion that a Kafka source was
-/// restored (HoldTests), and when alerts are told (AlertTests).
+/// Not here: a disk that is full (OutageTests), a copy that can't be ended (ResyncTests), a suspicion that a Kafka
+/// source was restored (HoldTests), and when alerts are told (AlertTests).
 @Suite(.serialized) struct RunbookTests {
     /// The page's headings, each with the blocks of commands that stand below it.
     private struct Runbook {
