@@ -31,7 +31,7 @@ package enum DuckDBLibrary {
     /// Looks at `configured` (`warehouse.duckdb.library`, a file or its folder), `$MILLRACE_DUCKDB`, next to the
     /// executable, `third-party/duckdb` below the executable's folder, the working directory and the folders
     /// above each, then where the system looks. The first two are taken at their word: if one is set and can't be
-    /// loaded, nothing else is tried.
+    /// loaded, nothing else is tried. Of the others a file counts that is ours or root's and that nobody else may change.
     ///
     /// - Throws: kind `library`, with the places looked at; a later call tries again.
     @discardableResult
@@ -58,6 +58,11 @@ package enum DuckDBLibrary {
             // A bare name is for the system's search; of the rest only files that are there are worth an attempt.
             if place.contains("/"), !FileManager.default.fileExists(atPath: place) {
                 tried.append("\(place): no such file")
+                continue
+            }
+            // Found by looking around, not by being told: code that somebody else has laid there isn't run.
+            if !places.isTold, place.contains("/"), let reason = FileTrust.objection(to: place) {
+                tried.append("\(place): \(reason)")
                 continue
             }
             switch open(place) {
@@ -91,6 +96,9 @@ package enum DuckDBLibrary {
         let environment: String?
         let executable: String?
         let workingDirectory: String
+
+        /// Somebody has said where it is.
+        var isTold: Bool { configured?.isEmpty == false || environment?.isEmpty == false }
 
         var candidates: [String] {
             if let configured, !configured.isEmpty { return [library(at: configured)] }

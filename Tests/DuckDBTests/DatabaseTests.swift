@@ -52,6 +52,25 @@ import Testing
         #expect(errorKind { try reader.run("INSERT INTO t VALUES (2)", purpose: "write") } == .readOnly)
     }
 
+    @Test func aCorruptFileIsToldAsOne() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("shop.duckdb")
+        let session = try Session(Database(path: path))
+        try session.run("CREATE TABLE t AS SELECT i, 'secret' || i AS v FROM range(100000) r(i)", purpose: "setup")
+        session.close()
+        session.database.close()
+        let file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+        // Both headers.
+        for place in [4096, 8192] as [UInt64] {
+            try file.seek(toOffset: place + 100)
+            try file.write(contentsOf: Data(repeating: 0xA5, count: 64))
+        }
+        try file.close()
+        let error = #expect(throws: DuckDBError.self) { try Database(path: path) }
+        #expect(error?.message.contains("Corrupt database file: ") == true, "\(String(describing: error))")
+        #expect(error?.remedy?.contains("runbook") == true && error?.message.contains("secret") == false)
+    }
+
     @Test func aFileThatAnotherProcessHasOpenIsLocked() async throws {
         let folder = try TemporaryFolder()
         let path = folder.path("shop.duckdb")

@@ -38,6 +38,26 @@ import Testing
         #expect(URL(fileURLWithPath: "/a/b").ancestors.map(\.path) == ["/a/b", "/a", "/"])
     }
 
+    /// What anybody may have laid there is no library of ours.
+    @Test func foundFilesOfOthersArentTrusted() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("lib.so")
+        #expect(FileTrust.objection(to: path) != nil, "it isn't there")
+        try Data().write(to: URL(fileURLWithPath: path))
+        #expect(chmod(path, 0o644) == 0 && chmod(folder.url.path, 0o755) == 0)
+        #expect(FileTrust.objection(to: path) == nil)
+        #expect(chmod(path, 0o666) == 0)
+        #expect(FileTrust.objection(to: path) == "anybody may change it")
+        #expect(chmod(path, 0o644) == 0 && chmod(folder.url.path, 0o777) == 0)
+        #expect(FileTrust.objection(to: path) == "anybody may change it")
+        #expect(chmod(folder.url.path, 0o755) == 0)
+        // Only root can give a file away.
+        if geteuid() == 0 {
+            #expect(chown(path, 12345, 12345) == 0)
+            #expect(FileTrust.objection(to: path) == "it belongs to another user")
+        }
+    }
+
     @Test func placesAreLookedAtInOrder() {
         let name = DuckDBLibrary.fileName
         #expect(

@@ -14,7 +14,7 @@ enum AlertConditions {
             alerts.append(
                 Alert(
                     key: .init(kind: .error, subject: id.description), message: "can't be copied: \(reason)",
-                    remedy: "millrace check"))
+                    remedy: "millrace check, and what was put aside: millrace quarantine list"))
         }
         for change in snapshot.schemaChanges where change.state == .waiting {
             alerts.append(

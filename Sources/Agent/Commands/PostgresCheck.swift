@@ -94,6 +94,11 @@ struct PostgresCheck: Sendable {
 
     // MARK: The slot
 
+    private static let lostSlot = """
+        millrace checkpoint set --to-lsn latest, then millrace run, and beside it millrace resync --all; or copy everything \
+        anew: millrace drop --tables, then millrace run
+        """
+
     private func slotFindings(_ source: SourceServer, _ checkpoint: Int64?) throws -> [Finding] {
         guard let slot = try source.slot(server.slot) else {
             if let checkpoint {
@@ -101,7 +106,7 @@ struct PostgresCheck: Sendable {
                     Finding(
                         .error, "slot \(server.slot)",
                         "it is gone: changes since \(LSN.text(checkpoint)) may be lost",
-                        remedy: "millrace drop --tables, then millrace run, which copies everything anew")
+                        remedy: Self.lostSlot)
                 ]
             }
             return [Finding(.ok, "slot \(server.slot)", "will be made")]
@@ -118,7 +123,7 @@ struct PostgresCheck: Sendable {
             return [
                 Finding(
                     .error, name, "it was invalidated: the source no longer has its log",
-                    remedy: "millrace drop --tables, then millrace run, which copies everything anew")
+                    remedy: Self.lostSlot)
             ]
         }
         if let confirmed = slot.confirmed, let checkpoint, confirmed > checkpoint {
@@ -126,7 +131,7 @@ struct PostgresCheck: Sendable {
                 Finding(
                     .error, name,
                     "it stands at \(LSN.text(confirmed)), the checkpoint at \(LSN.text(checkpoint)): what lies between is lost",
-                    remedy: "millrace drop --tables, then millrace run, which copies everything anew")
+                    remedy: Self.lostSlot)
             ]
         }
         let used = slot.activePID.map { ", streamed by process \($0)" } ?? ""

@@ -39,6 +39,7 @@ package struct AccessToken: Sendable {
         guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw unusable(path, "it is no plain file")
         }
+        guard status.st_uid == geteuid() || geteuid() == 0 else { throw unusable(path, "it belongs to another user") }
         guard status.st_mode & 0o077 == 0 else {
             throw ReplicationError(
                 .environment, "others than its owner may use \(path), which holds the agent's token",

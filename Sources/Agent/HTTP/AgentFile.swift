@@ -24,6 +24,11 @@ package struct AgentFile: Sendable, Equatable {
 
     /// Nil where there is none, or it isn't one.
     package static func read(in dir: String) -> AgentFile? {
+        // Where others may write into the folder, one of theirs would be sent our token.
+        var status = stat()
+        guard lstat(path(in: dir), &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            status.st_uid == geteuid() || geteuid() == 0
+        else { return nil }
         guard let data = FileManager.default.contents(atPath: path(in: dir)), data.count < 4096,
             let json = try? JSONValue(parsing: Array(data)), let pid = json["pid"]?.int64.flatMap(Int32.init(exactly:)),
             let pipeline = json["pipeline"]?.string, let address = json["address"]?.string

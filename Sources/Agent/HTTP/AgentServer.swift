@@ -33,7 +33,8 @@ package struct AgentServer: Service {
 
     package func run() async throws {
         var quiet = logger
-        quiet.logLevel = max(logger.logLevel, .warning)
+        // What it says at its end, when we end it, is no error of anybody's; what it can't do it throws.
+        quiet.logLevel = max(logger.logLevel, .critical)
         let application = Application(
             router: router.router(),
             server: .http1(configuration: .init(idleTimeout: .seconds(60))),

@@ -73,6 +73,18 @@ package struct WarehouseControl: AgentControl {
     }
 
     package func status() async throws -> StatusReport {
+        do {
+            return try await wholeStatus()
+        } catch {
+            // A warehouse that is away is what the agent waits for, and it knows that much by itself.
+            guard let snapshot = running?.status.current, snapshot.waitsFor != nil else { throw error }
+            var report = StatusReport(snapshot, layout: layout, isRunning: true, now_us: Moment.now_us())
+            report.isAgentRunning = true
+            return report
+        }
+    }
+
+    private func wholeStatus() async throws -> StatusReport {
         if let snapshot = running?.status.current, snapshot.state == .standby || snapshot.lent != nil {
             // The warehouse may be the other's alone.
             var report = StatusReport(snapshot, layout: layout, isRunning: true, now_us: Moment.now_us())
@@ -134,6 +146,11 @@ package struct WarehouseControl: AgentControl {
             report.tables[index].lag_ms = table.lag_ms
             report.tables[index].error = table.error
         }
+        // Ones of which the warehouse knows nothing yet, as they can't be copied.
+        report.tables += run.tables.filter { table in
+            table.error != nil && !report.tables.contains { $0.source == table.source }
+        }
+        report.tables.sort { $0.source < $1.source }
     }
 
     /// The warehouse, unless it is another agent's.

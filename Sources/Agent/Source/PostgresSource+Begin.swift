@@ -156,13 +156,15 @@ extension PostgresSource {
 
     /// - Parameter mayGoOn: positions are of this server still, so that whoever accepts a gap can go on behind it.
     private func lost(_ reason: String, mayGoOn: Bool = true) -> LostPartition {
-        var remedy = "copy everything anew: `millrace drop --tables`, then `millrace run`"
+        let anew = "`millrace drop --tables`, then `millrace run`"
+        var remedy = "copy everything anew: \(anew)"
         if settings.isBackfill {
             remedy = "copy anew: `millrace backfill --restart`"
         } else if mayGoOn {
-            remedy += """
-                . If you know that nothing is missing, go on from the source's present position, leaving the gap: \
-                `millrace checkpoint set --to-lsn latest`
+            // A copy in place: readers see no empty table, and rows that went in the gap are marked.
+            remedy = """
+                go on from the source's present position, `millrace checkpoint set --to-lsn latest`, then `millrace run`, and \
+                close the gap beside it: `millrace resync --all`. Or copy everything anew: \(anew)
                 """
         }
         return LostPartition(partition: partition, reason: reason, remedy: remedy)

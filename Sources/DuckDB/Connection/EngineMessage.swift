@@ -24,6 +24,13 @@ struct EngineMessage {
 
     /// A message that begins with its class: "Constraint Error: …".
     init(_ raw: String, disclosing: Disclosure = .nothing) {
+        // Without a class; it has checksums and places of blocks, and no data.
+        if raw.hasPrefix("Corrupt database file: ") {
+            kind = .other
+            text = "DuckDB error: \(raw)"
+            remedy = "restore the file from a backup or copy everything anew: docs/runbook.md, Corrupted warehouse file"
+            return
+        }
         let (name, body) = Self.split(raw)
         self.init(className: name, body: body, disclosed: disclosing == .statement ? raw : nil)
     }

@@ -27,6 +27,7 @@ extension BatchApplier {
         equality: KeyEquality
     ) throws -> ReleaseStep {
         var refused: [EventID: String] = [:]
+        var options = options
         while true {
             do {
                 return try release(
@@ -36,9 +37,14 @@ extension BatchApplier {
             } catch let error as RefusedRows {
                 guard !error.reasons.isEmpty else { throw error.cause }
                 refused.merge(error.reasons) { $1 }
+            } catch is WantsMore {
+                options.limit = min(4 * options.limit, transaction_max)
             }
         }
     }
+
+    /// Rows of the step fail, and what sets them right may be deferred behind it.
+    private struct WantsMore: Error {}
 
     /// The engine refuses rows of these events.
     private struct RefusedRows: Error {
@@ -79,6 +85,14 @@ extension BatchApplier {
             }
             tried = (batch, misfits)
             judge(batch, by: gate, leavingOut: misfits, putsAside: options.quarantinesAll)
+            if kind == .quality, let gate, let findings = batch.findings[0],
+                findings.failures.contains(where: { findings.blocks($0.rule) })
+            {
+                let judged = EventsByTable(batch, leavingOut: misfits).events[0]
+                let isMended = gate.isMended(batch, judged, findings)
+                guard isMended || isLast || options.limit >= transaction_max else { throw WantsMore() }
+                batch.findings[0]?.isMended = isMended
+            }
             var applier = BatchApplier(
                 layout: layout, batch: batch, advances: [], loadedAt_us: loadedAt_us, probeAll: false,
                 refused: misfits, isReplay: true)

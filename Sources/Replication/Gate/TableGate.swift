@@ -112,6 +112,18 @@ package final class TableGate: Sendable {
         return marks
     }
 
+    /// Whether what rules that hold or stop found is set right by later events of the batch: what all of them together
+    /// leave of a row is as expected.
+    func isMended(_ batch: ChangeBatch, _ events: [Int32], _ findings: GateFindings) -> Bool {
+        guard misfit == nil else { return false }
+        let failing = Set(findings.all.map(\.event))
+        var (rows, desk) = (FailingRows(), RowDesk())
+        for index in events.sorted(by: { batch.events[Int($0)].version < batch.events[Int($1)].version }) {
+            rows.step(index, of: batch, self, fails: failing.contains(index), &desk)
+        }
+        return !rows.failures.contains { findings.blocks($0.rule) }
+    }
+
     /// Leaves of the failures of each source transaction what its last events leave.
     private func settle(
         _ findings: inout GateFindings, _ batch: ChangeBatch, _ events: [Int32], _ desk: inout RowDesk
@@ -159,6 +171,8 @@ package struct GateFindings: Sendable {
     var judged = 0
     /// Failing rows are put aside, whatever their rules say.
     package var putsAside = false
+    /// What fails is set right by later events of the batch, which is promoted as a whole: nothing is held for it.
+    var isMended = false
     /// By event; `rule` is a place in the gate's rules. Of source transactions what they leave.
     package var failures: [(event: Int32, rule: Int32)] = []
     /// Whatever became of the row in the same transaction.
@@ -177,8 +191,12 @@ package struct GateFindings: Sendable {
     /// What the rule at a place does with what fails it.
     func action(_ rule: Int32) -> Expectation.OnFail {
         let onFail = gate.rules[Int(rule)].onFail
+        if isMended, onFail == .hold || onFail == .stop { return .warn }
         return putsAside && onFail != .warn ? .quarantineRow : onFail
     }
+
+    /// The rule at a place lets nothing of the table pass for what fails it.
+    func blocks(_ rule: Int32) -> Bool { action(rule) == .hold || action(rule) == .stop }
 
     package var isEmpty: Bool { failures.isEmpty && gate.misfit == nil }
 
@@ -191,6 +209,7 @@ package struct GateFindings: Sendable {
         var desk = RowDesk()
         var found = gate.judge(batch, chosen, byTransaction: byTransaction, &desk)
         found.putsAside = putsAside
+        found.isMended = isMended
         return found
     }
 }

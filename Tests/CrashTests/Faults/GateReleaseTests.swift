@@ -81,22 +81,25 @@ import ThrowawayPostgres
         let copied = try await shop.run(["run", "--until-end"])
         try #require(copied.status == 0, "\(copied)")
 
-        // Killed at each stage of both steps, with the rule become a warning; and once more as failing rows are put aside.
-        for (turn, arguments) in [["release", "held"], ["release", "held", "--quarantine-failing"]].enumerated() {
+        // Killed at each stage of both steps: with the rule become a warning, as failing rows are put aside, and as the source
+        // has set them right by itself, which takes one step of all that is between.
+        let turns = [["release", "held"], ["release", "held", "--quarantine-failing"], ["release", "held"]]
+        for (turn, arguments) in turns.enumerated() {
             let held = turn * 100
             try await shop.change { "UPDATE \($0) SET v = NULL WHERE id = 3" }
             try await shop.follow()
-            try await shop.change { "UPDATE \($0) SET v = 'b' WHERE id = 3" }
+            if turn < 2 { try await shop.change { "UPDATE \($0) SET v = 'b' WHERE id = 3" } }
             for n in 1...Self.transactions { try await shop.change { "UPDATE \($0) SET n = \(held + n)" } }
+            if turn == 2 { try await shop.change { "UPDATE \($0) SET v = 'b' WHERE id = 3" } }
             try await shop.change { "DELETE FROM \($0) WHERE id = \(10 + turn)" }
             try await shop.follow()
-            let last = turn == 0 ? 0 : Self.transactions
+            let last = turn == 0 ? 0 : held - 100 + Self.transactions
             #expect(try await shop.rows("select distinct n from gates_live.held") == ["\(last)"])
             #expect(try await shop.rows("select v from gates_live.held where id = 3") == [turn == 0 ? "a" : "b"])
             if turn == 0 { try shop.write(onFail: "warn") }
 
             var seen: [String] = []
-            for step in 1...2 {
+            for step in 1...(turn < 2 ? 2 : 1) {
                 for point in Self.points {
                     let killed = try await shop.run(arguments, crash: "\(point):1")
                     #expect(killed.status == 128 + SIGKILL, "step \(step), \(point): \(killed)")
@@ -107,7 +110,7 @@ import ThrowawayPostgres
                     try await shop.expectAccounted()
                 }
             }
-            #expect(Set(seen).count == 3, "before, between and behind the steps: \(seen)")
+            #expect(Set(seen).count == (turn < 2 ? 3 : 2), "before, between and behind the steps: \(seen)")
             let end = try await shop.run(arguments)
             #expect(end.status == 0, "\(end)")
             try await shop.expectAccounted()
@@ -118,7 +121,7 @@ import ThrowawayPostgres
             #expect(try await shop.rows("select count(*) from gates_live.held") == ["\(Self.rows - 1 - turn)"])
             #expect(try await shop.rows("select count(*) from _millrace.holds") == ["0"])
             let aside = try JSONValue(parsing: try await shop.run(["quarantine", "list", "--json"]).output).array
-            #expect(aside?.count == turn, "put aside once: \(aside ?? [])")
+            #expect(aside?.count == min(turn, 1), "put aside once: \(aside ?? [])")
             try shop.write(onFail: "hold")
         }
         // Replication goes on behind it.
