@@ -39,7 +39,7 @@ package struct AccessToken: Sendable {
         guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw unusable(path, "it is no plain file")
         }
-        guard status.st_uid == geteuid() || geteuid() == 0 else { throw unusable(path, "it belongs to another user") }
+        guard AgentFolder.isOurs(status, in: dir) else { throw unusable(path, "it belongs to another user") }
         guard status.st_mode & 0o077 == 0 else {
             throw ReplicationError(
                 .environment, "others than its owner may use \(path), which holds the agent's token",
@@ -92,6 +92,14 @@ package struct AccessToken: Sendable {
 
 /// `agent.dir`: only its owner may look into it.
 enum AgentFolder {
+    /// A file of another user may be anybody's who can write into the folder. Where users are mapped, as on some network
+    /// disks, the folder is that user's, too, and nobody else's to write to.
+    static func isOurs(_ file: stat, in dir: String) -> Bool {
+        if file.st_uid == geteuid() || geteuid() == 0 { return true }
+        var folder = stat()
+        return stat(dir, &folder) == 0 && folder.st_uid == file.st_uid && folder.st_mode & 0o022 == 0
+    }
+
     static func make(_ dir: String) throws {
         var isFolder: ObjCBool = false
         if FileManager.default.fileExists(atPath: dir, isDirectory: &isFolder), isFolder.boolValue { return }

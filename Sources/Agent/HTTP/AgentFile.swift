@@ -24,13 +24,18 @@ package struct AgentFile: Sendable, Equatable {
 
     /// Nil where there is none, or it isn't one.
     package static func read(in dir: String) -> AgentFile? {
+        let file = open(path(in: dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
         // Where others may write into the folder, one of theirs would be sent our token.
         var status = stat()
-        guard lstat(path(in: dir), &status) == 0, status.st_mode & S_IFMT == S_IFREG,
-            status.st_uid == geteuid() || geteuid() == 0
-        else { return nil }
-        guard let data = FileManager.default.contents(atPath: path(in: dir)), data.count < 4096,
-            let json = try? JSONValue(parsing: Array(data)), let pid = json["pid"]?.int64.flatMap(Int32.init(exactly:)),
+        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, AgentFolder.isOurs(status, in: dir) else {
+            return nil
+        }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let length = Glibc.read(file, &bytes, bytes.count)
+        guard length > 0, length < bytes.count, let json = try? JSONValue(parsing: Array(bytes.prefix(length))),
+            let pid = json["pid"]?.int64.flatMap(Int32.init(exactly:)),
             let pipeline = json["pipeline"]?.string, let address = json["address"]?.string
         else { return nil }
         return AgentFile(pid: pid, pipeline: pipeline, address: address, started_us: json["started_us"]?.int64 ?? .min)

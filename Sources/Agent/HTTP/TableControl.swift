@@ -204,6 +204,8 @@ extension WarehouseControl {
     /// - Parameter target: nil: it has no table in the warehouse yet.
     /// - Throws: where it means several.
     func one(_ name: String, among tables: [(source: TableID, target: String?)]) throws -> Int? {
+        // What it is called at the source comes first: there is no longer name to tell it by.
+        if let exact = tables.firstIndex(where: { $0.source.description == name }) { return exact }
         let found = tables.indices.filter { index in
             let (source, target) = tables[index]
             let targets = target.map { [$0, "\(layout.current).\($0)", "\(layout.live).\($0)"] } ?? []

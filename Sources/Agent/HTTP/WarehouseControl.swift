@@ -77,9 +77,12 @@ package struct WarehouseControl: AgentControl {
             return try await wholeStatus()
         } catch {
             // A warehouse that is away is what the agent waits for, and it knows that much by itself.
-            guard let snapshot = running?.status.current, snapshot.waitsFor != nil else { throw error }
+            guard let kind = (error as? ReplicationError)?.kind, kind == .passing || kind == .environment,
+                let snapshot = running?.status.current, let waiting = snapshot.waiting
+            else { throw error }
             var report = StatusReport(snapshot, layout: layout, isRunning: true, now_us: Moment.now_us())
             report.isAgentRunning = true
+            report.waiting = "\(waiting); what is counted here is since the agent began"
             return report
         }
     }

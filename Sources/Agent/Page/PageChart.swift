@@ -32,7 +32,10 @@ struct PageChart {
         samples.map { Point(at_us: $0.at_us, value: $0.lag_ms.map(Double.init)) }
     }
 
-    private var known: [Double] { points.compactMap(\.value) }
+    /// Of the hour that is shown.
+    private var known: [Double] {
+        points.filter { now_us - $0.at_us <= Self.span_us }.compactMap(\.value).filter(\.isFinite)
+    }
 
     /// A round number above all.
     static func top(_ largest: Double) -> Double {
@@ -53,7 +56,7 @@ struct PageChart {
         var path = ""
         var isDrawing = false
         for point in points where now_us - point.at_us <= Self.span_us {
-            guard let value = point.value else {
+            guard let value = point.value, value.isFinite else {
                 isDrawing = false
                 continue
             }

@@ -81,17 +81,22 @@ enum PageScript {
             say("Error: " + error.message);
           }
         });
+        let renewing = false;
         async function renew() {
+          if (renewing) return;
+          renewing = true;
           try {
-            const response = await fetch("/", { cache: "no-store" });
+            const response = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+            if (!response.ok) throw new Error(response.statusText);
             const page = new DOMParser().parseFromString(await response.text(), "text/html");
             const live = document.getElementById("live"), next = page.getElementById("live");
-            const focused = live.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : "";
+            const name = (e) => e.getAttribute("aria-label") || e.id;
+            const focused = live.contains(document.activeElement) ? name(document.activeElement) : "";
             const scroll = live.querySelector(".scroll").scrollLeft;
             live.replaceChildren(...next.childNodes);
             unhide();
             live.querySelector(".scroll").scrollLeft = scroll;
-            const same = [...live.querySelectorAll("[aria-label]")].find((e) => e.getAttribute("aria-label") === focused);
+            const same = [...live.querySelectorAll("[aria-label],[id]")].find((e) => name(e) === focused);
             if (focused) same?.focus({ preventScroll: true });
             if (isAway) say("The agent answers again.");
             isAway = false;
@@ -99,6 +104,7 @@ enum PageScript {
             if (!isAway) say("The agent doesn't answer: what is shown may be old.");
             isAway = true;
           }
+          renewing = false;
         }
         unhide();
         setInterval(() => { if (!document.hidden) renew(); }, 2000);

@@ -101,14 +101,14 @@ enum StatusPage {
 
     private static func tables(_ view: PageView, _ report: StatusReport) -> String {
         let counts = StatusReport.Table.counts
+        let sweeps = Dictionary(view.snapshot.sweeps.map { ($0.key.description, $0.value) }) { first, _ in first }
         let rows = report.tables.map { table in
-            let sweep = view.snapshot.sweeps.first { $0.key.description == table.source }?.value
             let number = counts.map { name, path in
                 "<td class=n data-label=\(name)>\(PageText.count(table.ledger[keyPath: path]))</td>"
             }.joined()
             let cells = [
                 ("lag", table.lag_ms.map { PageText.span(ms: $0) } ?? "–"), ("freshness", freshness(table.freshness)),
-                ("last proof", proof(sweep, now_us: view.now_us)),
+                ("last proof", proof(sweeps[table.source], now_us: view.now_us)),
             ].map { "<td data-label=\"\($0.0)\">\($0.1)</td>" }.joined()
             return """
                 <tr><th scope=row>\(PageText.escaped(table.source))<br><small>\(PageText.escaped(table.target ?? "no shape yet"))</small></th>\

@@ -24,19 +24,22 @@ struct EngineMessage {
 
     /// A message that begins with its class: "Constraint Error: …".
     init(_ raw: String, disclosing: Disclosure = .nothing) {
-        // Without a class; it has checksums and places of blocks, and no data.
-        if raw.hasPrefix("Corrupt database file: ") {
-            kind = .other
-            text = "DuckDB error: \(raw)"
-            remedy = "restore the file from a backup or copy everything anew: docs/runbook.md, Corrupted warehouse file"
-            return
-        }
         let (name, body) = Self.split(raw)
         self.init(className: name, body: body, disclosed: disclosing == .statement ? raw : nil)
     }
 
     /// - Parameter className: in small letters; "" if it isn't known.
     init(className name: String, body: String, disclosed: String? = nil) {
+        // Of a class of its own; it has checksums and places of blocks, and no data.
+        if let match = body.firstMatch(
+            of:
+                #/Corrupt database file: computed checksum \d+ does not match stored checksum \d+ in block at location \d+/#
+        ) {
+            kind = .other
+            text = "DuckDB error: \(match.output)"
+            remedy = "restore the file from a backup or copy everything anew: docs/runbook.md, Corrupted warehouse file"
+            return
+        }
         kind = Self.kind(of: name, body)
         remedy = Self.remedy(for: kind)
         if let disclosed, kind == .catalog || kind == .syntax {

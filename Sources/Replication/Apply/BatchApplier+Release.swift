@@ -43,6 +43,9 @@ extension BatchApplier {
         }
     }
 
+    /// A step that takes more isn't made larger to see what sets its rows right; the next is four times as large at most.
+    private static var mended_bytes: Int { 64 << 20 }
+
     /// Rows of the step fail, and what sets them right may be deferred behind it.
     private struct WantsMore: Error {}
 
@@ -89,8 +92,12 @@ extension BatchApplier {
                 findings.failures.contains(where: { findings.blocks($0.rule) })
             {
                 let judged = EventsByTable(batch, leavingOut: misfits).events[0]
-                let isMended = gate.isMended(batch, judged, findings)
-                guard isMended || isLast || options.limit >= transaction_max else { throw WantsMore() }
+                // What leans on a row that was put aside earlier is put aside itself, and sets nothing right.
+                let mayLean = state.hasPutAside && batch.events.contains { $0.flags.contains(.partial) }
+                let isMended = !mayLean && gate.isMended(batch, judged, findings)
+                let bytes = batch.arena.count + batch.fields.count * MemoryLayout<Field>.stride
+                let isFull = options.limit >= transaction_max || bytes > mended_bytes
+                guard isMended || isLast || isFull else { throw WantsMore() }
                 batch.findings[0]?.isMended = isMended
             }
             var applier = BatchApplier(

@@ -19,6 +19,8 @@ struct FailingRows {
     private var moved: [[UInt8]: Marks] = [:]
 
     var isEmpty: Bool { rows.isEmpty && moved.isEmpty }
+    /// A row that fails has left its key, and hasn't come under the next one yet.
+    var isOnItsWay: Bool { !moved.isEmpty }
 
     /// - Parameter fails: a rule of the event's own.
     mutating func step(
@@ -59,7 +61,7 @@ struct FailingRows {
             return
         }
         let isMoved = event.flags.contains(.moveCreate) && !event.otherKey.isNull
-        let before = isMoved ? moved[Array(batch.arena.bytes(event.otherKey))] : rows[key]?.first
+        let before = isMoved ? moved.removeValue(forKey: Array(batch.arena.bytes(event.otherKey))) : rows[key]?.first
         // The table's `where` rejects it: in current it is a delete.
         let marks =
             event.flags.contains(.filtered) ? [:] : gate.marks(index, of: batch, after: before ?? [:], &desk)

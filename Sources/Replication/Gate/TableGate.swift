@@ -115,13 +115,16 @@ package final class TableGate: Sendable {
     /// Whether what rules that hold or stop found is set right by later events of the batch: what all of them together
     /// leave of a row is as expected.
     func isMended(_ batch: ChangeBatch, _ events: [Int32], _ findings: GateFindings) -> Bool {
-        guard misfit == nil else { return false }
+        // Rows that are put aside may take with them what would set others right.
+        guard misfit == nil, !findings.failures.contains(where: { findings.action($0.rule) == .quarantineRow }) else {
+            return false
+        }
         let failing = Set(findings.all.map(\.event))
         var (rows, desk) = (FailingRows(), RowDesk())
         for index in events.sorted(by: { batch.events[Int($0)].version < batch.events[Int($1)].version }) {
             rows.step(index, of: batch, self, fails: failing.contains(index), &desk)
         }
-        return !rows.failures.contains { findings.blocks($0.rule) }
+        return !rows.isOnItsWay && !rows.failures.contains { findings.blocks($0.rule) }
     }
 
     /// Leaves of the failures of each source transaction what its last events leave.
@@ -179,7 +182,9 @@ package struct GateFindings: Sendable {
     var all: [(event: Int32, rule: Int32)] = []
 
     /// A table may be held for them, which takes its lock.
-    var mayHold: Bool { gate.misfit != nil || isMass || failures.contains { action($0.rule) == .hold } }
+    ///
+    /// What an event sets right stands again where that one is refused, or came before.
+    var mayHold: Bool { gate.misfit != nil || isMass || all.contains { action($0.rule) == .hold } }
 
     /// So many rows are to be put aside that the table is at fault, and is held; not where somebody has asked for it.
     var isMass: Bool {

@@ -56,6 +56,8 @@ import ThrowawayPostgres
             let names = Set(tables.map { "millrace_lag_seconds{table=\"public.\($0)\"}" })
             return Task {
                 while !Task.isCancelled {
+                    // Looking takes time from what is looked at.
+                    try? await Task.sleep(for: .milliseconds(100))
                     guard let text = try? await pipeline.metrics() else { continue }
                     let lags = text.split(separator: "\n").compactMap { line -> Double? in
                         let parts = line.split(separator: " ")
@@ -137,7 +139,7 @@ import ThrowawayPostgres
         let lags = LagWatch()
         let watch = lags.watch(pipeline, others)
         defer { watch.cancel() }
-        try await until("the others' lag is known", [agent]) { lags.count >= 300 }
+        try await until("the others' lag is known", [agent]) { lags.count >= 50 }
         let lagBefore = lags.figures()
         #expect(try await pipeline.run("pause", Self.paused).status == 0)
         if let target {

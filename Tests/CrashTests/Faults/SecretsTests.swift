@@ -25,6 +25,7 @@ import ThrowawayPostgres
     private static let forms: [String] = secrets.values.flatMap { secret in
         [
             secret, percent(secret), percent(secret).lowercased(), Data(secret.utf8).base64EncodedString(),
+            Data("u:\(secret)".utf8).base64EncodedString(), Data("guarded:\(secret)".utf8).base64EncodedString(),
             JSONValue.string(secret).serialized.trimmingCharacters(in: CharacterSet(charactersIn: "\"")),
         ]
     }
@@ -42,6 +43,7 @@ import ThrowawayPostgres
             }
         }
 
+        var hasNone: Bool { leaks.isEmpty }
         func expectNone() { #expect(leaks.isEmpty, "\(Set(leaks))") }
     }
 
@@ -167,6 +169,9 @@ import ThrowawayPostgres
         }
         said.hear(
             (try? String(contentsOf: folder.appending(path: "told"), encoding: .utf8)) ?? "", of: "an alert's program")
+        let planted = Said()
+        planted.hear("password=\(secrets["webhook"] ?? "")", of: "a leak")
+        #expect(!planted.hasNone, "one would be seen")
         #expect(said.lines >= Self.lines_min, "\(said.lines) lines")
         said.expectNone()
         await source.remove()
