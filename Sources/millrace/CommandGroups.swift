@@ -96,7 +96,7 @@ struct Quarantine: AsyncParsableCommand {
                 "millrace quarantine show 17": "one record, with its bytes and the reason"
             ]))
         @OptionGroup var global: GlobalOptions
-        @Argument var id: Int64
+        @Argument(help: "As `list` shows it.") var id: Int64
 
         func run() async throws { try Ended.with(try await QuarantineCommand(.show(id)).run(global.context())) }
     }
@@ -148,11 +148,11 @@ struct Sweep: AsyncParsableCommand {
         abstract: "Prove that the warehouse equals its source, as of a position.",
         discussion: .help(
             """
-            The running agent takes a snapshot at the source, waits until the warehouse has applied all that it shows, and \
-            compares both by digests, while everybody writes on; rows that change meanwhile are looked at again. Where the \
-            source is Kafka or a file, raw is applied once more beside the warehouse and compared, which the report says; \
-            that works without an agent, too. Exit 0: equal, or all repaired; 4: differences, with their keys; 3: a table \
-            couldn't be compared.
+            The running agent takes a snapshot at the source, waits until the warehouse has applied all that it shows, \
+            and compares both by digests, while everybody writes on; rows that change meanwhile are looked at again. \
+            Where the source is Kafka or a file, raw is applied once more beside the warehouse and compared, which the \
+            report says; that works without an agent, too. Exit 0: equal, or all repaired; 4: differences, with their \
+            keys; 3: a table couldn't be compared.
             """,
             examples: [
                 "millrace sweep": "compare all tables with their source",
@@ -183,8 +183,8 @@ struct Quality: AsyncParsableCommand {
         abstract: "Hold whole tables against what is expected of them. Exit 6 if a hard expectation fails.",
         discussion: .help(
             """
-            Counts by SQL over the live view, through the running agent where one runs, beside its writer. Of rows that \
-            fail the first keys are shown, and no other value. What is expected stands in the pipeline file \
+            Counts by SQL over the live view, through the running agent where one runs, beside its writer. Of rows \
+            that fail the first keys are shown, and no other value. What is expected stands in the pipeline file \
             (tables[].quality, quality_suite).
             """,
             examples: [
@@ -205,9 +205,9 @@ struct DBT: AsyncParsableCommand {
         abstract: "Make dbt sources and staging models.",
         discussion: .help(
             """
-            Writes sources.yml (live views and current, with descriptions from the source's comments, tests from what is \
-            expected, freshness) and a model stg_<pipeline>__<table>.sql for each table: incremental, merged by key, without \
-            deleted rows. A file that was edited is kept, and what is new is put beside it as NAME.new.
+            Writes sources.yml (live views and current, with descriptions from the source's comments, tests from what \
+            is expected, freshness) and a model stg_<pipeline>__<table>.sql for each table: incremental, merged by \
+            key, without deleted rows. A file that was edited is kept, and what is new is put beside it as NAME.new.
             """,
             examples: [
                 "millrace dbt --out models/staging/shop": "write sources and models into a dbt project"
@@ -248,8 +248,8 @@ struct Reload: AsyncParsableCommand {
         abstract: "Let the running agent read its pipeline file again.",
         discussion: .help(
             """
-            Tables are added and removed (source.include, source.exclude, tables); the others go on. What else the file \
-            says begins with a start, and a reload that changes it is refused. SIGHUP does the same.
+            Tables are added and removed (source.include, source.exclude, tables); the others go on. What else the \
+            file says begins with a start, and a reload that changes it is refused. SIGHUP does the same.
             """,
             examples: [
                 "millrace reload": "let the agent read its pipeline file again"
@@ -264,10 +264,10 @@ struct Explain: AsyncParsableCommand {
         abstract: "The history of one row: event, position, version, verdict.",
         discussion: .help(
             """
-            All that raw has of the row in the order of its versions, with truncates of its table: where each event stood \
-            at the source, its transaction, the batch that brought it, and what became of it: `current` (the row is what it \
-            says), `replaced` by newer ones, `superseded` (it came late), `deferred` (the table stands still). Excluded and \
-            hashed columns are so here, too.
+            All that raw has of the row in the order of its versions, with truncates of its table: where each event \
+            stood at the source, its transaction, the batch that brought it, and what became of it: `current` (the row \
+            is what it says), `replaced` by newer ones, `superseded` (it came late), `deferred` (the table stands \
+            still). Excluded and hashed columns are so here, too.
             """,
             examples: [
                 "millrace explain customers 4711": "what happened to a row",
@@ -288,8 +288,8 @@ struct Erase: AsyncParsableCommand {
             """
             The row leaves current; its events in raw, and its records in the quarantine, lose their key and values. A \
             hash of the key and the version stay, so that a replay brings nothing back. Delete the row at the source \
-            first: a change that the source makes later is news. What isn't reached: the source and its topics, backups, \
-            and tables that others made of ours.
+            first: a change that the source makes later is news. What isn't reached: the source and its topics, \
+            backups, and tables that others made of ours.
             """,
             examples: [
                 "millrace erase customers 4711 --reason 'request 17'": "scrub a row's values",
@@ -360,9 +360,9 @@ struct Lend: AsyncParsableCommand {
         abstract: "Lend the DuckDB file to another program.",
         discussion: .help(
             """
-            DuckDB lets one process write. The running agent finishes its batch and closes the file, CMD runs (its path is \
-            in MILLRACE_WAREHOUSE), the agent opens the file again and catches up. Ends as CMD ends. Of a borrower that is \
-            killed the agent takes the file back by itself.
+            DuckDB lets one process write. The running agent finishes its batch and closes the file, CMD runs (its \
+            path is in MILLRACE_WAREHOUSE), the agent opens the file again and catches up. Ends as CMD ends. Of a \
+            borrower that is killed the agent takes the file back by itself.
             """,
             examples: [
                 "millrace lend -- dbt build": "let dbt have the DuckDB file, then go on"
@@ -386,8 +386,9 @@ struct Release: AsyncParsableCommand {
             its rows are refused in masses, and tries it again each minute. This tries it at once, and says what is in \
             its way. --quarantine-failing puts the refused rows aside, however many they are.
 
-            With --as: many events that are older than what the warehouse has, and were never seen before, are what a source sends \
-            that was restored from a backup: its positions begin again from lower numbers. All tables are held then.
+            With --as: many events that are older than what the warehouse has, and were never seen before, are what a \
+            source sends that was restored from a backup: its positions begin again from lower numbers. All tables are \
+            held then.
 
             new-epoch: it was restored, or replaced. All that it said since counts as newer than all before.
             redelivery: it wasn't; the events were late.

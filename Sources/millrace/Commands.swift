@@ -8,8 +8,8 @@ struct Run: AsyncParsableCommand {
         abstract: "Replicate until stopped.",
         discussion: .help(
             """
-            SIGTERM and SIGINT drain the batch in hand, for at most `agent.drain` (30s): exit 0 if it was written, else 1. A \
-            second one ends the process at once. Neither loses anything.
+            SIGTERM and SIGINT drain the batch in hand, for at most `agent.drain` (30s): exit 0 if it was written, \
+            else 1. A second one ends the process at once. Neither loses anything.
 
             With --standby a second agent of the same slot or DuckDB file waits, with `state: standby`, and takes over \
             within seconds after the first is gone.
@@ -44,8 +44,8 @@ struct Backfill: AsyncParsableCommand {
         abstract: "One-shot copy of tables, verified, then exit. Exit 4 if a table differs.",
         discussion: .help(
             """
-            A killed backfill is gone on with by the same command. A table that holds rows already is copied anew: rows \
-            that the source no longer has are marked as deleted.
+            A killed backfill is gone on with by the same command. A table that holds rows already is copied anew: \
+            rows that the source no longer has are marked as deleted.
             """,
             examples: [
                 "millrace backfill": "copy all tables, verified, then stop",

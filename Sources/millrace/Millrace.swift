@@ -9,8 +9,8 @@ struct Millrace: AsyncParsableCommand {
         abstract: "Replicates change events into the current tables of a warehouse.",
         discussion: .help(
             """
-            Reads Debezium events from Kafka or a file, writes them into DuckDB or Postgres, and proves where every \
-            event ended.
+            Reads a Postgres, or Debezium's events from Kafka or a file, writes them into DuckDB or Postgres, and \
+            proves where every event ended.
 
             Exit codes: 0 ok, 1 runtime failure, 2 bad pipeline file or usage, 3 environment, 4 differences, \
             5 stale, 6 expectations, 128+n killed by a signal.

@@ -6,8 +6,8 @@ struct Schema: AsyncParsableCommand {
         abstract: "Changes of the source's tables, and plans that wait for you.",
         discussion: .help(
             """
-            What only adds is applied at once. What could break what reads a table is a plan: nothing is dropped, renamed or \
-            converted before somebody approves it.
+            What only adds is applied at once. What could break what reads a table is a plan: nothing is dropped, \
+            renamed or converted before somebody approves it.
             """,
             examples: [
                 "millrace schema list": "plans that wait for you",
@@ -35,7 +35,7 @@ struct Schema: AsyncParsableCommand {
                 "millrace schema show 7": "one change, with its steps"
             ]))
         @OptionGroup var global: GlobalOptions
-        @Argument var id: Int64
+        @Argument(help: "As `list` shows it.") var id: Int64
 
         func run() async throws { try await SchemaCommand(.show(id)).run(global.context()) }
     }
@@ -45,14 +45,14 @@ struct Schema: AsyncParsableCommand {
             abstract: "Let a plan be carried out.",
             discussion: .help(
                 """
-                At once, or, where something is removed, when schema_changes.deprecate_after is over. A table that is held \
-                goes on with what came meanwhile.
+                At once, or, where something is removed, when schema_changes.deprecate_after is over. A table that is \
+                held goes on with what came meanwhile.
                 """,
                 examples: [
                     "millrace schema approve 7": "let a plan be carried out"
                 ]))
         @OptionGroup var global: GlobalOptions
-        @Argument var id: Int64
+        @Argument(help: "As `list` shows it.") var id: Int64
 
         func run() async throws { try await SchemaCommand(.approve(id)).run(global.context()) }
     }
@@ -64,7 +64,7 @@ struct Schema: AsyncParsableCommand {
                 "millrace schema rollback 7": "give a plan up"
             ]))
         @OptionGroup var global: GlobalOptions
-        @Argument var id: Int64
+        @Argument(help: "As `list` shows it.") var id: Int64
 
         func run() async throws { try await SchemaCommand(.rollBack(id)).run(global.context()) }
     }

@@ -10,22 +10,53 @@ struct DecoderProbe {
     /// A place in the file: `["tables", "[]", "columns"]`. Behind `quality`'s `[]` stands a kind: `[not_null]`.
     typealias Path = [String]
 
-    /// The problems of a file that has nothing but this value, told by their key paths.
+    /// What a place needs beside it, for the decoder to look at the rest of it.
+    private static let needed: [(path: Path, members: [JSONValue.Member])] = [
+        (["source", "kafka"], [("brokers", .string("b")), ("topics", .array([.string("t")]))]),
+        (["source", "postgres"], [("url", .string("postgres://h/d"))]),
+        (["source", "file"], [("path", .string("f"))]),
+        (["source", "kafka", "schema_registry"], [("url", .string("http://h"))]),
+        (["source", "file", "schema_registry"], [("url", .string("http://h"))]),
+        (["alerts", "[]"], [("webhook", .string("http://h/alerts"))]),
+        (["lineage", "openlineage"], [("url", .string("http://h"))]),
+        (["tables", "[]"], [("source", .string("a.b"))]),
+    ]
+
+    /// A file that has a value at a place, or stops before it, and all else that it must have.
+    static func file(_ value: JSONValue?, at path: Path) -> String {
+        func enclosed(_ rest: ArraySlice<String>, _ done: Path) -> JSONValue? {
+            guard let step = rest.first else { return value }
+            let inner = enclosed(rest.dropFirst(), done + [step])
+            if step.hasPrefix("[") {
+                let kind = String(step.dropFirst().dropLast())
+                guard !kind.isEmpty, let members = inner?.members else { return .array(inner.map { [$0] } ?? []) }
+                return .array([.object([("expect", .string(kind))] + members)])
+            }
+            let beside = needed.first { $0.path == done }?.members ?? []
+            return .object(beside.filter { $0.key != step } + (inner.map { [(step, $0)] } ?? []))
+        }
+        var members = enclosed(path[...], [])?.members ?? []
+        if path.first != "pipeline" { members.append(("pipeline", .string("p"))) }
+        let file = JSONValue.Member("file", .object([("path", .string("f"))]))
+        if path.first != "source" {
+            members.append(("source", .object([file])))
+        } else if path.count > 1, !["kafka", "postgres", "file"].contains(path[1]),
+            let source = members.first?.value.members
+        {
+            members[0].value = .object(source + [file])
+        }
+        if path.first != "warehouse" { members.append(("warehouse", .object([("duckdb", .object([]))]))) }
+        return JSONValue.object(members).serialized
+    }
+
+    /// The problems of a file that has a value at a place.
     func problems(_ value: JSONValue, at path: Path) -> [PipelineFileError.Problem] {
-        let file = path.reversed().reduce(value, Self.enclosed)
         do {
-            _ = try Pipeline.parse(text: file.serialized, file: "millrace.yaml", environment: [:])
+            _ = try Pipeline.parse(text: Self.file(value, at: path), file: "millrace.yaml", environment: [:])
             return []
         } catch {
             return error.problems
         }
-    }
-
-    private static func enclosed(_ value: JSONValue, in step: String) -> JSONValue {
-        guard step.hasPrefix("[") else { return .object([(step, value)]) }
-        let kind = step.dropFirst().dropLast()
-        guard !kind.isEmpty, let members = value.members else { return .array([value]) }
-        return .array([.object([("expect", .string(String(kind)))] + members)])
     }
 
     /// As the decoder's messages name it.
@@ -99,9 +130,12 @@ extension SchemaValidator {
         func visit(_ schema: JSONValue, _ path: DecoderProbe.Path) {
             let own = schema
             let schema = resolve(schema)
-            values[path] =
-                own["default"] == nil
-                ? schema : .object((schema.members ?? []) + [("default", own["default"] ?? .null)])
+            // A branch of a value is no value of its own.
+            if values[path] == nil {
+                let standard = own["default"].map { [JSONValue.Member("default", $0)] } ?? []
+                values[path] = .object(
+                    (schema.members ?? []).filter { $0.key != "default" || standard.isEmpty } + standard)
+            }
             if let items = schema["items"] { visit(items, path + ["[]"]) }
             for branch in (schema["anyOf"]?.array ?? []) + (schema["oneOf"]?.array ?? [])
             where resolve(branch)["additionalProperties"]?.bool == false {

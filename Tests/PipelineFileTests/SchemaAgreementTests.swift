@@ -51,47 +51,13 @@ import Testing
         #expect(bounded.isSuperset(of: ["batch.max_rows", "source.postgres.copy_workers", "quality.deferred_max"]))
     }
 
-    /// What a place needs beside it.
-    private static let needed: [(path: DecoderProbe.Path, members: [JSONValue.Member])] = [
-        (["source", "kafka"], [("brokers", .string("b")), ("topics", .array([.string("t")]))]),
-        (["source", "postgres"], [("url", .string("postgres://h/d"))]),
-        (["source", "file"], [("path", .string("f"))]),
-        (["source", "kafka", "schema_registry"], [("url", .string("http://h"))]),
-        (["source", "file", "schema_registry"], [("url", .string("http://h"))]),
-        (["alerts", "[]"], [("webhook", .string("http://h/alerts"))]),
-        (["lineage", "openlineage"], [("url", .string("http://h"))]),
-        (["tables", "[]"], [("source", .string("a.b"))]),
-        (["warehouse", "duckdb"], []),
-    ]
-
-    /// A file that has a value at a place, or stops before it, and all else that it must have.
-    private static func file(_ value: JSONValue?, at path: DecoderProbe.Path) -> String {
-        func merged(_ rest: ArraySlice<String>, _ done: DecoderProbe.Path) -> JSONValue? {
-            guard let step = rest.first else { return value }
-            let inner = merged(rest.dropFirst(), done + [step])
-            if step == "[]" { return .array(inner.map { [$0] } ?? []) }
-            let beside = needed.first { $0.path == done }?.members ?? []
-            return .object(beside.filter { $0.key != step } + (inner.map { [(step, $0)] } ?? []))
-        }
-        var members = merged(path[...], [])?.members ?? []
-        if path.first != "pipeline" { members.append(("pipeline", .string("p"))) }
-        let file = JSONValue.Member("file", .object([("path", .string("f"))]))
-        if path.first != "source" {
-            members.append(("source", .object([file])))
-        } else if !["kafka", "postgres", "file"].contains(path[1]), let source = members.first?.value.members {
-            members[0].value = .object(source + [file])
-        }
-        if path.first != "warehouse" { members.append(("warehouse", .object([("duckdb", .object([]))]))) }
-        return JSONValue.object(members).serialized
-    }
-
     @Test func defaultsAreWhatAFileWithoutThemMeans() throws {
         let schema = try SchemaValidator.shipped.get()
         var count = 0
         for (path, rule) in schema.places().values where !path.contains("quality") || path.first == "quality" {
             guard let standard = rule["default"] else { continue }
-            let given = try parse(Self.file(standard, at: path))
-            #expect(given == (try parse(Self.file(nil, at: path))), "\(path)")
+            let given = try parse(DecoderProbe.file(standard, at: path))
+            #expect(given == (try parse(DecoderProbe.file(nil, at: path))), "\(path)")
             if let text = standard.string, let told = rule["description"]?.string, told.contains("Default: ") {
                 #expect(told.contains("Default: \(text)"), "\(path): \(told)")
             }

@@ -1,8 +1,8 @@
 import JSON
 import PipelineFile
 
-/// Holds a value against the JSON Schema of the pipeline file. It knows the keywords that stand there, each of them fully,
-/// and fails on any other.
+/// Holds a value against the JSON Schema of the pipeline file. It knows the keywords that stand there, each of them
+/// fully, and fails on any other.
 struct SchemaValidator {
     struct UnknownKeyword: Error, CustomStringConvertible {
         var description: String
