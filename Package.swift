@@ -90,6 +90,7 @@ let package = Package(
         .target(
             name: "PipelineFile",
             dependencies: ["Replication", "JSON", .product(name: "Yams", package: "Yams")],
+            resources: [.embedInCode("Schema/millrace.schema.json")],
             swiftSettings: strict
         ),
         .target(name: "ChildProcess", swiftSettings: strict),
@@ -122,7 +123,9 @@ let package = Package(
         .testTarget(
             name: "EventSchemasTests", dependencies: ["EventSchemas", "Replication", "JSON"], swiftSettings: strict),
         .testTarget(
-            name: "PipelineFileTests", dependencies: ["PipelineFile", "Replication"], swiftSettings: strict),
+            name: "PipelineFileTests",
+            dependencies: ["PipelineFile", "Replication", "JSON", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
         .testTarget(
             name: "KafkaTests",
             dependencies: ["Kafka", "Replication", .product(name: "Logging", package: "swift-log")],
@@ -183,6 +186,13 @@ let package = Package(
                 "Agent", "PipelineFile", "Debezium", "Kafka", "DuckDB", "Postgres", "Replication", "ReplicationTestKit",
                 "ThrowawayPostgres", "JSON", "SerialQueue", "ChildProcess",
             ], swiftSettings: strict),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: [
+                "millrace", "ChildProcess", "JSON",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "CrashTests",
             dependencies: [

@@ -4,16 +4,20 @@ import Logging
 
 /// Options of every command.
 struct GlobalOptions: ParsableArguments {
-    @Option(name: .customShort("c"), help: ArgumentHelp("The pipeline file.", valueName: "file"))
+    @Option(
+        name: .customShort("c"), help: ArgumentHelp("The pipeline file.", valueName: "file"),
+        completion: .file(extensions: ["yaml", "yml"]))
     var file = "millrace.yaml"
 
     @Flag(help: "Results as JSON on stdout.")
     var json = false
 
-    @Option(help: ArgumentHelp("Logs on stderr: text or json.", valueName: "format"))
+    @Option(help: ArgumentHelp("The form of logs on stderr.", valueName: "format"))
     var logFormat = LogOutput.Format.text
 
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp(
+            "What is logged at least. Default: info where it replicates, else warning.", valueName: "level"))
     var logLevel: Logger.Level?
 
     /// - Parameter quiet: commands that give one answer log warnings only, unless told otherwise.

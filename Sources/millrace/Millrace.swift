@@ -7,15 +7,19 @@ struct Millrace: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "millrace",
         abstract: "Replicates change events into the current tables of a warehouse.",
-        discussion: """
-            Reads Debezium events from Kafka or a file, writes them into DuckDB or Postgres, and proves where every \
-            event ended.
+        discussion: .help(
+            """
+            Reads a Postgres, or Debezium's events from Kafka or a file, writes them into DuckDB or Postgres, and \
+            proves where every event ended.
 
             Exit codes: 0 ok, 1 runtime failure, 2 bad pipeline file or usage, 3 environment, 4 differences, \
             5 stale, 6 expectations, 128+n killed by a signal.
-
-            Example: millrace run -c millrace.yaml
             """,
+            examples: [
+                "millrace check -c shop.yaml": "what would be replicated, and what is in the way",
+                "millrace run -c shop.yaml": "replicate until stopped",
+                "millrace help run": "more about a command",
+            ]),
         version: Version.text,
         subcommands: [
             Run.self, Check.self, Status.self, Query.self, Checkpoint.self, Quarantine.self, Alerts.self, Drop.self,
@@ -50,12 +54,28 @@ struct Millrace: AsyncParsableCommand {
             return ExitStatus.ok
         }
         if exitCode(for: error) == .validationFailure {
-            console.report(CommandFailure(ExitStatus.usage, message(for: error), try: "millrace --help"))
+            console.report(CommandFailure(ExitStatus.usage, line(message(for: error)), try: help(for: error)))
             return ExitStatus.usage
         }
         let failure = ExitStatus.failure(of: error)
         console.report(failure)
         return failure.exit
+    }
+}
+
+extension Millrace {
+    /// The parser's lists, a word a line, as one line.
+    fileprivate static func line(_ message: String) -> String {
+        let lines = message.split(separator: "\n").map { $0.drop { $0 == " " } }
+        let items = lines.filter { $0.hasPrefix("- ") }.map { $0.dropFirst(2) }
+        let text = lines.filter { !$0.hasPrefix("- ") }.joined(separator: " ")
+        return items.isEmpty ? text : "\(text) \(items.joined(separator: ", "))"
+    }
+
+    /// The help of the command in question, which the parser names below its usage.
+    fileprivate static func help(for error: any Error) -> String {
+        let named = fullMessage(for: error).firstMatch(of: /See '(millrace[^'\n]*--help)'/)?.output.1
+        return named.map(String.init) ?? "millrace --help"
     }
 }
 

@@ -1,4 +1,5 @@
 import PipelineFile
+import Testing
 
 /// The smallest pipeline file, `extra` put after it.
 func minimal(_ extra: String = "") -> String {
@@ -12,17 +13,22 @@ func minimal(_ extra: String = "") -> String {
     """ + extra
 }
 
+/// What the program takes, its JSON Schema takes, too.
 func parse(_ text: String, file: String = "millrace.yaml", _ environment: [String: String] = [:]) throws -> Pipeline {
-    try Pipeline.parse(text: text, file: file, environment: environment)
+    let pipeline = try Pipeline.parse(text: text, file: file, environment: environment)
+    #expect(try schemaComplaints(text) == [], "\(text)")
+    return pipeline
 }
 
 /// Each problem as `line: key path: message`; none where the text is a pipeline file.
 func problems(_ text: String, _ environment: [String: String] = [:]) -> [String] {
     do {
-        _ = try Pipeline.parse(text: text, file: "millrace.yaml", environment: environment)
+        _ = try parse(text, environment)
         return []
-    } catch {
+    } catch let error as PipelineFileError {
         return error.problems.map { "\($0.line): \($0.keyPath): \($0.message)" }
+    } catch {
+        return ["\(error)"]
     }
 }
 

@@ -71,9 +71,8 @@ package final class Console: Sendable {
 
     /// Colours on a terminal only, and not where NO_COLOR asks for none.
     package func paint(_ text: String, _ paint: Paint, isError: Bool = false) -> String {
-        guard isError ? isErrorTerminal : isTerminal, ProcessInfo.processInfo.environment["NO_COLOR"] == nil else {
-            return text
-        }
+        let refusal = ProcessInfo.processInfo.environment["NO_COLOR"] ?? ""
+        guard isError ? isErrorTerminal : isTerminal, refusal.isEmpty else { return text }
         return "\u{1B}[\(paint.rawValue)m\(text)\u{1B}[0m"
     }
 
