@@ -17,8 +17,7 @@ import ThrowawayPostgres
     }
 
     @Test(arguments: Engine.allCases) func withAnAgentAndWithoutOne(engine: Engine) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-dbt-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let folder = try temporaryFolder("dbt")
         defer { try? FileManager.default.removeItem(at: folder) }
         let server = try await ThrowawayPostgres.start()
         try await server.psql("CREATE DATABASE source")
@@ -79,8 +78,7 @@ import ThrowawayPostgres
     @Test(.enabled(if: dbt != nil), arguments: Engine.allCases) func sourceFreshnessAgrees(engine: Engine) async throws
     {
         let program = try #require(Self.dbt)
-        let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-dbt-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let folder = try temporaryFolder("dbt")
         defer { try? FileManager.default.removeItem(at: folder) }
         let server = try await ThrowawayPostgres.start()
         try await server.psql("CREATE DATABASE source")

@@ -27,8 +27,7 @@ import ThrowawayPostgres
     }
 
     @Test(arguments: Engine.allCases) func withAnAgentAndWithoutOne(engine: Engine) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-quality-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let folder = try temporaryFolder("quality")
         defer { try? FileManager.default.removeItem(at: folder) }
         let server = try await ThrowawayPostgres.start()
         try await server.psql("CREATE DATABASE source")

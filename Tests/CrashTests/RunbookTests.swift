@@ -172,15 +172,7 @@ import ThrowawayPostgres
 
         /// Somebody drops the slot under a running agent.
         func loseSlot(_ agent: AgentProcess) async throws {
-            try await until("the slot is dropped", [agent]) {
-                await source.beside(
-                    """
-                    SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'millrace_shop' AND active;
-                    SELECT pg_drop_replication_slot('millrace_shop') FROM pg_replication_slots WHERE slot_name = 'millrace_shop' AND NOT active;
-                    """)
-                return try await source.number(
-                    "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'millrace_shop'") == 0
-            }
+            try await source.dropSlot("millrace_shop", of: agent)
             let end = await agent.wait()
             #expect(end.status == 3 && end.errors.contains("is gone"), "\(end.errors.suffix(2000))")
         }

@@ -55,6 +55,19 @@ extension ThrowawayPostgres {
         _ = try? await Command.runAside([programs.path("psql"), "-XAtq", "-d", url()], input: sql)
     }
 
+    /// Takes it from the agent that streams it.
+    nonisolated func dropSlot(_ name: String, of agent: AgentProcess) async throws {
+        let slot = "FROM pg_replication_slots WHERE slot_name = '\(name)'"
+        try await until("the slot is dropped", [agent]) {
+            await beside(
+                """
+                SELECT pg_terminate_backend(active_pid) \(slot) AND active;
+                SELECT pg_drop_replication_slot(slot_name) \(slot) AND NOT active;
+                """)
+            return try await number("SELECT count(*) \(slot)") == 0
+        }
+    }
+
     /// Writes turn by turn until `stop`; gives the number of turns.
     nonisolated func writing(
         until stop: StopFlag, _ statements: @escaping @Sendable (_ turn: Int) -> String
