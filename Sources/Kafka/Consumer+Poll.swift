@@ -4,15 +4,19 @@ import Replication
 extension Consumer {
     /// How long a batch that has records waits for more when nothing is fetched ahead.
     private static let gap_ms: Int32 = 2
+    private static let slice_ms: Int32 = 10
 
     /// Waits up to `idle_ms` for something to happen; once there is a first record, gathers what is fetched
     /// ahead, until `maxRecords`, until `maxBytes` is reached (the last record may pass it), or for
     /// `maxWait_ms`, and no longer than a few milliseconds when nothing more is there.
     ///
     /// The end of a partition moves its span to the consumer's position, past markers and compacted records.
+    ///
+    /// - Parameter rest: until then, asked again and again, a batch that has records waits for more; within `maxWait_ms`.
     /// - Throws: only where the consumer is of no more use (`.fatal`, or closed).
     package func poll(
-        maxRecords: Int, maxBytes: Int, maxWait_ms: Int, idle_ms: Int = 500
+        maxRecords: Int, maxBytes: Int, maxWait_ms: Int, idle_ms: Int = 500,
+        resting rest: @Sendable () -> ContinuousClock.Instant? = { nil }
     ) throws(KafkaError) -> PollResult {
         try checkOpen()
         if !pending.isEmpty { return pending.removeFirst() }
@@ -23,7 +27,7 @@ extension Consumer {
         while pending.isEmpty, failure == nil,
             filling.batch.records.count < maxRecords, filling.batch.bytes < maxBytes
         {
-            guard let event = nextEvent(until: deadline, begun: filling.hasBegun) else { break }
+            guard let event = nextEvent(until: deadline, begun: filling.hasBegun, rest) else { break }
             let begun = filling.hasBegun
             take(event, into: &filling)
             rd_kafka_event_destroy(event)
@@ -39,7 +43,9 @@ extension Consumer {
     }
 
     /// nil: woken, time is up, or there is a batch and nothing more fetched ahead.
-    private func nextEvent(until deadline: ContinuousClock.Instant, begun: Bool) -> OpaquePointer? {
+    private func nextEvent(
+        until deadline: ContinuousClock.Instant, begun: Bool, _ rest: () -> ContinuousClock.Instant?
+    ) -> OpaquePointer? {
         if !begun {
             while true {
                 if handle.takeWake() { return nil }
@@ -49,7 +55,14 @@ extension Consumer {
             }
         }
         if deadline <= .now { return nil }
-        return rd_kafka_queue_poll(handle.queue, 0) ?? rd_kafka_queue_poll(handle.queue, Self.gap_ms)
+        if let event = rd_kafka_queue_poll(handle.queue, 0) ?? rd_kafka_queue_poll(handle.queue, Self.gap_ms) {
+            return event
+        }
+        while let end = rest().map({ min($0, deadline) }), end > .now {
+            let left_ms = Int32(((end - .now) / .milliseconds(1)).rounded(.up))
+            if let event = rd_kafka_queue_poll(handle.queue, min(max(left_ms, 1), Self.slice_ms)) { return event }
+        }
+        return nil
     }
 
     private func nextBatchNumber() -> Int {

@@ -295,8 +295,13 @@ package actor Replicator {
         isUnfinished = records.isUnfinished
         source.gather(true)
         inFlight = Task(executorPreference: taskExecutor) { [self] in
+            let started = ContinuousClock.now
             defer { source.gather(false) }
             try await commit(batch, advances, part)
+            let (ended, times) = (ContinuousClock.now, warehouse.restsAfterCommit)
+            if let pause = CommitPace.rest(after: ended - started, events: batch.events.count, times: times) {
+                source.rest(until: ended + pause)
+            }
         }
     }
 

@@ -2,6 +2,7 @@ import Kafka
 import Logging
 import PipelineFile
 import Replication
+import Synchronization
 
 /// Kafka as a `RecordSource`: what is read begins where the warehouse's checkpoint says, is verified
 /// against what was read last, and never falls back to an offset that nobody chose.
@@ -16,6 +17,7 @@ package actor KafkaSource: RecordSource {
     private var stopped: Set<TopicPartition> = []
     private var paused: Set<TopicPartition> = []
     private var logs = KafkaLogs()
+    private nonisolated let restsUntil = Mutex(ContinuousClock.now)
 
     package init(_ settings: Pipeline.Kafka, limits: Pipeline.Batch, logger: Logger) throws {
         self.settings = settings
@@ -33,7 +35,8 @@ package actor KafkaSource: RecordSource {
         }
         let result = try await consumer.poll(
             maxRecords: limits.rows_max, maxBytes: limits.bytes_max.bytes,
-            maxWait_ms: Int(limits.delay_max / .milliseconds(1)), idle_ms: 200)
+            maxWait_ms: Int(limits.delay_max / .milliseconds(1)), idle_ms: 200
+        ) { self.restEnd }
         switch result {
         case .records(let batch): return .records(SourceRecords(batch: batch, advances: advances(of: batch)))
         case .assigned(let partitions): return .assigned(partitions)
@@ -220,6 +223,8 @@ package actor KafkaSource: RecordSource {
         return progress
     }
 
+    private nonisolated var restEnd: ContinuousClock.Instant { restsUntil.withLock { $0 } }
+    package nonisolated func rest(until end: ContinuousClock.Instant) { restsUntil.withLock { $0 = end } }
     package nonisolated func wake() { consumer.wake() }
     package func close() async { await consumer.close() }
 }

@@ -62,6 +62,8 @@ package actor PostgresSource: RecordSource {
         var isStopping = false
         /// The batch that was handed out last is being written.
         var isGathering = false
+        /// It is durable, and the next may gather until then.
+        var restsUntil: ContinuousClock.Instant?
         var holder: SnapshotHolder?
     }
 
@@ -294,13 +296,30 @@ package actor PostgresSource: RecordSource {
         if !isWanted { waker.wake() }
     }
 
+    package nonisolated func rest(until end: ContinuousClock.Instant) {
+        patience.withLock { $0.restsUntil = end }
+        Task { [waker] in
+            try? await Task.sleep(until: end, clock: .continuous)
+            waker.wake()
+        }
+    }
+
     package nonisolated func hurry(to position: Int64) {
         hurriedTo.max(position, ordering: .releasing)
         waker.wake()
     }
 
     /// Whether a batch waits for more.
-    nonisolated var mayGather: Bool { patience.withLock { $0.isGathering && !$0.isStopping } }
+    nonisolated var mayGather: Bool {
+        patience.withLock { patience in
+            if patience.isStopping { return false }
+            if patience.isGathering { return true }
+            guard let end = patience.restsUntil else { return false }
+            if ContinuousClock.now < end { return true }
+            patience.restsUntil = nil
+            return false
+        }
+    }
 
     package nonisolated func wake() {
         patience.withLock { patience in

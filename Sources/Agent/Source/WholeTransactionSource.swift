@@ -387,6 +387,7 @@ package actor WholeTransactionSource: RecordSource {
         return progress
     }
 
+    package nonisolated func rest(until end: ContinuousClock.Instant) { source.rest(until: end) }
     package nonisolated func wake() { source.wake() }
     package func close() async { await source.close() }
 }

@@ -152,10 +152,12 @@ extension DuckDBTransaction {
 
 extension DuckDBWarehouse {
     package func holds() async throws -> [TableHold] {
-        try withSession { session in
-            guard try hasMeta(session), try MetaTables.version(session) ?? 0 >= 4 else { return [] }
-            return try MetaTables.holds(session, layout.pipeline)
+        // A file that is written to is of this version.
+        if isReadOnly {
+            let isThere = try withSession { try hasMeta($0) && MetaTables.version($0) ?? 0 >= 4 }
+            guard isThere else { return [] }
         }
+        return try withStatements { try MetaTables.holds($0, layout.pipeline) }
     }
 
     package func deferredCounts() async throws -> [TableID: Int] {
@@ -202,7 +204,7 @@ extension DuckDBWarehouse {
 }
 
 extension MetaTables {
-    static func holds(_ session: Session, _ pipeline: String) throws -> [TableHold] {
+    static func holds(_ session: any StatementRunner, _ pipeline: String) throws -> [TableHold] {
         var holds: [TableHold] = []
         try session.forEachChunk(
             """

@@ -10,6 +10,7 @@ package actor DuckDBWarehouse: Warehouse {
     private let executor: SerialQueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     package nonisolated var engine: String { "duckdb" }
+    package nonisolated var restsAfterCommit: Int { 3 }
 
     let path: String
     let layout: WarehouseLayout
@@ -43,7 +44,7 @@ package actor DuckDBWarehouse: Warehouse {
     private var opened: Opened?
     var writer = BatchWriter()
     var snapshots: [WeakSnapshot] = []
-    private var isReadOnly = false
+    private(set) var isReadOnly = false
     private var wasOpened = false
     /// An error has left the engine in doubt.
     private var isBroken = false
@@ -192,6 +193,11 @@ package actor DuckDBWarehouse: Warehouse {
     /// Runs `body` with the session, which is opened again if it broke.
     func withSession<T>(_ body: (Session) throws -> T) throws -> T {
         try withOpened { opened in try body(writer.isUnfinished ? opened.file.side : opened.session) }
+    }
+
+    /// The same for what is read again and again: prepared once, where the session is the writer's.
+    func withStatements<T>(_ body: (any StatementRunner) throws -> T) throws -> T {
+        try withOpened { opened in try body(writer.isUnfinished ? opened.file.side : opened.staging.statements) }
     }
 
     private func withOpened<T>(_ body: (Opened) throws -> T) throws -> T {

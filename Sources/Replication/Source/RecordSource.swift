@@ -51,6 +51,10 @@ package protocol RecordSource: Sendable {
     /// thread.
     nonisolated func gather(_ isWanted: Bool)
 
+    /// A batch that is begun may wait for more records until then, though the one before it is durable: see `CommitPace`.
+    /// From any thread.
+    nonisolated func rest(until end: ContinuousClock.Instant)
+
     /// Somebody waits until a position (bytes of a Postgres source's log) is durable: an idle source's, too, is to become
     /// so at once. From any thread.
     nonisolated func hurry(to position: Int64)
@@ -69,6 +73,7 @@ extension RecordSource {
     package func copyAnew(_ tables: [TableID]) async {}
     package func pause(_ partitions: Set<TopicPartition>) async throws {}
     package nonisolated func gather(_ isWanted: Bool) {}
+    package nonisolated func rest(until end: ContinuousClock.Instant) {}
     package nonisolated func hurry(to position: Int64) {}
     package nonisolated var hasAnswered: Bool { false }
 }

@@ -9,6 +9,9 @@ package protocol Warehouse: Sendable {
     /// `duckdb`, `postgres` or `memory`.
     nonisolated var engine: String { get }
 
+    /// So many times as long as a small batch took to commit the next one gathers events; 0: a commit costs little.
+    nonisolated var restsAfterCommit: Int { get }
+
     /// Connects, and makes or migrates `_millrace` in one transaction; refuses a newer one (`.environment`).
     /// With `readOnly` nothing is written: a missing `_millrace` then means that nothing was replicated yet.
     func open(readOnly: Bool) async throws
@@ -152,6 +155,8 @@ package protocol Warehouse: Sendable {
 }
 
 extension Warehouse {
+    package nonisolated var restsAfterCommit: Int { 0 }
+
     package func release(
         _ table: TableDefinition, _ kind: TableHold.Kind, limit: Int = BatchApplier.release_max
     ) async throws -> ReleaseStep {
