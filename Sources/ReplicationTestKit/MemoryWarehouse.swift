@@ -3,13 +3,15 @@ package import Replication
 /// A warehouse in memory: what every other one is held against.
 package actor MemoryWarehouse: Warehouse {
     package nonisolated let engine = "memory"
+    package nonisolated let restsAfterCommit: Int
     private let layout: WarehouseLayout
     private let transaction: MemoryTransaction
     private var clock_us: Int64 = 2_000_000_000_000_000
     private var writer = BatchWriter()
 
-    package init(layout: WarehouseLayout, tables: MemoryTables = .init()) {
+    package init(layout: WarehouseLayout, tables: MemoryTables = .init(), restsAfterCommit: Int = 0) {
         self.layout = layout
+        self.restsAfterCommit = restsAfterCommit
         transaction = MemoryTransaction(tables)
     }
 

@@ -167,6 +167,41 @@ import Testing
         consumer.wake()
     }
 
+    @Test func aBatchWaitsWhileItRests() async throws {
+        let broker = try MockBroker(topics: ["t": 1])
+        let consumer = try consumer(broker)
+        let p0 = TopicPartition(topic: "t", partition: 0)
+        try await produce(broker, numbered("t", 0..<1))
+        try await consumer.subscribe(topics: ["t"])
+        while true {
+            if case .assigned = try await consumer.poll(maxRecords: 1, maxBytes: 1, maxWait_ms: 1) { break }
+        }
+        try await consumer.assign([p0: 0])
+        let (asked, ask) = AsyncStream<Void>.makeStream()
+        async let polled: RecordBatch? = {
+            while true {
+                let result = try await consumer.poll(maxRecords: 2, maxBytes: 1 << 20, maxWait_ms: 60_000) {
+                    ask.yield()
+                    return .now + .seconds(60)
+                }
+                if case .records(let batch) = result { return batch }
+            }
+        }()
+        // Only while it rests, with a first record, is it asked.
+        for await _ in asked { break }
+        try await produce(broker, numbered("t", 1..<2))
+        #expect(try await polled?.records.map(\.offset) == [0, 1])
+        // Without a rest it doesn't wait for a second.
+        try await produce(broker, numbered("t", 2..<3))
+        while true {
+            let result = try await consumer.poll(maxRecords: 2, maxBytes: 1 << 20, maxWait_ms: 600_000) { .now }
+            guard case .records(let batch) = result else { continue }
+            #expect(batch.records.map(\.offset) == [2])
+            break
+        }
+        await consumer.close()
+    }
+
     @Test func keysChooseThePartitionAsJavaDoes() async throws {
         let broker = try MockBroker(topics: ["t": 3])
         try await produce(

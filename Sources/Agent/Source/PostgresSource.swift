@@ -65,6 +65,10 @@ package actor PostgresSource: RecordSource {
         /// It is durable, and the next may gather until then.
         var restsUntil: ContinuousClock.Instant?
         var holder: SnapshotHolder?
+
+        func mayGather(at now: ContinuousClock.Instant) -> Bool {
+            !isStopping && (isGathering || restsUntil.map { now < $0 } ?? false)
+        }
     }
 
     struct Durable {
@@ -310,16 +314,7 @@ package actor PostgresSource: RecordSource {
     }
 
     /// Whether a batch waits for more.
-    nonisolated var mayGather: Bool {
-        patience.withLock { patience in
-            if patience.isStopping { return false }
-            if patience.isGathering { return true }
-            guard let end = patience.restsUntil else { return false }
-            if ContinuousClock.now < end { return true }
-            patience.restsUntil = nil
-            return false
-        }
-    }
+    nonisolated var mayGather: Bool { patience.withLock { $0.mayGather(at: .now) } }
 
     package nonisolated func wake() {
         patience.withLock { patience in

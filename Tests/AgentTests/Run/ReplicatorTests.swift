@@ -2,6 +2,7 @@ import Debezium
 import Logging
 import Replication
 import ReplicationTestKit
+import Synchronization
 import Testing
 
 @testable import Agent
@@ -15,6 +16,7 @@ struct ReplicatorTests {
         private var left: Int
         private var offset: Int64 = 0
         private var isAssigned = false
+        nonisolated let rests = Mutex<[ContinuousClock.Instant]>([])
 
         init(records: Int) { left = records }
 
@@ -39,6 +41,7 @@ struct ReplicatorTests {
         func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] { [] }
         func release(_ partitions: [TopicPartition]) async throws {}
         func confirm(_ positions: [TopicPartition: Int64]) async {}
+        nonisolated func rest(until end: ContinuousClock.Instant) { rests.withLock { $0.append(end) } }
         func endPositions() async throws -> [TopicPartition: Int64]? { nil }
         func readPositions() async -> [TopicPartition: Int64] { [Self.partition: offset] }
         func lag() async -> [TopicPartition: Int64] { [Self.partition: Int64(left)] }
@@ -101,5 +104,33 @@ struct ReplicatorTests {
         try await replicator.run()
         #expect(status.current.positions == [BusySource.partition: 3])
         #expect(status.current.lag[BusySource.partition] != nil)
+    }
+
+    @Test("rests behind each small commit where the warehouse's are dear", arguments: [0, 3])
+    func rests(times: Int) async throws {
+        let source = BusySource(records: 3)
+        let replicator = Replicator(
+            source: source,
+            warehouse: MemoryWarehouse(layout: WarehouseLayout(pipeline: "shop"), restsAfterCommit: times),
+            status: AgentStatus(), settings: .init(owner: "test"), logger: Logger(label: "test")
+        ) { _ in try DebeziumDecoder(configuration: DecoderConfiguration(select: { _ in nil })) }
+        let before = ContinuousClock.now
+        try await replicator.run()
+        let ends = source.rests.withLock { $0 }
+        #expect(ends.count == (times == 0 ? 0 : 3))
+        #expect(ends.allSatisfy { $0 > before && $0 < .now + CommitPace.rest_max })
+    }
+
+    @Test("a batch that is begun waits while one is written, or while it rests, and not for a stop")
+    func patience() {
+        let now = ContinuousClock.now
+        var patience = PostgresSource.Patience()
+        #expect(!patience.mayGather(at: now))
+        patience.restsUntil = now
+        #expect(!patience.mayGather(at: now) && patience.mayGather(at: now - .nanoseconds(1)))
+        patience.isGathering = true
+        #expect(patience.mayGather(at: now))
+        patience.isStopping = true
+        #expect(!patience.mayGather(at: now) && !patience.mayGather(at: now - .seconds(1)))
     }
 }
