@@ -135,7 +135,7 @@ let package = Package(
         .target(
             name: "Simulation",
             dependencies: [
-                "Agent", "Debezium", "EventFile", "EventSchemas", "JSON", "Postgres", "Replication",
+                "Agent", "Debezium", "EventFile", "EventSchemas", "JSON", "PipelineFile", "Postgres", "Replication",
                 "ReplicationTestKit",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

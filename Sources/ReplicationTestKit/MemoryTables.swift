@@ -67,6 +67,37 @@ package struct MemoryTables: Sendable {
     }
 }
 
+extension MemoryTables {
+    /// What is so of each table.
+    package var openFreshness: [FreshnessRecord] {
+        var open: [TableID: FreshnessRecord] = [:]
+        for record in freshness { open[record.table] = record }
+        return open.values.sorted { $0.table < $1.table }
+    }
+
+    package mutating func record(freshness records: [FreshnessRecord]) {
+        for record in records {
+            guard let open = freshness.lastIndex(where: { $0.table == record.table }),
+                freshness[open].status == record.status
+            else {
+                freshness.append(record)
+                continue
+            }
+            let before = freshness[open]
+            freshness[open] = record
+            freshness[open].since_us = before.since_us
+            freshness[open].staleness_us = before.staleness_us
+            freshness[open].reason = before.reason
+        }
+    }
+
+    package var ledgerSums: (tables: [LedgerEntry], control: Int) {
+        var sums: [TableID?: LedgerEntry] = [:]
+        for entry in ledger { sums[entry.table, default: .init(table: entry.table)] += entry }
+        return (sums.values.sorted { ($0.table?.description ?? "") < ($1.table?.description ?? "") }, control)
+    }
+}
+
 /// What is durable of the in-memory warehouse. Not `Sendable`-checked: whoever shares it sees to it that one at a time
 /// uses it.
 package final class MemoryStore: @unchecked Sendable {

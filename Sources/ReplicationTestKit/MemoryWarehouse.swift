@@ -98,12 +98,7 @@ package actor MemoryWarehouse: Warehouse {
     }
 
     package func ledger() async throws -> (tables: [LedgerEntry], control: Int) {
-        var sums: [TableID?: LedgerEntry] = [:]
-        for entry in transaction.committed.ledger { sums[entry.table, default: .init(table: entry.table)] += entry }
-        return (
-            sums.values.sorted { ($0.table?.description ?? "") < ($1.table?.description ?? "") },
-            transaction.committed.control
-        )
+        transaction.committed.ledgerSums
     }
 
     package func counts(_ table: TableDefinition) async throws -> TableCounts {
@@ -169,27 +164,11 @@ package actor MemoryWarehouse: Warehouse {
     package func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
 
     package func freshness() async throws -> [FreshnessRecord] {
-        var open: [TableID: FreshnessRecord] = [:]
-        for record in transaction.committed.freshness { open[record.table] = record }
-        return open.values.sorted { $0.table < $1.table }
+        transaction.committed.openFreshness
     }
 
     package func record(freshness records: [FreshnessRecord]) async throws {
-        transaction.amend { all in
-            for record in records {
-                guard let open = all.freshness.lastIndex(where: { $0.table == record.table }),
-                    all.freshness[open].status == record.status
-                else {
-                    all.freshness.append(record)
-                    continue
-                }
-                let before = all.freshness[open]
-                all.freshness[open] = record
-                all.freshness[open].since_us = before.since_us
-                all.freshness[open].staleness_us = before.staleness_us
-                all.freshness[open].reason = before.reason
-            }
-        }
+        transaction.amend { $0.record(freshness: records) }
     }
 
     package func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep { UpkeepStep() }

@@ -48,17 +48,24 @@ package struct FaultRates: Sendable {
 final class FaultScript: Sendable {
     private struct State {
         var random: SeededRandom
-        var left = 40
+        var left: Int
         var told: [String] = []
         var slotIsLost = false
     }
 
     private let state: Mutex<State>
 
-    init(seed: UInt64) { state = Mutex(State(random: SeededRandom(seed: seed))) }
+    /// Whether anything may go wrong just now.
+    private let isAllowed: @Sendable () -> Bool
+
+    init(seed: UInt64, most: Int = 40, isAllowed: @escaping @Sendable () -> Bool = { true }) {
+        state = Mutex(State(random: SeededRandom(seed: seed), left: most))
+        self.isAllowed = isAllowed
+    }
 
     func strikes(_ perMille: Int, _ what: @autoclosure () -> String) -> Bool {
-        state.withLock { state in
+        guard isAllowed() else { return false }
+        return state.withLock { state in
             guard perMille > 0, state.left > 0, state.random.below(1000) < perMille else { return false }
             state.left -= 1
             state.told.append(what())

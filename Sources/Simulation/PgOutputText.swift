@@ -3,12 +3,20 @@ import Replication
 
 /// pgoutput's messages and copied rows, as a server would send them.
 enum PgOutputText {
-    static func facts(_ table: ModelTable, copiedAt: Int64? = nil) -> [UInt8] {
+    /// - Parameter added: a column that the table got.
+    static func facts(_ table: ModelTable, copiedAt: Int64? = nil, traits: Bool = false, added: String? = nil)
+        -> [UInt8]
+    {
         let key = table.key.map { table.columns[$0].name }
-        let facts = RelationFacts(
+        var facts = RelationFacts(
             oid: table.oid, table: table.id, key: key,
             identity: table.isKeyless ? table.columns.map(\.name) : key, isFull: table.isKeyless,
-            columns: table.columns, copiedAt: copiedAt)
+            columns: table.columns + (added.map { [($0, "bigint")] } ?? []), copiedAt: copiedAt)
+        if traits {
+            for (place, column) in facts.columns.enumerated() {
+                facts.traits[column.name] = .init(number: place + 1, isNotNull: false)
+            }
+        }
         return Array(facts.json.utf8)
     }
 
@@ -29,14 +37,15 @@ enum PgOutputText {
         return bytes.all
     }
 
-    static func relation(_ table: ModelTable) -> [UInt8] {
+    static func relation(_ table: ModelTable, added: String? = nil) -> [UInt8] {
+        let columns = table.columns + (added.map { [($0, "bigint")] } ?? [])
         var bytes = Bytes("R")
         bytes.put(table.oid)
         bytes.put(table.id.schema)
         bytes.put(table.id.table)
         bytes.all.append(table.isKeyless ? UInt8(ascii: "f") : UInt8(ascii: "d"))
-        bytes.put(UInt16(table.columns.count))
-        for (place, column) in table.columns.enumerated() {
+        bytes.put(UInt16(columns.count))
+        for (place, column) in columns.enumerated() {
             bytes.all.append(table.key.contains(place) || table.isKeyless ? 1 : 0)
             bytes.put(column.name)
             bytes.put(UInt32(column.type == "bigint" ? 20 : 25))

@@ -20,7 +20,9 @@ actor SimulatedStream: RecordSource {
     /// Transactions handed out.
     private var handed = 0
     private var handedPosition = SourceModel.start
+    private var confirmed = SourceModel.start
     private var described: Set<Int> = []
+    private var describedWider: Set<Int> = []
     /// Messages left of a transaction that comes in parts.
     private var rest: [Message] = []
     private var isInside = false
@@ -45,11 +47,14 @@ actor SimulatedStream: RecordSource {
     private var wholeRest: [[ModelRow]] = []
     private var copiedAt: [Int: Int64] = [:]
     private var hasReread = false
+    /// When what happens; nil: all of it is there from the beginning.
+    private let day: Day?
 
     init(
         _ model: SourceModel, _ warehouse: any Warehouse, _ loop: SimulationLoop, _ faults: FaultScript,
-        _ rates: FaultRates, copies: Bool
+        _ rates: FaultRates, copies: Bool, day: Day? = nil
     ) {
+        self.day = day
         self.model = model
         self.warehouse = warehouse
         self.loop = loop
@@ -63,6 +68,8 @@ actor SimulatedStream: RecordSource {
             isAssigned = true
             return .assigned([Self.slot])
         }
+        try await day?.pass(rest.isEmpty ? handed : -1)
+        if let day, day.isSourceAway { return .idle }
         if faults.strikes(rates.sourceCrash, "crash while reading") { throw SimulatedCrash() }
         if faults.strikes(rates.sourceCut, "the source is cut") { throw ReplicationError(.passing, "cut") }
         if let position = firstPosition {
@@ -79,18 +86,22 @@ actor SimulatedStream: RecordSource {
             beginWhole(table)
             return .records(wholePiece())
         }
-        let hasStream = handed < model.transactions.count
+        let hasStream = handed < there
         if !pieces.isEmpty, !hasStream || faults.below(2) == 0 { return .records(piece()) }
         if hasStream {
             if faults.below(12) == 0 { return .records(advance(to: handedPosition)) }
             return .records(transactions())
         }
+        if day != nil { return .idle }
         if copies, !hasReread {
             hasReread = true
             if let records = try await reread() { return .records(records) }
         }
         return .end
     }
+
+    /// How many transactions the source has.
+    private var there: Int { day?.there ?? model.transactions.count }
 
     private var lost: LostPartition {
         LostPartition(partition: Self.slot, reason: "the slot is gone", remedy: "copy anew")
@@ -100,6 +111,7 @@ actor SimulatedStream: RecordSource {
         guard let claim = claims.first else { return [] }
         if faults.slotIsLost { return [lost] }
         if let position = claim.position {
+            confirmed = position
             handed = model.count(upTo: position)
             handedPosition = position
         } else {
@@ -148,6 +160,7 @@ actor SimulatedStream: RecordSource {
             ])
         records.isUnfinished = isUnfinished
         isInside = isUnfinished
+        day?.note(inFlight: handed - model.count(upTo: confirmed))
         if !isUnfinished { handedPosition = to }
         return records
     }
@@ -156,14 +169,19 @@ actor SimulatedStream: RecordSource {
         var all = [Message(position: transaction.commitLSN, bytes: PgOutputText.begin(transaction))]
         for change in transaction.changes {
             let table = ModelTable.all[change.table]
-            if described.insert(change.table).inserted {
+            let added = day?.added(change)
+            if let added, describedWider.insert(change.table).inserted {
+                let facts = PgOutputText.facts(table, traits: true, added: added.name)
+                all.append(Message(position: change.lsn, bytes: facts, tag: SourceRecord.facts))
+                all.append(Message(position: change.lsn, bytes: PgOutputText.relation(table, added: added.name)))
+            } else if added == nil, described.insert(change.table).inserted {
                 // Until it is copied, all that comes of it will be in the copy.
                 let copiedAt = copies && table.isKeyless ? copiedAt[change.table] ?? .max : nil
-                let facts = PgOutputText.facts(table, copiedAt: copiedAt)
+                let facts = PgOutputText.facts(table, copiedAt: copiedAt, traits: day != nil)
                 all.append(Message(position: change.lsn, bytes: facts, tag: SourceRecord.facts))
                 all.append(Message(position: change.lsn, bytes: PgOutputText.relation(table)))
             }
-            all.append(Message(position: change.lsn, bytes: PgOutputText.change(change)))
+            all.append(Message(position: change.lsn, bytes: PgOutputText.change(added?.change ?? change)))
         }
         all.append(Message(position: transaction.commitLSN, bytes: PgOutputText.commit(transaction)))
         return all
@@ -178,7 +196,7 @@ actor SimulatedStream: RecordSource {
             return part()
         }
         var all = first
-        for _ in 0..<faults.below(3) where handed < model.transactions.count {
+        for _ in 0..<faults.below(day == nil ? 3 : Day.batch_max) where handed < there {
             all += messages(model.transactions[handed])
             handed += 1
         }
@@ -293,12 +311,24 @@ actor SimulatedStream: RecordSource {
 
     func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] { [] }
     func release(_ partitions: [TopicPartition]) async throws {}
-    func confirm(_ positions: [TopicPartition: Int64]) async {}
+    func confirm(_ positions: [TopicPartition: Int64]) async {
+        if let position = positions[Self.slot] { confirmed = max(confirmed, position) }
+    }
     func endPositions() async throws -> [TopicPartition: Int64]? { nil }
     func readPositions() async -> [TopicPartition: Int64] {
         firstPosition == nil ? [Self.slot: handedPosition] : [:]
     }
-    func lag() async -> [TopicPartition: Int64] { [:] }
+    func lag() async -> [TopicPartition: Int64] {
+        // Where the source is away, nobody tells what it has.
+        guard let day, !day.isSourceAway, isAssigned else { return [:] }
+        return [Self.slot: max(0, model.end(day.there) - confirmed)]
+    }
+
+    func progress() async -> SourceProgress {
+        var progress = SourceProgress()
+        if let day, day.isSourceAway { progress.away = "the source: connection refused" }
+        return progress
+    }
     nonisolated func wake() {}
     func close() async {}
 }

@@ -21,12 +21,15 @@ actor SimulatedWarehouse: Warehouse {
     private let onTrace: (@Sendable (String) -> Void)?
     /// How far the agent's clock is before the true one.
     private var ahead_us: Int64 = 0
+    private let day: Day?
 
     init(
         _ store: MemoryStore, _ layout: WarehouseLayout, _ loop: SimulationLoop, _ faults: FaultScript,
         _ rates: FaultRates, without: Set<MemoryTransaction.Guard>, freezer: Freezer? = nil,
-        onTrace: (@Sendable (String) -> Void)? = nil, onCommit: @escaping @Sendable (MemoryTables) -> Void
+        day: Day? = nil, onTrace: (@Sendable (String) -> Void)? = nil,
+        onCommit: @escaping @Sendable (MemoryTables) -> Void
     ) {
+        self.day = day
         self.onTrace = onTrace
         self.store = store
         self.layout = layout
@@ -53,6 +56,7 @@ actor SimulatedWarehouse: Warehouse {
         _ batch: ChangeBatch, advancing advances: [CheckpointAdvance], part: BatchPart, probesAll: Bool
     ) async throws -> BatchApplier.Outcome {
         await freezer?.pass()
+        try await day?.write(batch)
         // A part that others have written over in the meantime: its transaction is gone with its locks.
         if writer.isUnfinished, begun != store.commits { writer.abandon(transaction) }
         if !writer.isUnfinished { begun = store.commits }
@@ -76,7 +80,7 @@ actor SimulatedWarehouse: Warehouse {
         if faults.strikes(rates.clockJump, "the clock jumps") {
             ahead_us += Int64(faults.below(4 * 86_400) - 2 * 86_400) * 1_000_000
         }
-        return store.tick() + ahead_us
+        return (day?.tick() ?? store.tick()) + ahead_us
     }
 
     /// What a person does to one table meanwhile.
@@ -144,6 +148,7 @@ actor SimulatedWarehouse: Warehouse {
     }
 
     func checkpoints() async throws -> [Checkpoint] {
+        try day?.reachWarehouse()
         if faults.strikes(rates.cut, "cut in checkpoints") { throw ReplicationError(.passing, "cut") }
         return store.tables.checkpoints.values.sorted { $0.partition < $1.partition }
     }
@@ -158,7 +163,17 @@ actor SimulatedWarehouse: Warehouse {
         return Array(rows.filter { !$0.isDeleted && $0.columnVersions.isIncomplete }.map(\.key).sorted().prefix(limit))
     }
 
-    func holds() async throws -> [TableHold] { store.tables.holds }
+    func holds() async throws -> [TableHold] {
+        try day?.reachWarehouse()
+        return store.tables.holds
+    }
+
+    /// What somebody does beside the agent. False: not in the middle of a source transaction.
+    func beside(_ act: @Sendable (inout BatchWriter, MemoryTransaction) throws -> Void) rethrows -> Bool {
+        guard !writer.isUnfinished else { return false }
+        try act(&writer, transaction)
+        return true
+    }
 
     func deferredCounts() async throws -> [TableID: Int] { store.tables.deferred.mapValues(\.count) }
 
@@ -170,7 +185,8 @@ actor SimulatedWarehouse: Warehouse {
     func release(_ table: TableDefinition, _ kind: TableHold.Kind, _ options: ReleaseOptions) async throws
         -> ReleaseStep
     {
-        try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: store.tick(), options)
+        try day?.release(table.source, kind)
+        return try writer.release(table, kind, layout: layout, in: transaction, loadedAt_us: store.tick(), options)
     }
 
     func replay(_ ids: [Int64], of table: TableDefinition, _ options: ReleaseOptions) async throws
@@ -194,8 +210,17 @@ actor SimulatedWarehouse: Warehouse {
     func record(_ sweeps: [SweepRecord]) async throws {}
     func lastSweeps() async throws -> [TableID: (last: SweepRecord, proof: SweepRecord?)] { [:] }
 
-    func freshness() async throws -> [FreshnessRecord] { [] }
-    func record(freshness records: [FreshnessRecord]) async throws {}
+    func freshness() async throws -> [FreshnessRecord] {
+        try day?.reachWarehouse()
+        return store.tables.openFreshness
+    }
+
+    func record(freshness records: [FreshnessRecord]) async throws {
+        try day?.reachWarehouse()
+        // Of a transaction of its own: what the runner has begun stays as it is.
+        guard !writer.isUnfinished else { throw ReplicationError(.passing, "locked") }
+        store.amend { $0.record(freshness: records) }
+    }
 
     func rollUpLedger(before time_us: Int64) async throws -> UpkeepStep { UpkeepStep() }
     func trimRaw(_ table: TableDefinition, before time_us: Int64, limit: Int) async throws -> UpkeepStep {
@@ -221,7 +246,7 @@ actor SimulatedWarehouse: Warehouse {
     func open(readOnly: Bool) async throws {}
     func close() async {}
     func set(positions: [TopicPartition: Int64?]) async throws {}
-    func ledger() async throws -> (tables: [LedgerEntry], control: Int) { ([], 0) }
+    func ledger() async throws -> (tables: [LedgerEntry], control: Int) { store.tables.ledgerSums }
     func counts(_ table: TableDefinition) async throws -> TableCounts { .init(live: 0, deleted: 0, incomplete: 0) }
     func quarantine() async throws -> [QuarantinedRecord] { [] }
     func settleQuarantine(_ ids: [Int64], as state: QuarantinedRecord.State) async throws {}

@@ -11,8 +11,10 @@ package final class SimulationLoop: SerialExecutor, TaskExecutor {
 
     private let state = Mutex(State())
     private let change = DispatchSemaphore(value: 0)
+    private let clock: VirtualClock?
 
-    package init() {}
+    /// - Parameter clock: goes on where nothing is left to do.
+    package init(clock: VirtualClock? = nil) { self.clock = clock }
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
@@ -29,14 +31,16 @@ package final class SimulationLoop: SerialExecutor, TaskExecutor {
             self.end()
         }
         while true {
-            guard change.wait(timeout: .now() + 20) == .success else { return false }
             var jobs: [UnownedJob] = []
             let isDone = state.withLock { state in
                 swap(&jobs, &state.jobs)
                 return state.isDone
             }
             for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
-            if isDone, jobs.isEmpty { return true }
+            guard jobs.isEmpty else { continue }
+            if isDone { return true }
+            if clock?.advance() == true { continue }
+            guard change.wait(timeout: .now() + 20) == .success else { return false }
         }
     }
 

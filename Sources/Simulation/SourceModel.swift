@@ -117,7 +117,24 @@ package struct SourceModel: Sendable {
     func end(_ count: Int) -> Int64 { count == 0 ? Self.start : transactions[count - 1].endLSN }
 
     /// How many transactions end at or before a position.
-    func count(upTo position: Int64) -> Int { transactions.prefix { $0.endLSN <= position }.count }
+    func count(upTo position: Int64) -> Int {
+        Self.count(of: transactions.count) { transactions[$0].endLSN <= position }
+    }
+
+    /// How many of so many, in their order, are of a kind that all before them are, too.
+    static func count(of all: Int, _ isBefore: (Int) -> Bool) -> Int {
+        var (low, high) = (0, all)
+        while low < high {
+            let middle = (low + high) / 2
+            if isBefore(middle) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Has them commit at other times than those that the log's positions stand for.
+    mutating func commit(at times_us: [Int64]) {
+        for (index, time_us) in times_us.enumerated() { transactions[index].time_us = time_us }
+    }
 
     /// Rows as the memory warehouse shows live ones, as texts, sorted.
     func live(_ table: Int, after count: Int) -> [String] {

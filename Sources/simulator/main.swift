@@ -10,6 +10,9 @@ struct Simulator: ParsableCommand {
     @Option(name: .customLong("for"), help: "Instead of a count: 30s, 10m, 2h.") var duration: String?
     @Option(help: "stream, copy or group; all of them unless given.") var source: String?
     @Option(help: "How many run beside each other.") var jobs = 2
+    @Option(name: .customLong("day"), help: "Instead of histories: days of so many hours each on a virtual clock.")
+    var hours: Double?
+    @Flag(name: .customLong("notices"), help: "Print what was told in a day.") var isTold = false
     @Flag(help: "Run each seed twice, and see that it repeats itself.") var twice = false
 
     func validate() throws {
@@ -32,6 +35,7 @@ struct Simulator: ParsableCommand {
     }
 
     func run() throws {
+        if let hours { return try runDays(hours) }
         let sources = source.flatMap { Simulation.Source(rawValue: $0) }.map { [$0] } ?? Simulation.Source.allCases
         let started = Date()
         let deadline = duration.flatMap(Self.seconds).map { started.addingTimeInterval($0) }
@@ -82,6 +86,31 @@ struct Simulator: ParsableCommand {
             print("seed \(failed.seed) with source \(failed.source.rawValue) fails; shrunk:\n\(small.described())")
             throw ExitCode(1)
         }
+        print("no failure")
+    }
+}
+
+extension Simulator {
+    /// One day a seed.
+    func runDays(_ hours: Double) throws {
+        var hasFailed = false
+        for seed in seed..<seed + count {
+            let started = Date()
+            let outcome = DaySimulation(seed: seed, hours: hours).run()
+            let seconds = Int(Date().timeIntervalSince(started))
+            print(
+                """
+                seed \(seed): \(hours) h in \(seconds) s: \(outcome.transactions) transactions, \(outcome.events) events \
+                (\(outcome.duplicates) of them again), \(outcome.batches) batches, \(outcome.starts) starts of the agent, \
+                \(outcome.faults) faults beside those of the day's plan, \(outcome.retries) retries, \
+                \(outcome.compared) tables compared, \(outcome.different) different, \(outcome.notices.count) notices; \
+                at most \(outcome.inFlight_max) of \(DaySimulation.inFlight_max) transactions in hand; \(outcome.rows) rows
+                """)
+            for notice in outcome.notices where isTold { print("  \(notice)") }
+            for failure in outcome.failures { print("  fails: \(failure)") }
+            hasFailed = hasFailed || !outcome.failures.isEmpty
+        }
+        if hasFailed { throw ExitCode(1) }
         print("no failure")
     }
 }

@@ -11,61 +11,20 @@ import ThrowawayPostgres
 /// Not here: a disk that is full (OutageTests), a copy that can't be ended (ResyncTests), a suspicion that a Kafka
 /// source was restored (HoldTests), and when alerts are told (AlertTests).
 @Suite(.serialized) struct RunbookTests {
-    /// The page's headings, each with the blocks of commands that stand below it.
-    private struct Runbook {
-        let text: String
-        let headings: [String]
-        let blocks: [String: [[String]]]
-
-        init() throws {
-            let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                .deletingLastPathComponent()
-            text = try String(contentsOf: root.appending(path: "docs/runbook.md"), encoding: .utf8)
-            var headings: [String] = []
-            var blocks: [String: [[String]]] = [:]
-            var block: [String]?
-            for line in text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
-                if let lines = block {
-                    if line == "```" {
-                        blocks[headings.last ?? "", default: []].append(lines)
-                        block = nil
-                    } else {
-                        block = lines + [line]
-                    }
-                } else if line == "```sh" {
-                    block = []
-                } else if line.hasPrefix("#") {
-                    headings.append(line.drop { $0 == "#" }.trimmingCharacters(in: .whitespaces))
-                }
-            }
-            self.headings = headings
-            self.blocks = blocks
-        }
-
-        /// As Markdown's readers make it of a heading.
-        static func anchor(_ heading: String) -> String {
-            String(heading.lowercased().map { $0 == " " ? "-" : $0 }.filter { $0.isLetter || $0.isNumber || $0 == "-" })
-        }
-
-        /// The exit code that a line says it has: `# exit 3`.
-        static func exit(of line: String) -> Int32 {
-            guard let mark = line.range(of: "# exit ") else { return 0 }
-            return Int32(line[mark.upperBound...].prefix { $0.isNumber }) ?? 0
-        }
-    }
+    private static let page = "docs/runbook.md"
 
     private enum Engine { case duckdb, postgres }
 
     /// A table `public.orders`, replicated into a warehouse.
     private struct Shop {
-        let runbook: Runbook
+        let runbook: CommandPage
         let folder: URL
         let source: ThrowawayPostgres
         /// Nil: a DuckDB file.
         let warehouse: ThrowawayPostgres?
 
         init(_ engine: Engine, _ more: String = "") async throws {
-            runbook = try Runbook()
+            runbook = try CommandPage(RunbookTests.page)
             folder = try temporaryFolder("runbook")
             source = try await ThrowawayPostgres.start()
             warehouse = engine == .postgres ? try await ThrowawayPostgres.start() : nil
@@ -113,11 +72,10 @@ import ThrowawayPostgres
         ) async throws -> String {
             var environment = [
                 "SOURCE_URL": source.url(), "WAREHOUSE_URL": warehouse?.url() ?? "",
-                "PATH": RunbookTests.searchPath(source.programs.folder.path(percentEncoded: false)),
+                "PATH": CommandPage.searchPath(source.programs.folder.path(percentEncoded: false)),
             ]
             if let id { environment["ID"] = "\(id)" }
-            return try await RunbookTests.follow(
-                runbook, entry, number, in: folder, environment: environment, sourceLocation)
+            return try await runbook.follow(entry, number, in: folder, environment: environment, sourceLocation)
         }
 
         // MARK: The agent
@@ -192,59 +150,15 @@ import ThrowawayPostgres
         }
     }
 
-    // MARK: Commands
-
-    /// The program under test in front, as an installed one would be found.
-    private static func searchPath(_ more: String? = nil) -> String {
-        let own = AgentProcess.binary.absoluteURL.deletingLastPathComponent().path
-        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
-        return ([own, path] + [more].compactMap { $0 }).joined(separator: ":")
-    }
-
-    @discardableResult
-    private static func follow(
-        _ runbook: Runbook, _ entry: String, _ number: Int, in folder: URL, environment: [String: String],
-        _ sourceLocation: SourceLocation = #_sourceLocation
-    ) async throws -> String {
-        let blocks = try #require(runbook.blocks[entry], "an entry \(entry)", sourceLocation: sourceLocation)
-        try #require(blocks.indices.contains(number), "\(entry) has such a block", sourceLocation: sourceLocation)
-        var output = ""
-        for line in blocks[number] {
-            let result = try await shell(line, in: folder, environment: environment)
-            #expect(
-                result.status == Runbook.exit(of: line), "\(entry): \(line): \(result.output)\(result.errors)",
-                sourceLocation: sourceLocation)
-            output += result.output
-        }
-        return output
-    }
-
-    private static func shell(
-        _ line: String, in folder: URL, environment: [String: String]
-    ) async throws -> AgentProcess.Result {
-        let output = folder.appending(path: "out-\(UUID().uuidString)")
-        let errors = folder.appending(path: "err-\(UUID().uuidString)")
-        defer {
-            try? FileManager.default.removeItem(at: output)
-            try? FileManager.default.removeItem(at: errors)
-        }
-        let process = try ChildProcess(
-            ["sh", "-c", line], environment: environment, output: ChildProcess.Output(file: output, errors: errors),
-            folder: folder)
-        let status = await process.wait()
-        func text(_ file: URL) -> String { (try? String(contentsOf: file, encoding: .utf8)) ?? "" }
-        return AgentProcess.Result(status: status, output: text(output), errors: text(errors))
-    }
-
     // MARK: The page itself
 
     @Test func eachAlertHasAnEntryAndEachLinkAnAim() throws {
-        let runbook = try Runbook()
+        let runbook = try CommandPage(RunbookTests.page)
         let kinds = [
             "lag", "held", "quality", "quarantine", "lost", "error", "waiting", "sweep", "stale", "schema", "retention",
         ]
         for kind in kinds { #expect(runbook.headings.contains(kind), "\(kind)") }
-        let anchors = runbook.headings.map(Runbook.anchor)
+        let anchors = runbook.headings.map(CommandPage.anchor)
         #expect(Set(anchors).count == anchors.count, "each is one place")
         let links = runbook.text.components(separatedBy: "](#").dropFirst().compactMap {
             $0.split(separator: ")").first.map(String.init)
@@ -254,11 +168,12 @@ import ThrowawayPostgres
     }
 
     @Test func eachCommandIsOne() async throws {
-        let runbook = try Runbook()
+        let runbook = try CommandPage(RunbookTests.page)
         let folder = try temporaryFolder("runbook")
         defer { try? FileManager.default.removeItem(at: folder) }
         var helps: [[String]: String] = [:]
-        for line in runbook.blocks.values.joined().joined() where line.hasPrefix("millrace ") {
+        for line in runbook.all.filter({ $0.language == "sh" }).flatMap(\.lines)
+        where line.hasPrefix("millrace ") {
             let words = line.split(separator: " ").dropFirst().prefix { !$0.hasPrefix("#") }.map(String.init)
             // Of an argument such as public.orders, "$ID" or 7 it is told by its signs.
             let command = Array(words.prefix { word in word.allSatisfy { $0.isASCII && $0.isLowercase } })
@@ -304,7 +219,7 @@ import ThrowawayPostgres
 
     /// The broker keeps 5 MiB of a partition. What it has dropped was written over later.
     @Test func retentionThatHasPassed() async throws {
-        let runbook = try Runbook()
+        let runbook = try CommandPage(RunbookTests.page)
         let folder = try temporaryFolder("runbook")
         defer { try? FileManager.default.removeItem(at: folder) }
         let topic = "shop.public.orders"
@@ -321,8 +236,8 @@ import ThrowawayPostgres
             _ = try await producer.flush()
         }
         func follow(_ number: Int) async throws {
-            try await Self.follow(
-                runbook, "Retention passed", number, in: folder, environment: ["PATH": Self.searchPath()])
+            try await runbook.follow(
+                "Retention passed", number, in: folder, environment: ["PATH": CommandPage.searchPath()])
         }
         try """
         pipeline: shop

@@ -3,21 +3,21 @@ import PipelineFile
 import Replication
 
 /// Something that needs a person, while it lasts.
-struct Alert: Hashable, Sendable {
+package struct Alert: Hashable, Sendable {
     /// What it is about: two alerts of one kind and subject are the same episode.
-    struct Key: Hashable, Sendable, Comparable {
-        var kind: Pipeline.AlertKind
+    package struct Key: Hashable, Sendable, Comparable {
+        package var kind: Pipeline.AlertKind
         /// `public.orders`, `shop.public.orders:0`, or the pipeline's name.
-        var subject: String
+        package var subject: String
 
-        static func < (left: Key, right: Key) -> Bool {
+        package static func < (left: Key, right: Key) -> Bool {
             (left.kind.rawValue, left.subject) < (right.kind.rawValue, right.subject)
         }
     }
 
-    var key: Key
+    package var key: Key
     /// What is so, without cell values or secrets.
-    var message: String
+    package var message: String
     /// The command that helps.
     var remedy: String?
     /// Whom it is for, where the pipeline file says so.
@@ -29,14 +29,14 @@ struct Alert: Hashable, Sendable {
 }
 
 /// What goes out: that an episode began or ended.
-struct AlertNotice: Sendable, Equatable {
-    enum Change: String, Sendable { case began, ended, test }
+package struct AlertNotice: Sendable, Equatable {
+    package enum Change: String, Sendable { case began, ended, test }
 
     var pipeline: String
-    var change: Change
-    var alert: Alert
-    var beganAt_us: Int64
-    var endedAt_us: Int64?
+    package var change: Change
+    package var alert: Alert
+    package var beganAt_us: Int64
+    package var endedAt_us: Int64?
     /// Notices that weren't sent, as there were too many at once.
     var left = 0
 

@@ -14,6 +14,7 @@ struct AlertService: Service {
     let targets: [Pipeline.AlertTarget]
     let status: AgentStatus
     let logger: Logger
+    var clock = AgentClock()
 
     func run() async throws {
         await withDiscardingTaskGroup { group in
@@ -24,11 +25,12 @@ struct AlertService: Service {
     }
 
     private func tell(_ target: Pipeline.AlertTarget, _ index: Int) async {
-        let teller = AlertTeller(pipeline: pipeline, target: target, number: index, status: status, logger: logger)
+        let teller = AlertTeller(
+            pipeline: pipeline, target: target, number: index, status: status, logger: logger, clock: clock)
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 await teller.step()
-                try? await Task.sleep(for: Self.look)
+                try? await clock.sleep(Self.look)
             }
         }
         await LastWords.within(Self.last_s) { await teller.step(isLast: true) }
@@ -36,39 +38,50 @@ struct AlertService: Service {
 }
 
 /// One target's episodes, and its notices on their way.
-actor AlertTeller {
+package actor AlertTeller {
     private var episodes: AlertEpisodes
     private var queue = AlertQueue()
-    private let sender: AlertSender
+    private let name: String
+    private let send: @Sendable (AlertNotice) async throws -> Void
+    private let clock: AgentClock
     private let number: Int
     private let status: AgentStatus
     private let logger: Logger
 
-    init(pipeline: String, target: Pipeline.AlertTarget, number: Int, status: AgentStatus, logger: Logger) {
+    /// - Parameter send: where notices go, in the place of the target's own way.
+    package init(
+        pipeline: String, target: Pipeline.AlertTarget, number: Int, status: AgentStatus, logger: Logger,
+        clock: AgentClock = AgentClock(),
+        send: (@Sendable (AlertNotice) async throws -> Void)? = nil
+    ) {
         episodes = AlertEpisodes(pipeline: pipeline, target: target)
-        sender = AlertSender(way: target.way, logger: logger)
+        let sender = AlertSender(way: target.way, logger: logger)
+        name = sender.name
+        self.send = send ?? { try await sender.send($0) }
+        self.clock = clock
         self.number = number
         self.status = status
         self.logger = logger
     }
 
-    func step(isLast: Bool = false) async {
-        queue.add(episodes.step(status.current, now_us: Moment.now_us()))
+    package func step(isLast: Bool = false) async {
+        queue.add(episodes.step(status.current, now_us: clock.now_us()))
         let open = episodes.open
         status.update { $0.alerts[number] = open }
         if isLast { queue.hurry() }
-        while let notice = queue.next(now_us: Moment.now_us()) {
+        while let notice = queue.next(now_us: clock.now_us()) {
             do {
-                try await sender.send(notice)
-                queue.sent(now_us: Moment.now_us())
+                try await send(notice)
+                queue.sent(now_us: clock.now_us())
                 status.update { $0.alertsSent += 1 }
             } catch {
                 // Cut off by a stop: it is sent once more, by the last step.
                 if Task.isCancelled { return }
                 status.update { $0.alertsFailed += 1 }
-                let isGivenUp = queue.failed(now_us: Moment.now_us())
+                let reason = (error as? AlertFailure)?.reason ?? "\(type(of: error))"
+                let isGivenUp = queue.failed(now_us: clock.now_us())
                 logger.warning(
-                    "an alert couldn't be sent: the \(sender.name) \(error.reason)\(isGivenUp ? "; it is given up" : "")"
+                    "an alert couldn't be sent: the \(name) \(reason)\(isGivenUp ? "; it is given up" : "")"
                 )
             }
         }

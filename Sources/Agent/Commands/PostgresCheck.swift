@@ -146,8 +146,9 @@ struct PostgresCheck: Sendable {
         let publication = try source.publication(server.publication)
         var findings: [Finding] = []
         if let publication {
+            let count = publication.tables.count
             findings.append(
-                Finding(.ok, "publication \(server.publication)", "\(publication.tables.count) tables"))
+                Finding(.ok, "publication \(server.publication)", count == 1 ? "1 table" : "\(count) tables"))
             if !publication.missing.isEmpty {
                 findings.append(
                     Finding(

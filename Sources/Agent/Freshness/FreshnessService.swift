@@ -5,7 +5,7 @@ import ServiceLifecycle
 
 /// Keeps freshness contracts in sight beside replication: asks the source where it ends, looks at what the warehouse has of
 /// that, judges, and writes what changed. What it asks may hang: then nothing new is known, and tables become stale.
-struct FreshnessService: Service {
+package struct FreshnessService: Service {
     /// The source is asked so often, and oftener where a contract is narrow: four times in it.
     static let interval_max = Duration.seconds(5)
     static let interval_min = Duration.milliseconds(250)
@@ -13,7 +13,7 @@ struct FreshnessService: Service {
     static let hurry = Duration.seconds(60)
     private static let look = Duration.seconds(1)
 
-    let live: LiveSetup
+    private let contracts: @Sendable ([TableID]) -> [FreshnessContract]
     let warehouse: any Warehouse
     let status: AgentStatus
     let monitor: FreshnessMonitor
@@ -21,34 +21,46 @@ struct FreshnessService: Service {
     /// Has an idle source's position made durable.
     var hurry: @Sendable (Int64) -> Void = { _ in }
     var makeSource: @Sendable () throws -> (any WatchedSource)?
-    var now_us: @Sendable () -> Int64 = { Moment.now_us() }
+    let clock: AgentClock
 
     init(
         live: LiveSetup, warehouse: any Warehouse, status: AgentStatus, monitor: FreshnessMonitor, logger: Logger,
         hurry: @escaping @Sendable (Int64) -> Void = { _ in }
     ) {
-        self.live = live
+        self.init(
+            warehouse: warehouse, status: status, monitor: monitor, logger: logger, clock: AgentClock(), hurry: hurry,
+            contracts: { live.setup.freshness($0) }, makeSource: { try SourceWatch.makeSource(live, logger) })
+    }
+
+    package init(
+        warehouse: any Warehouse, status: AgentStatus, monitor: FreshnessMonitor, logger: Logger, clock: AgentClock,
+        hurry: @escaping @Sendable (Int64) -> Void = { _ in },
+        contracts: @escaping @Sendable ([TableID]) -> [FreshnessContract],
+        makeSource: @escaping @Sendable () throws -> (any WatchedSource)?
+    ) {
+        self.contracts = contracts
         self.warehouse = warehouse
         self.status = status
         self.monitor = monitor
         self.logger = logger
+        self.clock = clock
         self.hurry = hurry
-        makeSource = { try SourceWatch.makeSource(live, logger) }
+        self.makeSource = makeSource
     }
 
-    func run() async throws {
+    package func run() async throws {
         let (measuring, writing) = (OneAtATime(), OneAtATime())
         let asked = AskedSource(makeSource)
         await cancelWhenGracefulShutdown {
-            var (measuredAt, writtenAt) = (ContinuousClock.now - .seconds(3600), ContinuousClock.now)
+            var (measuredAt, writtenAt) = (clock.instant() - .seconds(3600), clock.instant())
             while !Task.isCancelled {
-                let contracts = live.setup.freshness(Array(status.current.tables.keys))
+                let contracts = contracts(Array(status.current.tables.keys))
                 let interval = Self.interval(contracts)
                 if isOurs, !contracts.isEmpty {
-                    if ContinuousClock.now - measuredAt >= interval, measuring.begin() {
-                        measuredAt = .now
+                    if clock.instant() - measuredAt >= interval, measuring.begin() {
+                        measuredAt = clock.instant()
                         // Not waited for: at a stop, too, it may hang.
-                        Task {
+                        Task(executorPreference: clock.executor) {
                             await measure(asked, contracts)
                             measuring.end()
                         }
@@ -57,18 +69,18 @@ struct FreshnessService: Service {
                     monitor.forget()
                 }
                 judge(contracts)
-                let mayWrite = isOurs && status.current.waiting == nil && ContinuousClock.now >= writtenAt
-                if mayWrite, !monitor.due(now_us: now_us()).isEmpty, writing.begin() {
-                    writtenAt = ContinuousClock.now + Self.look
-                    Task {
+                let mayWrite = isOurs && status.current.waiting == nil && clock.instant() >= writtenAt
+                if mayWrite, !monitor.due(now_us: clock.now_us()).isEmpty, writing.begin() {
+                    writtenAt = clock.instant() + Self.look
+                    Task(executorPreference: clock.executor) {
                         await write()
                         writing.end()
                     }
                 }
-                try? await Task.sleep(for: min(interval, Self.look))
+                try? await clock.sleep(min(interval, Self.look))
             }
         }
-        Task { await asked.close() }
+        Task(executorPreference: clock.executor) { await asked.close() }
     }
 
     /// Whether the warehouse is in our hands.
@@ -91,7 +103,7 @@ struct FreshnessService: Service {
             return logger.debug("what is known of freshness can't be read", metadata: ["error": "\(type(of: error))"])
         }
         do {
-            let at_us = now_us()
+            let at_us = clock.now_us()
             var positions = status.current.positions
             // Other agents' partitions, too.
             for checkpoint in try await warehouse.checkpoints() {
@@ -110,7 +122,7 @@ struct FreshnessService: Service {
             return logger.debug("the source can't be asked where it ends", metadata: ["error": "\(type(of: error))"])
         }
         do {
-            let at_us = now_us()
+            let at_us = clock.now_us()
             monitor.note(try await FreshnessWatch.Look.at(warehouse, now_us: at_us))
         } catch {
             logger.debug("the warehouse can't be looked at", metadata: ["error": "\(type(of: error))"])
@@ -119,7 +131,7 @@ struct FreshnessService: Service {
 
     private func judge(_ contracts: [FreshnessContract]) {
         let before = status.current.freshness
-        let tables = monitor.step(status.current, contracts, now_us: now_us())
+        let tables = monitor.step(status.current, contracts, now_us: clock.now_us())
         status.update { $0.freshness = tables }
         for (id, table) in tables.sorted(by: { $0.key < $1.key }) where table.since_us != before[id]?.since_us {
             guard let earlier = before[id], earlier.since_us != nil else { continue }
@@ -131,7 +143,7 @@ struct FreshnessService: Service {
     }
 
     private func write() async {
-        let time_us = now_us()
+        let time_us = clock.now_us()
         let records = monitor.due(now_us: time_us)
         guard !records.isEmpty else { return }
         do {

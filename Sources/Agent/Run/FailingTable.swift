@@ -8,12 +8,16 @@ struct FailingTable {
     /// As its events want it, where that couldn't be made.
     var wanted: TableDefinition?
     private var delay_s = Self.first_s
-    private var next = ContinuousClock.now + .seconds(Self.first_s)
+    private let clock: AgentClock
+    private var next: ContinuousClock.Instant
     private var failures = 0
 
-    init(isDue: Bool = false) { if isDue { next = .now } }
+    init(_ clock: AgentClock, isDue: Bool = false) {
+        self.clock = clock
+        next = clock.instant() + .seconds(isDue ? 0 : Self.first_s)
+    }
 
-    var isDue: Bool { ContinuousClock.now >= next }
+    var isDue: Bool { clock.instant() >= next }
 
     /// While it is tried the others wait, so not long; but longer each time, as other agents that are at work on the table
     /// have it locked while they commit.
@@ -22,13 +26,13 @@ struct FailingTable {
     mutating func succeeded() {
         delay_s = Self.first_s
         failures = 0
-        next = .now
+        next = clock.instant()
     }
 
     mutating func failed() {
         failures += 1
         delay_s = min(delay_s * 2, Self.longest_s)
-        next = .now + .seconds(delay_s)
+        next = clock.instant() + .seconds(delay_s)
     }
 
     /// A lock that somebody holds passes, but not by waiting for it: it is the table's own trouble. An error that names no

@@ -21,7 +21,7 @@ extension Replicator {
             }
             status.update { $0.holds = holds }
             logger.error("\(table) is held: \(error.message)")
-            failing[table, default: FailingTable()].wanted = wanted
+            failing[table, default: FailingTable(settings.clock)].wanted = wanted
             let others = tables.filter { $0.source != table }
             // They happened all the same.
             try await retrying("recording schema changes") { [warehouse] in
@@ -35,7 +35,7 @@ extension Replicator {
     func mend() async throws {
         let held = Set(status.current.holds.filter { $0.kind == .failing }.map(\.table))
         failing = failing.filter { held.contains($0.key) }
-        for table in held where failing[table] == nil { failing[table] = FailingTable() }
+        for table in held where failing[table] == nil { failing[table] = FailingTable(settings.clock) }
         let due = held.filter { failing[$0]?.isDue ?? false }.sorted()
         // A release undoes the parts of a transaction that have come.
         guard !isUnfinished, !stopRequested else { return }
@@ -44,7 +44,7 @@ extension Replicator {
         guard !due.isEmpty else { return }
         try await drain()
         for table in due {
-            var entry = failing[table] ?? FailingTable()
+            var entry = failing[table] ?? FailingTable(settings.clock)
             do {
                 if let wanted = entry.wanted {
                     try await warehouse.ensure([wanted])
@@ -81,8 +81,8 @@ extension Replicator {
     ) async throws -> Bool {
         var options = settings.release(table.source)
         options.lockWait_ms = lockWait_ms
-        let started = ContinuousClock.now
-        while ContinuousClock.now - started < .milliseconds(500) {
+        let started = settings.clock.instant()
+        while settings.clock.instant() - started < .milliseconds(500) {
             let step = try await warehouse.release(table, kind, options)
             status.released(step.outcome)
             if step.isDone { return true }

@@ -189,7 +189,7 @@ extension Replicator {
         let stuck = try await retrying("changing schemas") { [warehouse, logger] in
             try await SchemaDecisions.settle(warehouse, logger: logger)
         }
-        stuckChanges = Dictionary(uniqueKeysWithValues: stuck.map { ($0, FailingTable()) })
+        stuckChanges = Dictionary(uniqueKeysWithValues: stuck.map { ($0, FailingTable(settings.clock)) })
         try await readSchemaChanges()
     }
 
@@ -211,7 +211,8 @@ extension Replicator {
 
     /// Something of a plan is to be done now; the runner begins anew, with what is there then.
     func beginDueSchemaChanges() async throws {
-        let due = schemaChanges.filter { $0.isDue(at: now_us()) && stuckChanges[$0.id]?.isDue ?? true }.map(\.id)
+        let due = schemaChanges.filter { $0.isDue(at: settings.clock.now_us()) && stuckChanges[$0.id]?.isDue ?? true }
+            .map(\.id)
         guard !due.isEmpty, source.kind != "file" else { return }
         try await drain()
         // Where they are stuck still there is nothing to begin anew for.

@@ -34,6 +34,7 @@ package actor Replicator {
 
         /// How retries wait.
         package var pause: any Pause = RealPause()
+        package var clock = AgentClock()
 
         package init(owner: String) { self.owner = owner }
     }
@@ -73,8 +74,8 @@ package actor Replicator {
     var stuckChanges: [Int64: FailingTable] = [:]
     private var gates: [TableID: (definition: TableDefinition, gate: TableGate?)] = [:]
     private var desk = RowDesk()
-    private var lastLook = ContinuousClock.now
-    private var lastTold = ContinuousClock.now
+    private var lastLook: ContinuousClock.Instant
+    private var lastTold: ContinuousClock.Instant
 
     /// - Parameters:
     ///   - executor: where the runner's own steps run, and `taskExecutor` those of its tasks: a simulation has one for
@@ -93,11 +94,13 @@ package actor Replicator {
         self.executor = executor
         self.taskExecutor = taskExecutor
         self.makeDecoder = makeDecoder
+        lastLook = settings.clock.instant()
+        lastTold = lastLook
     }
 
     /// Asks for a drain: the batch in hand is finished, then `run` returns.
     package nonisolated func stop() {
-        stoppedAt.withLock { $0 = $0 ?? .now }
+        stoppedAt.withLock { $0 = $0 ?? settings.clock.instant() }
         isStopRequested.store(true, ordering: .releasing)
         source.wake()
     }
@@ -120,9 +123,11 @@ package actor Replicator {
         // Held by an earlier run: what stood in the way may be mended.
         let holds = try await warehouse.holds()
         status.update { $0.holds = holds }
-        for hold in holds where hold.kind == .failing { failing[hold.table] = FailingTable(isDue: true) }
+        for hold in holds where hold.kind == .failing {
+            failing[hold.table] = FailingTable(settings.clock, isDue: true)
+        }
         decoder = try makeDecoder(known.values.sorted { $0.source < $1.source })
-        let began_us = now_us()
+        let began_us = settings.clock.now_us()
         if settings.untilEnd, let ends = try await source.endPositions() {
             status.update { $0.sourceEnd = SourceEnd(at_us: began_us, ends: ends) }
             // A checkpoint behind an end says that it was reached only if it is a checkpoint of this very log.
@@ -139,7 +144,7 @@ package actor Replicator {
         do {
             while try await !isDone() {
                 // While it stops nothing more is wanted of a source that is away.
-                let asked_us = now_us()
+                let asked_us = settings.clock.now_us()
                 guard let next = try await asking({ try await source.next() }) else { break }
                 if try await !step(next) {
                     // What a snapshot shows is as old as its beginning.
@@ -176,8 +181,8 @@ package actor Replicator {
         guard let remaining else { return false }
         if remaining.isEmpty { return true }
         // Partitions of other agents are seen in the warehouse only.
-        if ContinuousClock.now - lastLook > .milliseconds(500) {
-            lastLook = .now
+        if settings.clock.instant() - lastLook > .milliseconds(500) {
+            lastLook = settings.clock.instant()
             try await drain()
             try await look()
         }
@@ -192,7 +197,7 @@ package actor Replicator {
         case .records(let records):
             guard try await prepare(records.batch) else { return false }
             try await apply(records)
-            if ContinuousClock.now - lastTold > .seconds(1) {
+            if settings.clock.instant() - lastTold > .seconds(1) {
                 await tell()
                 try await mend()
             }
@@ -215,15 +220,16 @@ package actor Replicator {
         // Not worth a retry: it is asked again in a second. Before the source, which knows of a resync that is asked for
         // meanwhile.
         let holds = try? await warehouse.holds()
-        let told_us = now_us()
+        let told_us = settings.clock.now_us()
         let (lag, progress) = (await source.lag(), await source.progress())
-        lastTold = .now
+        lastTold = settings.clock.instant()
+        let toldAt = lastTold
         for hold in holds ?? [] where !hold.kind.isWanted && !status.current.holds.contains(hold) {
             logger.error("\(hold.table) is held: \(hold.reason)", metadata: ["try": "\(hold.remedy)"])
         }
         status.update {
             $0.lag = lag
-            $0.lagAt = .now
+            $0.lagAt = toldAt
             $0.toldAt_us = told_us
             $0.progress = progress
             if let holds { $0.holds = holds }
@@ -295,10 +301,10 @@ package actor Replicator {
         isUnfinished = records.isUnfinished
         source.gather(true)
         inFlight = Task(executorPreference: taskExecutor) { [self] in
-            let started = ContinuousClock.now
+            let started = settings.clock.instant()
             defer { source.gather(false) }
             try await commit(batch, advances, part)
-            let (ended, times) = (ContinuousClock.now, warehouse.restsAfterCommit)
+            let (ended, times) = (settings.clock.instant(), warehouse.restsAfterCommit)
             if let pause = CommitPace.rest(after: ended - started, events: batch.events.count, times: times) {
                 source.rest(until: ended + pause)
             }
@@ -394,7 +400,7 @@ package actor Replicator {
             _ = try await warehouse.apply(batch, advancing: advances, part: part, probesAll: false)
             return
         }
-        let started = ContinuousClock.now
+        let started = settings.clock.instant()
         var first = true
         let outcome = try await retrying("writing a batch") { [warehouse] () -> BatchApplier.Outcome? in
             if !first {
@@ -416,10 +422,10 @@ package actor Replicator {
         CrashPoint.committed.reach()
         var positions: [TopicPartition: Int64] = [:]
         for advance in advances { positions[advance.partition] = advance.to }
-        let seconds = (ContinuousClock.now - started) / .seconds(1)
+        let seconds = (settings.clock.instant() - started) / .seconds(1)
         status.committed(
             outcome ?? .init(), batch.tables, positions: positions, topics: topics(of: batch), seconds: seconds,
-            newestSourceTime_us: batch.newestSourceTime_us, recordBytes: batch.recordBytes, at: now_us())
+            newestSourceTime_us: batch.newestSourceTime_us, recordBytes: batch.recordBytes, at: settings.clock.now_us())
         if let outcome {
             logger.debug(
                 "batch committed",
@@ -471,7 +477,7 @@ package actor Replicator {
                 }
                 var left_s = Double.infinity
                 if let stoppedAt = stoppedAt.withLock({ $0 }) {
-                    left_s = (drain_s ?? settings.drain_s) - (ContinuousClock.now - stoppedAt) / .seconds(1)
+                    left_s = (drain_s ?? settings.drain_s) - (settings.clock.instant() - stoppedAt) / .seconds(1)
                     if left_s <= 0 { throw error }
                     delay_s = min(delay_s, 0.5)
                 }

@@ -7,19 +7,34 @@ import ServiceLifecycle
 
 /// Measures lag and what is left of the source's log while the runner doesn't: it waits for a warehouse that is away or
 /// hangs, or whose file is lent, and that is when a log runs out. On connections of its own, which stand only then.
-struct SourceWatch: Service {
+package struct SourceWatch: Service {
     /// So long nothing was measured, and so often it is then.
     private static let patience = Duration.seconds(10)
 
-    let live: LiveSetup
     let status: AgentStatus
     let logger: Logger
+    let clock: AgentClock
+    private let makeSource: @Sendable () throws -> (any WatchedSource)?
 
-    func run() async throws {
+    init(live: LiveSetup, status: AgentStatus, logger: Logger) {
+        self.init(status: status, logger: logger, clock: AgentClock()) { try Self.makeSource(live, logger) }
+    }
+
+    package init(
+        status: AgentStatus, logger: Logger, clock: AgentClock,
+        makeSource: @escaping @Sendable () throws -> (any WatchedSource)?
+    ) {
+        self.status = status
+        self.logger = logger
+        self.clock = clock
+        self.makeSource = makeSource
+    }
+
+    package func run() async throws {
         await cancelWhenGracefulShutdown {
             var source: (any WatchedSource)?
             while !Task.isCancelled {
-                try? await Task.sleep(for: Self.patience)
+                try? await clock.sleep(Self.patience)
                 if Task.isCancelled { break }
                 guard isDue else {
                     await source?.close()
@@ -27,7 +42,7 @@ struct SourceWatch: Service {
                     continue
                 }
                 do {
-                    let watched = try source ?? Self.makeSource(live, logger)
+                    let watched = try source ?? makeSource()
                     source = watched
                     guard let watched else { return }
                     let found = try await watched.look(status.current.positions)
@@ -47,7 +62,7 @@ struct SourceWatch: Service {
     private var isDue: Bool {
         let snapshot = status.current
         guard snapshot.state != .standby, snapshot.hasBegun else { return false }
-        return snapshot.lagAt.map { ContinuousClock.now - $0 > Self.patience } ?? true
+        return snapshot.lagAt.map { clock.instant() - $0 > Self.patience } ?? true
     }
 
     private func note(_ found: SourceMeasure) {
@@ -73,14 +88,16 @@ struct SourceWatch: Service {
 }
 
 /// Where a source ends, beside what reads it.
-struct SourceMeasure: Sendable {
-    var ends: [TopicPartition: Int64] = [:]
+package struct SourceMeasure: Sendable {
+    var ends: [TopicPartition: Int64]
     /// As `SourceProgress` has it.
     var logLeft: [TopicPartition: Double] = [:]
     var retainedLog_bytes: Int64?
+
+    package init(ends: [TopicPartition: Int64] = [:]) { self.ends = ends }
 }
 
-protocol WatchedSource: Sendable {
+package protocol WatchedSource: Sendable {
     /// - Parameter positions: what is durable, as far as it is known.
     func look(_ positions: [TopicPartition: Int64]) async throws -> SourceMeasure
     func close() async

@@ -10,7 +10,6 @@ struct SweepSchedule: Service {
     private static let look = Duration.seconds(1)
     /// After a failure.
     private static let pause = Duration.seconds(60)
-    private static let late_max = Duration.seconds(3600)
 
     let live: LiveSetup
     let warehouse: any Warehouse
@@ -19,20 +18,15 @@ struct SweepSchedule: Service {
     let logger: Logger
 
     private struct Turn {
-        /// Nil: not looked up yet.
-        var lastFull_s: Int64?
-        let startedAt_s = Moment.now_us() / 1_000_000
-        var nextLate: ContinuousClock.Instant
+        var times: SweepTimes
         /// What is under way: its number, and whether it is of late events.
         var running: (number: Int, isLate: Bool)?
         var notBefore = ContinuousClock.now
-        /// When the last full sweep was before the one that runs.
-        var before_s: Int64?
     }
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            var turn = Turn(nextLate: .now + Self.lateInterval(live.setup.pipeline.sweeps))
+            var turn = Turn(times: SweepTimes(live.setup.pipeline.sweeps))
             while !Task.isCancelled {
                 try? await Task.sleep(for: Self.look)
                 await step(&turn)
@@ -47,7 +41,7 @@ struct SweepSchedule: Service {
             if case .running? = jobs.state(of: running.number) { return }
             if jobs.wasStopped(running.number) {
                 // It gave way to somebody: it is due again.
-                if !running.isLate, jobs.unfinished == nil { turn.lastFull_s = turn.before_s }
+                if !running.isLate, jobs.unfinished == nil { turn.times.putBack() }
             } else {
                 tell(running.number, isLate: running.isLate)
             }
@@ -58,31 +52,28 @@ struct SweepSchedule: Service {
             snapshot.waitsFor == nil, !jobs.isRunning, ContinuousClock.now >= turn.notBefore
         else { return }
         let sweeps = live.setup.pipeline.sweeps
-        let now_s = Moment.now_us() / 1_000_000
         do {
             // Once the warehouse is ours: another agent may have swept before.
-            if turn.lastFull_s == nil {
+            if turn.times.lastFull_s == nil {
                 let chosen = Set(try await tables().map(\.source))
                 let last = try await warehouse.lastSweeps().filter { chosen.contains($0.key) }.values
                     .compactMap { ($0.last.isRecent ? $0.proof : $0.last).map { $0.startedAt_us / 1_000_000 } }.max()
-                turn.lastFull_s = last ?? turn.startedAt_s
+                turn.times.lastFull_s = last ?? turn.times.startedAt_s
                 try await SecondWarehouse.removeLeftover(live.setup, of: warehouse)
             }
             if try await goOn(&turn) { return }
-            if let due = sweeps.full?.next(after: turn.lastFull_s ?? now_s), due <= now_s {
-                let tables = try await tables()
-                turn.running = (
-                    try jobs.start(tables, SweepRequest(sweeps.repairs ? .repair : .compare), isScheduled: true), false
-                )
-                turn.before_s = turn.lastFull_s
-                turn.lastFull_s = now_s
-            } else if live.setup.layout.hasRaw, live.setup.layout.hasCurrent, ContinuousClock.now >= turn.nextLate {
-                turn.nextLate = .now + Self.lateInterval(sweeps)
-                let tables = try await tables()
-                turn.running = (
-                    try jobs.reconcileLate(
-                        tables, Self.arrived(sweeps, now_us: now_s * 1_000_000), isScheduled: true), true
-                )
+            let hasLate = live.setup.layout.hasRaw && live.setup.layout.hasCurrent
+            guard let due = turn.times.due(sweeps, hasLate: hasLate) else { return }
+            let tables = try await tables()
+            switch due {
+            case .full:
+                let request = SweepRequest(sweeps.repairs ? .repair : .compare)
+                turn.running = (try jobs.start(tables, request, isScheduled: true), false)
+                turn.times.begun(due, sweeps)
+            case .late(let arrived_us):
+                // Not more often where it can't begin.
+                turn.times.begun(due, sweeps)
+                turn.running = (try jobs.reconcileLate(tables, arrived_us, isScheduled: true), true)
             }
         } catch {
             turn.notBefore = .now + Self.pause
@@ -102,17 +93,8 @@ struct SweepSchedule: Service {
         guard let number = try jobs.goOn(left) else { return false }
         logger.notice("going on with a sweep that was under way", metadata: ["tables": "\(left.count)"])
         turn.running = (number, false)
-        turn.before_s = turn.lastFull_s
+        turn.times.keep()
         return true
-    }
-
-    private static func lateInterval(_ sweeps: Pipeline.Sweeps) -> Duration {
-        min(max(sweeps.lateAfter / 4, .seconds(2)), Self.late_max)
-    }
-
-    private static func arrived(_ sweeps: Pipeline.Sweeps, now_us: Int64) -> Range<Int64> {
-        let end = now_us - Int64(sweeps.lateAfter / .microseconds(1))
-        return (end - Int64(sweeps.lateLookback / .microseconds(1)))..<end
     }
 
     private func tables() async throws -> [TableDefinition] {

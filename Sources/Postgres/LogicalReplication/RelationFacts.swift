@@ -29,6 +29,13 @@ package struct RelationFacts: Sendable, Equatable {
         package var missing: String?
         /// Rows that were there before could have any value: a default that isn't kept, an identity, a rewritten table.
         package var isFilled: Bool
+
+        package init(number: Int, isNotNull: Bool, missing: String? = nil, isFilled: Bool = false) {
+            self.number = number
+            self.isNotNull = isNotNull
+            self.missing = missing
+            self.isFilled = isFilled
+        }
     }
 
     package init(
