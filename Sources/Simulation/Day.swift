@@ -82,8 +82,11 @@ final class Day: Sendable {
             let share = Double(time_us - start_us) / Double(length_us)
             // Peaks of the forenoon and of the afternoon, and a burst in between.
             let isPeak = (0.30..<0.40).contains(share) || (0.56..<0.62).contains(share)
+            // Each table is met before anybody could call it stale.
+            let isStart = arrivals_us.count < 60
             let isBurst = (0.50..<0.503).contains(share)
-            let mean_us = isBurst ? 40_000 : isPeak ? 2_500_000 : (0.68..<0.78).contains(share) ? 8_000_000 : 20_000_000
+            let mean_us =
+                isBurst ? 150_000 : isPeak ? 4_000_000 : (0.68..<0.78).contains(share) ? 8_000_000 : 30_000_000
             time_us += Int64(1 + random.below(2 * mean_us))
         }
         self.arrivals_us = arrivals_us

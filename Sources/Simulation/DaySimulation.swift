@@ -79,6 +79,8 @@ private actor DayHistory {
 
     private var lastSweeps: [TableID: (last: SweepRecord, proof: SweepRecord?)] = [:]
     private var done: Set<String> = []
+    private var running: Replicator?
+    private var isStopping = false
     private nonisolated let isDamaged = Mutex(false)
 
     private static let damaged = "{\"id\":999999}"
@@ -145,9 +147,7 @@ private actor DayHistory {
             do {
                 try await live()
             } catch {
-                let kind = (error as? ReplicationError)?.kind
-                guard error is SimulatedCrash || kind.map({ [.passing, .restart, .fenced].contains($0) }) == true
-                else { return fail("the agent ended: \(error)") }
+                guard error is SimulatedCrash else { return fail("the agent ended: \(error)") }
             }
             if day.now_us >= day.redelivery_us, done.insert("redelivery").inserted { rewind() }
             // Whoever watches over it starts it again.
@@ -177,19 +177,6 @@ private actor DayHistory {
             result.withLock { $0.batches += 1 }
             checkWhole($0)
         }
-        let source = SimulatedStream(model, warehouse, loop, faults, rates, copies: false, day: day)
-        var settings = Replicator.Settings(owner: "day")
-        settings.pause = DayPause(loop, day.clock)
-        settings.clock = clock
-        settings.holdsTables = true
-        let replicator = Replicator(
-            source: source, warehouse: warehouse, status: status, settings: settings, logger: Self.silent,
-            executor: loop, taskExecutor: loop
-        ) { known in
-            var configuration = PgOutputConfiguration(select: { TableChoice(target: $0.table) })
-            configuration.knownTables = known
-            return PgOutputDecoder(configuration)
-        }
         let kept = lastSweeps
         status.update { $0.sweeps = kept }
         let contracts = ModelTable.all.map {
@@ -207,9 +194,47 @@ private actor DayHistory {
             group.addTask { try await watch.run() }
             group.addTask { [self] in await tell(status, clock) }
             group.addTask { [self] in await sweep(status, clock) }
-            group.addTask { [self] in await operate(warehouse, replicator) }
+            group.addTask { [self] in await operate(warehouse) }
             defer { group.cancelAll() }
-            try await replicator.run()
+            try await replicate(status, warehouse, clock)
+        }
+    }
+
+    /// Joins the source again where that helps, as the agent's `ReplicationService` does.
+    private func replicate(_ status: AgentStatus, _ warehouse: SimulatedWarehouse, _ clock: AgentClock) async throws {
+        var attempts = 0
+        isStopping = false
+        while !isStopping {
+            let batches = status.current.batches
+            let replicator = replicator(status, warehouse, clock)
+            running = replicator
+            defer { running = nil }
+            do {
+                return try await replicator.run()
+            } catch let error as ReplicationError where error.kind == .passing || error.kind == .restart {
+                attempts = status.current.batches > batches ? 1 : attempts + 1
+                status.update {
+                    $0.waiting = error.kind == .passing ? error.message : nil
+                    $0.lost = []
+                }
+                await day.clock.sleep(.seconds(min(10, 0.25 * Double(1 << min(attempts - 1, 6)))))
+            }
+        }
+    }
+
+    private func replicator(_ status: AgentStatus, _ warehouse: SimulatedWarehouse, _ clock: AgentClock) -> Replicator {
+        let source = SimulatedStream(model, warehouse, loop, faults, rates, copies: false, day: day)
+        var settings = Replicator.Settings(owner: "day")
+        settings.pause = DayPause(loop, day.clock)
+        settings.clock = clock
+        settings.holdsTables = true
+        return Replicator(
+            source: source, warehouse: warehouse, status: status, settings: settings, logger: Self.silent,
+            executor: loop, taskExecutor: loop
+        ) { known in
+            var configuration = PgOutputConfiguration(select: { TableChoice(target: $0.table) })
+            configuration.knownTables = known
+            return PgOutputDecoder(configuration)
         }
     }
 
@@ -228,7 +253,7 @@ private actor DayHistory {
     }
 
     /// What people do meanwhile, and the end of the day.
-    private func operate(_ warehouse: SimulatedWarehouse, _ replicator: Replicator) async {
+    private func operate(_ warehouse: SimulatedWarehouse) async {
         while !Task.isCancelled {
             await day.clock.sleep(.seconds(1))
             let now_us = day.now_us
@@ -240,8 +265,10 @@ private actor DayHistory {
                 await hold(warehouse, ModelTable.all[2].id, .paused, "by hand", "paused")
             }
             if day.paused.to_us <= now_us, !done.contains("resumed") { await resume(warehouse, ModelTable.all[2].id) }
-            if day.redelivery_us <= now_us, !done.contains("redelivery") || day.end_us <= now_us { replicator.stop() }
-            if day.end_us <= now_us { replicator.stop() }
+            if day.redelivery_us <= now_us && !done.contains("redelivery") || day.end_us <= now_us {
+                isStopping = true
+                running?.stop()
+            }
         }
     }
 

@@ -117,7 +117,8 @@ actor SimulatedWarehouse: Warehouse {
     func abandon() async { writer.abandon(transaction) }
 
     func knownTables() async throws -> [TableDefinition] {
-        store.tables.definitions.values.sorted { $0.source < $1.source }
+        try day?.reachWarehouse()
+        return store.tables.definitions.values.sorted { $0.source < $1.source }
     }
 
     func foreignTable(at definition: TableDefinition) async throws -> [Column]? { nil }
@@ -138,6 +139,7 @@ actor SimulatedWarehouse: Warehouse {
     }
 
     func claim(_ partitions: [TopicPartition], owner: String) async throws -> [Checkpoint] {
+        try day?.reachWarehouse()
         writer.abandon(transaction)
         store.amend { all in
             for partition in partitions {

@@ -57,6 +57,19 @@ import Testing
         #expect(watch.told == ["66 lag shop began", "230 lag shop ended"])
     }
 
+    /// The position is newer than the lag beside it, for up to a second; then nothing comes for an hour.
+    @Test func whatWasCommittedSinceTheLagWasMeasuredIsNone() {
+        var watch = Watch()
+        watch.snapshot.positions[partition] = 1000
+        watch.snapshot.lag[partition] = 500
+        watch.wait(1)
+        watch.snapshot.positions[partition] = 1500
+        watch.wait(1)
+        watch.snapshot.lag[partition] = 0
+        watch.wait(3600)
+        #expect(watch.told.isEmpty)
+    }
+
     @Test func differencesAreToldUntilASweepFindsNone() {
         var watch = Watch()
         func sweep(_ missing: Int) -> (last: SweepRecord, proof: SweepRecord?) {
