@@ -102,6 +102,16 @@ final class ClientHandle: @unchecked Sendable {
     /// Whether `wake` was called since this was last asked.
     func takeWake() -> Bool { woken.exchange(false, ordering: .acquiring) }
 
+    /// What the client has been given for a property, as librdkafka says it; nil: nothing.
+    func configured(_ name: String) -> String? {
+        guard let conf = rd_kafka_conf(rk) else { return nil }
+        var size = 0
+        guard rd_kafka_conf_get(conf, name, nil, &size) == RD_KAFKA_CONF_OK, size > 0 else { return nil }
+        var value = [CChar](repeating: 0, count: size)
+        guard rd_kafka_conf_get(conf, name, &value, &size) == RD_KAFKA_CONF_OK else { return nil }
+        return Self.string(value)
+    }
+
     /// The error that ended the client, if one did.
     func fatalError() -> KafkaError? {
         var reason = [CChar](repeating: 0, count: 512)

@@ -23,6 +23,10 @@ struct ClientProperties: Sendable {
             }
         }
         merged.merge(ours) { _, fixed in fixed }
+        // librdkafka before 2.0 takes any name that the authority has signed.
+        if merged["security.protocol"]?.lowercased().hasSuffix("ssl") == true, merged[Self.nameCheck] == nil {
+            merged[Self.nameCheck] = "https"
+        }
         values = merged.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }
     }
 
@@ -83,6 +87,8 @@ struct ClientProperties: Sendable {
     private static func isSecret(_ name: String) -> Bool {
         ["password", "secret", "token", ".pem", "jaas", "oauthbearer.config"].contains { name.contains($0) }
     }
+
+    private static let nameCheck = "ssl.endpoint.identification.algorithm"
 
     /// Two spellings of one property must not slip past each other.
     private static func canonical(_ name: String) -> String {

@@ -182,6 +182,23 @@ extension Consumer {
         }
     }
 
+    /// Why no broker answers, where that is known: librdkafka tells who asks only that none does.
+    func explained(_ error: KafkaError) -> KafkaError {
+        // What comes to one that is subscribed is `poll`'s, which tells it.
+        guard error.isConnection, !isSubscribed else { return error }
+        var refusal: KafkaError?
+        while let event = rd_kafka_queue_poll(handle.queue, 0) {
+            defer { rd_kafka_event_destroy(event) }
+            guard rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR else { continue }
+            let detail = rd_kafka_event_error_string(event).map { properties.scrubbed(String(cString: $0)) }
+            let found = KafkaError(rd_kafka_event_error(event), "", detail: detail)
+            if found.meansRefused { refusal = found }
+        }
+        // A connection that is cut in the middle of it is told so, too: whoever tries again may go on to.
+        refusal?.kind = error.kind
+        return refusal ?? error
+    }
+
     private func note(_ error: KafkaError) {
         counts.lastError = error
         logger.debug("kafka: \(error.name): \(error.message)")

@@ -85,8 +85,8 @@ extension Consumer {
         let list = PartitionList(Dictionary(moments, uniquingKeysWith: { first, _ in first }))
         let code = rd_kafka_offsets_for_times(rk, list.pointer, Int32(timeout_ms))
         // The partition's own error says more than that all have failed.
-        if let error = list.firstError("asking for the offsets of") { throw error }
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "asking for offsets") }
+        if let error = list.firstError("asking for the offsets of") { throw explained(error) }
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw explained(KafkaError(code, "asking for offsets")) }
         return list.entries.reduce(into: [:]) { $0[$1.partition] = $1.offset }
     }
 
@@ -95,7 +95,7 @@ extension Consumer {
         try checkOpen()
         var found: UnsafePointer<rd_kafka_metadata>?
         let code = rd_kafka_metadata(rk, 1, nil, &found, Int32(timeout_ms))
-        guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let found else { throw KafkaError(code, "listing topics") }
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let found else { throw explained(KafkaError(code, "listing topics")) }
         defer { rd_kafka_metadata_destroy(found) }
         return (0..<Int(found.pointee.topic_cnt)).reduce(into: [:]) { topics, index in
             let topic = found.pointee.topics[index]

@@ -39,6 +39,8 @@ package actor Consumer {
     var counts = ConsumerStatistics()
     /// What ended the consumer: `poll` throws it.
     var failure: KafkaError?
+    /// Records may be in the queue.
+    private(set) var isSubscribed = false
     /// Of the batch handed out last: about what the next one takes.
     var latestBytes = 0
     private let fetching: FetchNudge
@@ -75,6 +77,7 @@ package actor Consumer {
         let list = PartitionList(names.map { TopicPartition(topic: $0, partition: RD_KAFKA_PARTITION_UNASSIGNED) })
         let code = rd_kafka_subscribe(rk, list.pointer)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "subscribing to topics") }
+        isSubscribed = true
     }
 
     /// Answers `.assigned`: reading begins at these offsets. All of the event's partitions must be among

@@ -64,6 +64,14 @@ extension KafkaError {
     /// Whether librdkafka mends it by itself: counted and logged, not handed on.
     var isConnection: Bool { Self.connection.contains(code) }
 
+    /// Whether TLS or the login failed. Mostly somebody must change something, but a broker that goes away in the middle of
+    /// either is told so, too.
+    package var meansRefused: Bool {
+        [
+            RD_KAFKA_RESP_ERR__SSL, RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+        ].contains { $0.rawValue == code }
+    }
+
     private static func kind(of code: rd_kafka_resp_err_t) -> Kind {
         if fatal.contains(code.rawValue) { return .fatal }
         return connection.contains(code.rawValue) || passing.contains(code.rawValue) ? .passing : .permanent
@@ -73,9 +81,11 @@ extension KafkaError {
         switch code {
         case RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, RD_KAFKA_RESP_ERR__RESOLVE:
             "see that source.kafka.brokers names brokers which this machine reaches"
-        case RD_KAFKA_RESP_ERR__SSL, RD_KAFKA_RESP_ERR__AUTHENTICATION,
-            RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-            "see to security.protocol, sasl.* and ssl.* in source.kafka.properties"
+        case RD_KAFKA_RESP_ERR__SSL:
+            "let ssl.ca.location in source.kafka.properties name the authority that signed the brokers' certificates; they "
+                + "must have the names of source.kafka.brokers, and those by which brokers call themselves"
+        case RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+            "see to security.protocol, sasl.mechanism, sasl.username and sasl.password in source.kafka.properties"
         case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
             "kafka-acls --add --allow-principal User:<user> --operation Read --operation Describe --topic <topic>"
         case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:

@@ -256,6 +256,9 @@ import ThrowawayPostgres
 
         let lost = try await AgentProcess.run(["run"], in: folder)
         #expect(lost.status == 3 && lost.errors.contains("retention has passed it"), "\(lost.errors.suffix(2000))")
+        let check = try await AgentProcess.run(["check"], in: folder)
+        #expect(check.status == 3 && check.output.contains("retention has passed it"), "\(check)")
+        #expect(check.output.contains("Try: read the topic from its beginning"), "\(check)")
         try await follow(0)
         try await follow(1)
         let agent = try AgentProcess(["run"], in: folder)
@@ -272,6 +275,53 @@ import ThrowawayPostgres
         #expect(end.status == 0, "\(end.errors.suffix(2000))")
         await producer.close()
         broker.close()
+    }
+
+    /// With fewer records than were read, and with others at their offsets.
+    @Test(arguments: [(20, "the log ends at 20"), (60, "isn't the one that was read before")])
+    func aTopicThatWasMadeAnew(records: Int, says: String) async throws {
+        let runbook = try Runbook()
+        let folder = try temporaryFolder("anew")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let topic = "shop.public.orders"
+        func begin(_ what: String, _ count: Int) async throws -> MockBroker {
+            let broker = try MockBroker(topics: [topic: 1], logger: silent)
+            let producer = try Producer(brokers: broker.bootstrap, logger: silent)
+            try await producer.send(
+                (0..<count).map { event in
+                    DebeziumRecord.change(
+                        topic, table: "orders", op: "u", key: event % 10,
+                        columns: [("n", "int64", "\(event)"), ("note", "string", "\"\(what)\"")], lsn: event + 1)
+                })
+            _ = try await producer.flush()
+            await producer.close()
+            try """
+            pipeline: shop
+            source:
+              kafka:
+                brokers: "\(broker.bootstrap)"
+                topics: [\(topic)]
+                properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000, heartbeat.interval.ms: 500 }
+            warehouse: { duckdb: { path: shop_warehouse.duckdb } }
+            agent: { listen: "127.0.0.1:0" }
+            """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+            return broker
+        }
+        let first = try await begin("first", 40)
+        let run = try await AgentProcess.run(["run", "--until-end"], in: folder)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(try await AgentProcess.run(["check"], in: folder).status == 0)
+        first.close()
+        let second = try await begin("second", records)
+        let check = try await AgentProcess.run(["check"], in: folder)
+        #expect(check.status == 3 && check.output.contains(says), "\(check)")
+        #expect(check.output.contains("Try: read the topic from its beginning"), "\(check)")
+        let lost = try await AgentProcess.run(["run"], in: folder)
+        #expect(lost.status == 3 && lost.errors.contains(says), "\(lost.errors.suffix(2000))")
+        try await Self.follow(
+            runbook, "Retention passed", 1, in: folder, environment: ["PATH": Self.searchPath()])
+        #expect(try await AgentProcess.run(["check"], in: folder).status == 0)
+        second.close()
     }
 
     @Test func anotherAgent() async throws {
@@ -523,6 +573,9 @@ import ThrowawayPostgres
 
         let lost = try await shop.run("run")
         #expect(lost.status == 3 && lost.errors.contains("before the checkpoint"), "\(lost.errors.suffix(2000))")
+        let check = try await shop.run("check")
+        #expect(check.output.contains("before the checkpoint"), "\(check)")
+        #expect(check.output.contains("Try: copy everything anew"), "\(check)")
         try await shop.follow("Restored source", 0)
         try await shop.follow("Restored source", 1)
         agent = try await shop.start("rows copied")

@@ -184,6 +184,27 @@ import Testing
             "2: source.kafka.properties.enable.auto.commit: "
                 + "the warehouse's checkpoint says where reading resumes, so this stays off"
         ),
+        // What would be talked in the clear, or as nobody.
+        (
+            "brokers: b, topics: [t], properties: { ssl.ca.location: /ca.pem }",
+            "2: source.kafka.properties.ssl.ca.location: nothing is encrypted: security.protocol is plaintext"
+        ),
+        (
+            "brokers: b, topics: [t], properties: { security.protocol: SASL_PLAINTEXT, ssl.ca.location: /ca.pem }",
+            "2: source.kafka.properties.ssl.ca.location: nothing is encrypted: security.protocol is sasl_plaintext"
+        ),
+        (
+            "brokers: b, topics: [t], properties: { sasl.password: hush, security.protocol: ssl }",
+            "2: source.kafka.properties.sasl.password: nobody is told who we are: security.protocol is ssl"
+        ),
+        (
+            "brokers: \"a,PLAINTEXT://b\", topics: [t], properties: { security.protocol: ssl }",
+            "2: source.kafka.brokers: plaintext:// isn't what security.protocol says, which is ssl"
+        ),
+        (
+            "brokers: \"SSL://b\", topics: [t]",
+            "2: source.kafka.brokers: ssl:// isn't what security.protocol says, which is plaintext"
+        ),
     ])
     func kafkaProblem(keys: String, problem: String) {
         let text = "pipeline: p\nsource: { kafka: { \(keys) } }\nwarehouse: { duckdb: {} }"

@@ -21,6 +21,9 @@ extension CheckCommand {
         do {
             let (reach, partitions) = try await reach(look, setup)
             findings += reach
+            if let look = look as? KafkaLook, let warehouse {
+                findings += try await places(look, setup, try await warehouse.checkpoints(), partitions)
+            }
             let known = (try? await warehouse?.knownTables()) ?? []
             let batches = try await look.sample()
             findings += await registry(setup, batches)
@@ -56,6 +59,29 @@ extension CheckCommand {
             }
             return (findings, Dictionary(topics.map { ($0.name, $0.partitions) }, uniquingKeysWith: max))
         }
+    }
+
+    /// Checkpoints that lie outside of what the topics still have.
+    private static func places(
+        _ look: KafkaLook, _ setup: PipelineSetup, _ checkpoints: [Checkpoint], _ partitions: [String: Int]
+    ) async throws -> [Finding] {
+        guard case .kafka(let kafka) = setup.pipeline.source.input else { return [] }
+        func isThere(_ partition: TopicPartition) -> Bool {
+            partition.partition < partitions[partition.topic] ?? 0
+        }
+        var findings: [Finding] = []
+        for checkpoint in checkpoints where checkpoint.position != nil && !isThere(checkpoint.partition) {
+            // Of another kind of source, or of topics that the file had before, there may be some, too.
+            guard kafka.topics.contains(where: { $0.matches(checkpoint.partition.topic) }) else { continue }
+            findings.append(
+                Finding(
+                    .warning, checkpoint.partition.description,
+                    "it was read before, and isn't there any more",
+                    remedy: "if it was deleted, nothing is to be done: a connector makes a topic with its next event"))
+        }
+        let lost = try await look.lostPartitions(checkpoints.filter { isThere($0.partition) })
+        findings += lost.map { Finding(.error, $0.partition.description, $0.reason, remedy: $0.remedy) }
+        return findings
     }
 
     static func tables(

@@ -11,12 +11,12 @@ struct PostgresCheck: Sendable {
         let control = SourceControl(url: server.url.text)
         var findings: [Finding] = []
         do {
-            let position = try? await checkpoint(warehouse)
+            let checkpoint = try? await checkpoint(warehouse)
             let known = Set(((try? await warehouse?.knownTables()) ?? []).filter(\.hasShape).map(\.source))
             let (found, definitions) = try await control.with { source in
                 var definitions: [TableDefinition] = []
                 let found =
-                    try serverFindings(source) + slotFindings(source, position) + tableFindings(source, &definitions)
+                    try serverFindings(source) + slotFindings(source, checkpoint) + tableFindings(source, &definitions)
                 return (found, definitions)
             }
             findings += found
@@ -32,8 +32,8 @@ struct PostgresCheck: Sendable {
         return findings
     }
 
-    private func checkpoint(_ warehouse: (any Warehouse)?) async throws -> Int64? {
-        try await warehouse?.checkpoints().first { $0.partition.topic == server.slot }?.position
+    private func checkpoint(_ warehouse: (any Warehouse)?) async throws -> Checkpoint? {
+        try await warehouse?.checkpoints().first { $0.partition.topic == server.slot }
     }
 
     // MARK: The server
@@ -94,48 +94,43 @@ struct PostgresCheck: Sendable {
 
     // MARK: The slot
 
-    private static let lostSlot = """
-        millrace checkpoint set --to-lsn latest, then millrace run, and beside it millrace resync --all; or copy everything \
-        anew: millrace drop --tables, then millrace run
-        """
-
-    private func slotFindings(_ source: SourceServer, _ checkpoint: Int64?) throws -> [Finding] {
-        guard let slot = try source.slot(server.slot) else {
-            if let checkpoint {
-                return [
-                    Finding(
-                        .error, "slot \(server.slot)",
-                        "it is gone: changes since \(LSN.text(checkpoint)) may be lost",
-                        remedy: Self.lostSlot)
-                ]
-            }
-            return [Finding(.ok, "slot \(server.slot)", "will be made")]
-        }
+    private func slotFindings(_ source: SourceServer, _ checkpoint: Checkpoint?) throws -> [Finding] {
         let name = "slot \(server.slot)"
-        if slot.plugin != "pgoutput" {
+        let slot = try source.slot(server.slot)
+        if let slot, slot.plugin != "pgoutput" {
             return [
                 Finding(
                     .error, name, "its plugin is \(slot.plugin), not pgoutput",
                     remedy: "set source.postgres.slot to another name")
             ]
         }
+        if let checkpoint, setup.pipeline.source.snapshot != .only {
+            do {
+                if let loss = try place(checkpoint, slot).loss(since: checkpoint) {
+                    return [Finding(.error, name, loss.reason, remedy: loss.remedy())]
+                }
+            } catch let error as PostgresError {
+                // A role that may not replicate; the other findings are told all the same.
+                return [CheckCommand.finding(ReplicationError(source: error), name)]
+            }
+        }
+        guard let slot else { return [Finding(.ok, name, "will be made")] }
         if slot.walStatus == "lost" || slot.invalidation != nil {
             return [
                 Finding(
-                    .error, name, "it was invalidated: the source no longer has its log",
-                    remedy: Self.lostSlot)
-            ]
-        }
-        if let confirmed = slot.confirmed, let checkpoint, confirmed > checkpoint {
-            return [
-                Finding(
-                    .error, name,
-                    "it stands at \(LSN.text(confirmed)), the checkpoint at \(LSN.text(checkpoint)): what lies between is lost",
-                    remedy: Self.lostSlot)
+                    .error, name, "it was invalidated, and can't be used any more",
+                    remedy: "psql -c \"select pg_drop_replication_slot('\(server.slot)')\", then millrace run")
             ]
         }
         let used = slot.activePID.map { ", streamed by process \($0)" } ?? ""
         return [Finding(.ok, name, "stands at \(slot.confirmed.map(LSN.text) ?? "no position")\(used)")]
+    }
+
+    /// By a connection as the stream's, which alone tells timelines.
+    private func place(_ checkpoint: Checkpoint, _ slot: SourceServer.Slot?) throws -> SourcePlace {
+        let stream = try ReplicationStream(url: server.url.text)
+        defer { stream.close() }
+        return try SourcePlace(checkpoint, slot: server.slot, stream: stream, found: slot)
     }
 
     // MARK: Tables

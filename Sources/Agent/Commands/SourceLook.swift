@@ -46,14 +46,12 @@ extension PipelineSetup {
 
 struct KafkaLook: SourceLook {
     private let settings: Pipeline.Kafka
-    private let consumer: Consumer
+    let consumer: Consumer
 
     init(_ settings: Pipeline.Kafka, logger: Logger) throws {
         self.settings = settings
         // Never subscribed, so no member of the group.
-        consumer = try Consumer(
-            brokers: settings.brokers, group: settings.group, properties: settings.properties.mapValues(\.value),
-            logger: logger)
+        consumer = try Consumer(settings, logger: logger)
     }
 
     /// Topics with their numbers of partitions.
@@ -70,6 +68,11 @@ struct KafkaLook: SourceLook {
         try await topics().flatMap { topic in
             (0..<topic.partitions).map { TopicPartition(topic: topic.name, partition: Int32($0)) }
         }
+    }
+
+    /// Of partitions that are there.
+    func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] {
+        try await KafkaPlaces(consumer: consumer).lostPartitions(checkpoints)
     }
 
     func position(_ wanted: SoughtPosition, of partition: TopicPartition) async throws -> Int64? {

@@ -129,21 +129,19 @@ private struct WatchedPostgres: WatchedSource {
 }
 
 /// A consumer that joins no group.
-private actor WatchedKafka: WatchedSource {
+actor WatchedKafka: WatchedSource {
     private static let answer_ms = 5000
     /// Partitions are asked for so often.
     private static let listed = Duration.seconds(5)
 
-    private let consumer: Consumer
+    let consumer: Consumer
     private let topics: [Glob]
     private var partitions: (all: [TopicPartition], at: ContinuousClock.Instant)?
     private var logs = KafkaLogs()
 
     init(_ settings: Pipeline.Kafka, logger: Logger) throws {
         topics = settings.topics
-        consumer = try Consumer(
-            brokers: settings.brokers, group: settings.group, properties: settings.properties.mapValues(\.value),
-            logger: logger)
+        consumer = try Consumer(settings, logger: logger)
     }
 
     /// All partitions of the pipeline's topics, whoever reads them.

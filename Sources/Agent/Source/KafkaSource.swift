@@ -10,7 +10,7 @@ package actor KafkaSource: RecordSource {
     package nonisolated let kind = "kafka"
     private let settings: Pipeline.Kafka
     private let limits: Pipeline.Batch
-    private let consumer: Consumer
+    let consumer: Consumer
     private let logger: Logger
     private var isSubscribed = false
     /// Partitions whose checkpoint lies outside the log: assigned by the group, not read.
@@ -18,14 +18,18 @@ package actor KafkaSource: RecordSource {
     private var paused: Set<TopicPartition> = []
     private var logs = KafkaLogs()
     private nonisolated let restsUntil = Mutex(ContinuousClock.now)
+    /// Brokers have let us in, so that a refusal is theirs to mend, or passes: it is waited for as one that is away.
+    private var hasMetBrokers: Bool
 
-    package init(_ settings: Pipeline.Kafka, limits: Pipeline.Batch, logger: Logger) throws {
+    /// - Parameter hasMetBrokers: an earlier source of this agent has read from them.
+    package init(
+        _ settings: Pipeline.Kafka, limits: Pipeline.Batch, hasMetBrokers: Bool = false, logger: Logger
+    ) throws {
+        self.hasMetBrokers = hasMetBrokers
         self.settings = settings
         self.limits = limits
         self.logger = logger
-        consumer = try Consumer(
-            brokers: settings.brokers, group: settings.group, properties: settings.properties.mapValues(\.value),
-            logger: logger)
+        consumer = try Consumer(settings, logger: logger)
     }
 
     package func next() async throws -> SourceStep {
@@ -39,15 +43,18 @@ package actor KafkaSource: RecordSource {
         ) { self.restEnd }
         switch result {
         case .records(let batch): return .records(SourceRecords(batch: batch, advances: advances(of: batch)))
-        case .assigned(let partitions): return .assigned(partitions)
+        case .assigned(let partitions):
+            hasMetBrokers = true
+            return .assigned(partitions)
         case .revoked(let partitions, let lost):
             stopped.subtract(partitions)
             paused.subtract(partitions)
             return .revoked(partitions, lost: lost)
         case .lost(let partition, let reason):
-            return .lost(lost(partition, "the log no longer holds the offset to go on from (\(reason))"))
+            return .lost(KafkaPlaces.lost(partition, "the log no longer holds the offset to go on from (\(reason))"))
         case .problem(let error, let place):
-            if error.kind == .permanent || error.kind == .fatal {
+            let isWaitedFor = hasMetBrokers && error.meansRefused && error.kind != .fatal
+            if !isWaitedFor, error.kind == .permanent || error.kind == .fatal {
                 throw ReplicationError(
                     .environment, "Kafka\(place.map { ": \($0.topic)" } ?? ""): \(error.message)",
                     remedy: error.remedy ?? "millrace check")
@@ -85,55 +92,10 @@ package actor KafkaSource: RecordSource {
     }
 
     package func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] {
-        var lost: [LostPartition] = []
-        var verify: [TopicPartition: Int64] = [:]
-        for checkpoint in checkpoints {
-            guard let position = checkpoint.position else { continue }
-            let partition = checkpoint.partition
-            let ends = try await consumer.watermarks(of: partition)
-            if position < ends.low {
-                lost.append(
-                    self.lost(
-                        partition,
-                        "the checkpoint is at offset \(position), the log begins at \(ends.low): retention has passed it"
-                    ))
-            } else if position > ends.high {
-                lost.append(
-                    self.lost(
-                        partition,
-                        "the checkpoint is at offset \(position), the log ends at \(ends.high): the topic was made anew or cut"
-                    ))
-            } else if let last = checkpoint.lastOffset, last >= ends.low, checkpoint.lastHash != nil {
-                verify[partition] = last
-            }
-        }
-        return try await lost + verified(verify, against: checkpoints)
+        try await places.lostPartitions(checkpoints)
     }
 
-    /// The record before each checkpoint must be the one that was read then, unless it was compacted away.
-    private func verified(
-        _ offsets: [TopicPartition: Int64], against claims: [Checkpoint]
-    ) async throws -> [LostPartition] {
-        let found = try await consumer.recordsAt(offsets)
-        var lost: [LostPartition] = []
-        for claim in claims {
-            guard let last = offsets[claim.partition], let probe = found[claim.partition] else { continue }
-            switch probe {
-            case .record(let batch):
-                guard let record = batch.records.first, record.offset == last else { continue }
-                if batch.fingerprint(record) != claim.lastHash {
-                    lost.append(
-                        self.lost(
-                            claim.partition,
-                            "the record at offset \(last) isn't the one that was read before: the topic was made anew"))
-                }
-            case .end: continue
-            case .lost(let reason):
-                lost.append(self.lost(claim.partition, "offset \(last) can't be read any more (\(reason.message))"))
-            }
-        }
-        return lost
-    }
+    private var places: KafkaPlaces { KafkaPlaces(consumer: consumer) }
 
     private func firstOffsets(_ partitions: [TopicPartition]) async throws -> [TopicPartition: Int64] {
         guard !partitions.isEmpty else { return [:] }
@@ -152,16 +114,6 @@ package actor KafkaSource: RecordSource {
             }
         }
         return offsets
-    }
-
-    private func lost(_ partition: TopicPartition, _ reason: String) -> LostPartition {
-        LostPartition(
-            partition: partition, reason: reason,
-            remedy: """
-                read the topic from its beginning with `millrace checkpoint set --to-offset earliest --partition \
-                \(partition)` (what was read before is recognised), or go on behind the gap, knowing that it is lost, \
-                with `--to-offset latest`
-                """)
     }
 
     package func pause(_ partitions: Set<TopicPartition>) async throws {

@@ -34,8 +34,16 @@ extension PostgresSource {
         try await checkServer()
         let stream = try translating { try ReplicationStream(url: settings.server.url.text) }
         self.stream = stream
-        let system = try translating { try stream.identify() }
-        if let lost = try await refuse(claim, system, stream) { return [lost] }
+        let slot = settings.slot
+        let found = try await control.with { try $0.slot(slot) }
+        let place = try translating { try SourcePlace(claim, slot: slot, stream: stream, found: found) }
+        let system = place.system
+        if settings.snapshot != .only, let loss = place.loss(since: claim) {
+            return [
+                LostPartition(
+                    partition: partition, reason: loss.reason, remedy: loss.remedy(isBackfill: settings.isBackfill))
+            ]
+        }
 
         let (publication, added) = try await publication()
         let isCopyOnly = settings.snapshot == .only
@@ -91,83 +99,6 @@ extension PostgresSource {
                 .environment, "user \(found.0.user) of the source may not replicate",
                 remedy: "ALTER ROLE \(found.0.user) REPLICATION;")
         }
-    }
-
-    // MARK: Is it the one we read before?
-
-    private func refuse(
-        _ claim: Checkpoint, _ system: ReplicationStream.System, _ stream: ReplicationStream
-    ) async throws -> LostPartition? {
-        if settings.snapshot == .only { return nil }
-        guard let position = claim.position else {
-            // Lower positions than those of the rows that are there would lose against them.
-            guard let newest = claim.marks.values.map(\.commit).max(), newest > system.position else { return nil }
-            return lost(
-                """
-                the source's log stands at \(LSN.text(system.position)), and the warehouse holds changes up to \
-                \(LSN.text(newest)): they are of another server, or of a state that was undone
-                """, mayGoOn: false)
-        }
-        if let state = claim.decoderState.flatMap(PostgresSourceState.init(json:)) {
-            if state.system != system.identifier {
-                return lost(
-                    """
-                    the source is another server: its system identifier is \(system.identifier), the checkpoint was made \
-                    on \(state.system)
-                    """, mayGoOn: false)
-            }
-            if system.timeline != state.timeline {
-                let fork =
-                    system.timeline > state.timeline
-                    ? try translating { try stream.end(ofTimeline: state.timeline, on: system.timeline) } : nil
-                guard let fork, fork >= position else {
-                    return lost(
-                        """
-                        the source is on timeline \(system.timeline), which left timeline \(state.timeline) at \
-                        \(fork.map(LSN.text) ?? "an unknown position"), before the checkpoint \(LSN.text(position)): \
-                        what was read behind that isn't in it
-                        """, mayGoOn: false)
-                }
-            }
-        }
-        if system.position < position {
-            return lost(
-                "the source's log ends at \(LSN.text(system.position)), before the checkpoint \(LSN.text(position))",
-                mayGoOn: false)
-        }
-        let slot = settings.slot
-        guard let found = try await control.with({ try $0.slot(slot) }) else {
-            return lost("the replication slot \(slot) is gone: changes since \(LSN.text(position)) may be lost")
-        }
-        if found.walStatus == "lost" || found.invalidation != nil {
-            let why = found.invalidation.map { " (\($0))" } ?? ""
-            return lost(
-                "the replication slot \(slot) was invalidated\(why): the source no longer has its log")
-        }
-        if let confirmed = found.confirmed, confirmed > position {
-            return lost(
-                """
-                the replication slot \(slot) stands at \(LSN.text(confirmed)), behind the checkpoint \
-                \(LSN.text(position)): somebody else read what lies between, or the warehouse was restored
-                """)
-        }
-        return nil
-    }
-
-    /// - Parameter mayGoOn: positions are of this server still, so that whoever accepts a gap can go on behind it.
-    private func lost(_ reason: String, mayGoOn: Bool = true) -> LostPartition {
-        let anew = "`millrace drop --tables`, then `millrace run`"
-        var remedy = "copy everything anew: \(anew)"
-        if settings.isBackfill {
-            remedy = "copy anew: `millrace backfill --restart`"
-        } else if mayGoOn {
-            // A copy in place: readers see no empty table, and rows that went in the gap are marked.
-            remedy = """
-                go on from the source's present position, `millrace checkpoint set --to-lsn latest`, then `millrace run`, and \
-                close the gap beside it: `millrace resync --all`. Or copy everything anew: \(anew)
-                """
-        }
-        return LostPartition(partition: partition, reason: reason, remedy: remedy)
     }
 
     // MARK: The slot

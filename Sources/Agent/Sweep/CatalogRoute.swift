@@ -16,7 +16,7 @@ actor CatalogRoute: SweepRoute {
     private let layout: WarehouseLayout
     private let kafka: Pipeline.Kafka
     private let control: SourceControl
-    private let consumer: Consumer
+    let consumer: Consumer
 
     /// - Parameter url: of the catalog database.
     init(_ setup: PipelineSetup, _ kafka: Pipeline.Kafka, url: String, warehouse: any Warehouse) throws {
@@ -24,9 +24,7 @@ actor CatalogRoute: SweepRoute {
         layout = setup.layout
         self.kafka = kafka
         control = SourceControl(url: url)
-        consumer = try Consumer(
-            brokers: kafka.brokers, group: kafka.group, properties: kafka.properties.mapValues(\.value),
-            logger: setup.logger)
+        consumer = try Consumer(kafka, logger: setup.logger)
     }
 
     func close() async {

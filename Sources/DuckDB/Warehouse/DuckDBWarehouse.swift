@@ -157,6 +157,7 @@ package actor DuckDBWarehouse: Warehouse {
             // Row groups that a usual batch fills are written to the file at its commit, once, instead of to the log
             // and then to the file.
             let options = isReadOnly && isFile && !isAbsent ? "READ_ONLY" : "ROW_GROUP_SIZE 20480"
+            if isFile, !isReadOnly { FilePrivacy.begin(path) }
             try session.run(
                 "ATTACH \(SQLName.literal(target)) AS \(SQLName.quoted(name)) (\(options)); USE \(SQLName.quoted(name))",
                 purpose: "opening \(path)")

@@ -126,6 +126,7 @@ extension PipelineDecoder {
         settings.catalog = catalog(kafka)
         settings.connectorSlot = kafka.text("connector_slot")?.text
         settings.properties = properties(kafka)
+        if let brokers { refuseOther(kafka, brokers, settings.properties) }
         return brokers == nil || topics == nil ? nil : settings
     }
 
@@ -254,6 +255,42 @@ extension PipelineDecoder {
             }
             properties[entry.key] = Secret(value.text)
         }
+        let protocolName = properties["security.protocol"]?.value.lowercased() ?? "plaintext"
+        for entry in entries where properties[entry.key] != nil {
+            refuseUnused(entry, at: Section.join(kafka.path("properties"), entry.key), protocolName)
+        }
         return properties
+    }
+
+    /// librdkafka takes certificates and passwords that its protocol has no use for, and talks in the clear, or as
+    /// nobody.
+    private func refuseUnused(_ entry: FileEntry, at path: String, _ protocolName: String) {
+        let isEncrypted = protocolName.hasSuffix("ssl")
+        let asks = protocolName.hasPrefix("sasl_")
+        if entry.key.hasPrefix("ssl."), !isEncrypted {
+            context.fail(
+                entry.keyMark, path, "nothing is encrypted: security.protocol is \(protocolName)",
+                try: "security.protocol: \(asks ? "sasl_ssl" : "ssl")")
+        }
+        if entry.key.hasPrefix("sasl."), !asks {
+            context.fail(
+                entry.keyMark, path, "nobody is told who we are: security.protocol is \(protocolName)",
+                try: "security.protocol: sasl_ssl")
+        }
+    }
+
+    /// A broker's own protocol goes before the property's.
+    private func refuseOther(_ kafka: Section, _ brokers: String, _ properties: [String: Secret]) {
+        let protocolName = properties["security.protocol"]?.value.lowercased() ?? "plaintext"
+        for broker in brokers.split(separator: ",") {
+            guard let end = broker.firstRange(of: "://")?.lowerBound else { continue }
+            let own = broker[..<end].lowercased()
+            if own != protocolName {
+                kafka.fail(
+                    "brokers", "\(own):// isn't what security.protocol says, which is \(protocolName)",
+                    try: "brokers without ://, and properties: { security.protocol: \(own) }")
+                return
+            }
+        }
     }
 }

@@ -105,4 +105,40 @@ extension PostgresError {
         default: nil
         }
     }
+
+    /// What to do about a connection that wasn't made.
+    ///
+    /// - Parameter message: libpq's, which is English whatever the server speaks, or the server's.
+    static func remedy(connecting message: String, sqlstate: String) -> String? {
+        func says(_ words: String...) -> Bool { words.contains { message.contains($0) } }
+        if says("no pg_hba.conf entry", "pg_hba.conf rejects") {
+            return """
+                add a line for this user, database and address to pg_hba.conf on the server, and reload it; a line hostssl \
+                wants sslmode=require or more in the URL
+                """
+        }
+        if let remedy = remedy(sqlstate: sqlstate) { return remedy }
+        guard sqlstate.hasPrefix("08") else { return nil }
+        if says("server does not support SSL") {
+            return """
+                switch TLS on at the server (ssl = on), or, where the way to it is your own, take sslmode out of the URL
+                """
+        }
+        if says("does not match host name") {
+            return "connect by a name that is in the server's certificate, or give the server one with this name"
+        }
+        if says("certificate verify failed", "root certificate file", "unable to get local issuer") {
+            return "let sslrootcert in the URL name the authority that signed the server's certificate"
+        }
+        if says("SSL error", "certificate", "private key") {
+            return "see to sslmode, sslcert and sslkey in the URL, and to what pg_hba.conf on the server asks for"
+        }
+        if says("could not translate host name", "could not look up") {
+            return "correct the host in the URL, or see that this machine can look it up: getent hosts HOST"
+        }
+        return """
+            see that the server runs and that host and port in the URL are its own (pg_isready -h HOST -p PORT), that it \
+            listens there (listen_addresses), and that no firewall is in the way
+            """
+    }
 }

@@ -53,7 +53,10 @@ extension Session {
             {
                 error.message.hasPrefix($0)
             }
-            if !isAboutServer { error.kind = .permanent }
+            if !isAboutServer {
+                error.kind = .permanent
+                error.remedy = "correct the parameters of the URL"
+            }
             throw error
         }
         let deadline = timeout.map { ContinuousClock.now + $0 }
@@ -63,9 +66,10 @@ extension Session {
             case .ready: break
             case .interrupted: throw interrupted(purpose)
             case .timedOut:
+                let message = "the server did not answer in time"
                 throw PostgresError(
-                    kind: .passing, sqlstate: "08001", severity: "FATAL", message: "the server did not answer in time",
-                    purpose: purpose, isConnectionLost: true
+                    kind: .passing, sqlstate: "08001", severity: "FATAL", message: message, purpose: purpose,
+                    remedy: PostgresError.remedy(connecting: message, sqlstate: "08001"), isConnectionLost: true
                 )
             }
             switch PQconnectPoll(handle) {
@@ -88,7 +92,7 @@ extension Session {
         message = message.isEmpty ? "the server can't be reached" : message
         return PostgresError(
             kind: kind, sqlstate: code, severity: "FATAL", message: message, purpose: purpose,
-            remedy: PostgresError.remedy(sqlstate: code), isConnectionLost: true
+            remedy: PostgresError.remedy(connecting: message, sqlstate: code), isConnectionLost: true
         )
     }
 
