@@ -280,7 +280,7 @@ import ThrowawayPostgres
     /// With fewer records than were read, and with others at their offsets.
     @Test(arguments: [(20, "the log ends at 20"), (60, "isn't the one that was read before")])
     func aTopicThatWasMadeAnew(records: Int, says: String) async throws {
-        let runbook = try Runbook()
+        let runbook = try CommandPage(Self.page)
         let folder = try temporaryFolder("anew")
         defer { try? FileManager.default.removeItem(at: folder) }
         let topic = "shop.public.orders"
@@ -318,8 +318,8 @@ import ThrowawayPostgres
         #expect(check.output.contains("Try: read the topic from its beginning"), "\(check)")
         let lost = try await AgentProcess.run(["run"], in: folder)
         #expect(lost.status == 3 && lost.errors.contains(says), "\(lost.errors.suffix(2000))")
-        try await Self.follow(
-            runbook, "Retention passed", 1, in: folder, environment: ["PATH": Self.searchPath()])
+        try await runbook.follow(
+            "Retention passed", 1, in: folder, environment: ["PATH": CommandPage.searchPath()])
         #expect(try await AgentProcess.run(["check"], in: folder).status == 0)
         second.close()
     }
