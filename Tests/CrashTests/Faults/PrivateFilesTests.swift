@@ -20,9 +20,9 @@ import Testing
             output: .init(file: log, errors: log), folder: folder)
     }
 
-    private func said(in folder: URL) -> String {
+    private func said(in folder: URL, last bytes: Int = 3000) -> String {
         let data = (try? Data(contentsOf: folder.appending(path: "said"))) ?? Data()
-        return String(decoding: data.suffix(3000), as: UTF8.self)
+        return String(decoding: data.suffix(bytes), as: UTF8.self)
     }
 
     @Test func theFileIsTheUsersAlone() async throws {
@@ -41,10 +41,11 @@ import Testing
         agent: { listen: "127.0.0.1:0" }
         """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
 
-        for (rights, umask, file, log) in [
+        let cases: [(Int?, String, Int, Int)] = [
             (nil, "022", 0o600, 0o600), (nil, "000", 0o600, 0o600), (0o640, "022", 0o640, 0o640),
             (0o644, "022", 0o644, 0o644), (0o666, "027", 0o666, 0o640),
-        ] as [(Int?, String, Int, Int)] {
+        ]
+        for (turn, (rights, umask, file, log)) in cases.enumerated() {
             let what: Comment = "existing \(rights.map { String($0, radix: 8) } ?? "none"), umask \(umask)"
             if let rights {
                 // The log of one that was killed keeps its own.
@@ -64,10 +65,11 @@ import Testing
             }
             #expect(try mode("shop_warehouse.duckdb", in: folder) == file, what)
             #expect(try mode("shop_warehouse.duckdb.wal", in: folder) == log, what)
-            // By the same user all goes on, once it listens.
-            try await until("a query is answered", within: .seconds(60)) {
-                await try start(["query", "select 1"], in: folder).wait() == 0
+            // By the same user all goes on; a command before that would open the file itself.
+            try await until("it listens", within: .seconds(60)) {
+                said(in: folder, last: 1_000_000).components(separatedBy: "listening").count == turn + 2
             }
+            #expect(await try start(["query", "select 1"], in: folder).wait() == 0, what)
             #expect(
                 await try start(["lend", "--", "test", "-r", "shop_warehouse.duckdb"], in: folder).wait() == 0,
                 "\(what): \(said(in: folder))")
