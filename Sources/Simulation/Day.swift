@@ -70,7 +70,7 @@ final class Day: Sendable {
         redelivery_us = at(0.82)
         damage_us = at(0.84)
         crashes_us = [0.21, 0.29, 0.42, 0.55, 0.80, 0.97].map(at)
-        sweepEvery_min = isLong ? 60 : 6
+        sweepEvery_min = hours >= 24 ? 60 : isLong ? 30 : 6
 
         var arrivals_us: [Int64] = []
         var time_us = start_us + 1_000_000
@@ -86,7 +86,9 @@ final class Day: Sendable {
             let isStart = arrivals_us.count < 60
             let isBurst = (0.50..<0.503).contains(share)
             let mean_us =
-                isBurst ? 150_000 : isPeak ? 4_000_000 : (0.68..<0.78).contains(share) ? 8_000_000 : 30_000_000
+                isStart
+                ? 1_000_000
+                : isBurst ? 200_000 : isPeak ? 6_000_000 : (0.68..<0.78).contains(share) ? 8_000_000 : 30_000_000
             time_us += Int64(1 + random.below(2 * mean_us))
         }
         self.arrivals_us = arrivals_us

@@ -51,7 +51,7 @@ package struct DaySimulation: Sendable {
         let day = Day(seed: seed, hours: hours, clock: clock)
         var shape = SourceModel.Shape()
         shape.transactions = day.arrivals_us.count
-        shape.keys = 40
+        shape.keys = 120
         var model = SourceModel(seed: seed, shape: shape)
         model.commit(at: day.arrivals_us)
         let history = DayHistory(self, day, model, loop)
@@ -85,7 +85,7 @@ private actor DayHistory {
 
     private static let damaged = "{\"id\":999999}"
     private static let maxStaleness_us: Int64 = 180_000_000
-    private static let starts_max = 300
+    private static let starts_max = 1000
     private static let silent = Logger(label: "day") { _ in SwiftLogNoOpLogHandler() }
 
     init(_ simulation: DaySimulation, _ day: Day, _ model: SourceModel, _ loop: SimulationLoop) {
@@ -93,7 +93,7 @@ private actor DayHistory {
         self.day = day
         self.model = model
         self.loop = loop
-        faults = FaultScript(seed: simulation.seed &* 0x9E37_79B9 &+ 17, most: 200) { day.isCalm }
+        faults = FaultScript(seed: simulation.seed &* 0x9E37_79B9 &+ 17, most: 1000) { day.isCalm }
         var rates = FaultRates.none
         rates.crash = 1
         rates.cut = 1

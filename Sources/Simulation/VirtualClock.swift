@@ -55,6 +55,8 @@ package final class VirtualClock: Sendable {
         clock.now_us = { [self] in now_us }
         clock.instant = { [self] in base + .microseconds(now_us - start_us) }
         clock.sleep = { [self] in await sleep($0) }
+        // A seed repeats its day.
+        clock.jitter = { _ in 1 }
         clock.executor = loop
         return clock
     }

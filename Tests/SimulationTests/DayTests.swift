@@ -27,11 +27,12 @@ import Testing
         let first = await Self.run(DaySimulation(seed: 7, hours: 2))
         let second = await Self.run(DaySimulation(seed: 7, hours: 2))
         #expect(first.failures.isEmpty && second.failures.isEmpty)
-        #expect(first.notices == second.notices && first.events == second.events && first.batches == second.batches)
+        #expect(first.notices == second.notices)
+        #expect(first.events == second.events && first.batches == second.batches && first.starts == second.starts)
     }
 
     /// The test of the test.
-    @Test(arguments: [.versionTest, .duplicateProbe, .columnVersions] as [MemoryTransaction.Guard])
+    @Test(arguments: [.duplicateProbe, .columnVersions] as [MemoryTransaction.Guard])
     func isSeenToFail(without missing: MemoryTransaction.Guard) async {
         var day = DaySimulation(seed: 1, hours: 2)
         day.without = [missing]

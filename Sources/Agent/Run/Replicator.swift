@@ -484,7 +484,7 @@ package actor Replicator {
                 let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
                 logger.warning(
                     "\(what): \(error.message); trying again in \(String(format: "%.1f", delay_s)) s\(remedy)")
-                try await pause(min(delay_s * Double.random(in: 0.7...1.3), left_s))
+                try await pause(min(delay_s * settings.clock.jitter(0.7...1.3), left_s))
                 delay_s = min(delay_s * 2, 5)
             }
         }
