@@ -123,7 +123,7 @@ import Testing
                 brokers: b
                 topics: [t]
                 catalog: postgres://u:hunter2@db/shop
-                properties: { sasl.password: hunter2 }
+                properties: { security.protocol: sasl_ssl, sasl.mechanism: PLAIN, sasl.username: u, sasl.password: hunter2 }
             warehouse: { postgres: { url: "postgres://u:hunter2@dw/x" } }
             agent: { token: hunter2 }
             """
