@@ -108,6 +108,20 @@ import ThrowawayPostgres
         await place.server.remove()
     }
 
+    /// What the first start would meet is told before it.
+    @Test func aPublicationThatTheRoleCantMakeIsTold() async throws {
+        try await Self.within { place in
+            let run = try place.pipeline(.duckdb)
+            try await place.own("DROP PUBLICATION millrace_shop")
+            let refused = try await place.check(run)
+            #expect(refused.code == 3 && refused.text.contains("can't make it: it may not create in database shop"))
+            try await place.source.sql("GRANT CREATE ON DATABASE shop TO replicator")
+            let foreign = try await place.check(run)
+            #expect(foreign.code == 3 && foreign.text.contains("it doesn't own public."), "\(foreign.text)")
+            #expect(foreign.text.contains("CREATE PUBLICATION millrace_shop FOR TABLE public."), "\(foreign.text)")
+        }
+    }
+
     /// Copied, streamed, and a table and a partition that come later.
     @Test(arguments: Engine.allCases) func thePipelineFilesRun(engine: Engine) async throws {
         try await Self.within { place in

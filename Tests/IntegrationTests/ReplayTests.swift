@@ -13,7 +13,7 @@ import Testing
 
     static let files = CorpusFile.all.filter(\.isReplayed).map { file in
         var file = file
-        if file.name == "throughput", !isLong { file.prefix = 6_000 }
+        if file.name == "throughput", !isLong { file.prefix = 3_000 }
         return file
     }
 
@@ -112,10 +112,10 @@ import Testing
 
     /// Every record of the smallest files; of others some by chance, two of them in a row.
     private func cuts(of count: Int) -> [Int] {
-        guard count > (Self.isLong ? 600 : 40) else { return Array(1...count) }
+        guard count > (Self.isLong ? 600 : 24) else { return Array(1...count) }
         var random = SeededRandom(seed: UInt64(count))
         var cuts: Set<Int> = [1, count]
-        for _ in 0..<8 {
+        for _ in 0..<(Self.isLong ? 8 : 4) {
             let cut = 1 + random.below(count)
             cuts.formUnion([cut, min(cut + 1, count)])
         }

@@ -153,12 +153,11 @@ struct PostgresCheck: Sendable {
                             "ALTER PUBLICATION \(server.publication) SET (publish = 'insert, update, delete, truncate');"
                     ))
             }
-        } else {
-            findings.append(Finding(.ok, "publication \(server.publication)", "will be made"))
         }
         let published = Dictionary(
             (publication?.tables ?? []).map { ($0.table, $0) }, uniquingKeysWith: { first, _ in first })
         var chosen = 0
+        var publishable: [TableID] = []
         for table in try Catalog.read(.allUserTables, from: source.session).tables {
             let id = TableID(schema: table.name.schema, table: table.name.name)
             guard selector.chooses(id.description) else {
@@ -171,8 +170,10 @@ struct PostgresCheck: Sendable {
             // A partition's changes come under its root, where the publication is so.
             if published[id] == nil, table.isPartition || publication?.members.contains(id) == true { continue }
             chosen += 1
+            if table.isLogged, !table.identityColumns.isEmpty { publishable.append(id) }
             findings += try self.table(table, id, published[id], publication, source, &definitions)
         }
+        if publication == nil { findings.insert(try newPublication(source, publishable), at: 0) }
         if chosen == 0 {
             findings.append(
                 Finding(
@@ -180,6 +181,26 @@ struct PostgresCheck: Sendable {
                     remedy: "name tables as schema.table: include: [\"public.*\"]"))
         }
         return findings
+    }
+
+    /// Only who owns the tables, and may create in the database, makes one.
+    private func newPublication(_ source: SourceServer, _ tables: [TableID]) throws -> Finding {
+        let name = "publication \(server.publication)"
+        let settings = try source.settings()
+        var reason: String?
+        if !settings.isSuperuser {
+            let foreign = try tables.first { try !source.isOwned($0) }
+            reason =
+                settings.mayCreate
+                ? foreign.map { "it doesn't own \($0)" } : "it may not create in database \(source.facts.database)"
+        }
+        guard let reason else { return Finding(.ok, name, "will be made") }
+        let list = tables.map(\.description).joined(separator: ", ")
+        return Finding(
+            .error, name, "user \(source.facts.user) can't make it: \(reason)",
+            remedy:
+                "as the tables' owner: CREATE PUBLICATION \(server.publication) FOR TABLE \(list) WITH (publish_via_partition_root = true);"
+        )
     }
 
     private func table(

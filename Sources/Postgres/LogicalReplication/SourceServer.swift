@@ -326,6 +326,14 @@ package final class SourceServer {
             """, for: "look at the rights on \(table)") == "t"
     }
 
+    /// Whether the user has its owner's rights.
+    package func isOwned(_ table: TableID) throws -> Bool {
+        let number = try number(of: table)
+        return try session.scalar(
+            "SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = \(number)",
+            for: "look at the owner of \(table)") == "t"
+    }
+
     /// Of a table that is gone: 0.
     private func number(of table: TableID) throws -> UInt32 {
         let text = try session.scalar(
