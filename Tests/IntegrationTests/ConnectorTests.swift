@@ -118,7 +118,40 @@ import ThrowawayPostgres
             try await place.source.sql("GRANT CREATE ON DATABASE shop TO replicator")
             let foreign = try await place.check(run)
             #expect(foreign.code == 3 && foreign.text.contains("it doesn't own public."), "\(foreign.text)")
-            #expect(foreign.text.contains("CREATE PUBLICATION millrace_shop FOR TABLE public."), "\(foreign.text)")
+            let statement = "CREATE PUBLICATION \"millrace_shop\" FOR TABLE \"public\"."
+            #expect(foreign.text.contains(statement), "\(foreign.text)")
+        }
+    }
+
+    /// A start adds tables to a publication of its own, which only their owner may.
+    @Test func aTableThatTheRoleCantAddIsTold() async throws {
+        try await Self.within { place in
+            let run = try place.pipeline(.duckdb)
+            try await place.own("DROP PUBLICATION millrace_shop")
+            try await place.source.sql(
+                """
+                GRANT CREATE ON DATABASE shop TO replicator;
+                GRANT CREATE ON SCHEMA public TO replicator;
+                SET ROLE replicator;
+                CREATE TABLE mine (id int PRIMARY KEY);
+                CREATE PUBLICATION millrace_shop FOR TABLE mine
+                """)
+            let told = try await place.check(run)
+            #expect(told.code == 3 && told.text.contains("can't add it to the publication"), "\(told.text)")
+            #expect(told.text.contains("ALTER PUBLICATION millrace_shop ADD TABLE public.orders"), "\(told.text)")
+        }
+    }
+
+    /// Where the provider has the attribute and gives a membership in its place.
+    @Test func aMembershipOfRDSMayReplicate() async throws {
+        try await Self.within { place in
+            let run = try place.pipeline(.duckdb)
+            try await place.source.sql("ALTER ROLE replicator NOREPLICATION; CREATE ROLE rds_replication")
+            let refused = try await place.check(run)
+            #expect(refused.code == 3 && refused.text.contains("may not replicate"), "\(refused.text)")
+            try await place.source.sql("GRANT rds_replication TO replicator")
+            let told = try await place.check(run)
+            #expect(!told.text.contains("may not replicate"), "\(told.text)")
         }
     }
 

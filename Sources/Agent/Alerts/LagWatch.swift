@@ -29,15 +29,13 @@ struct LagWatch: Sendable {
         for (partition, lag) in snapshot.lag {
             let position = snapshot.positions[partition] ?? 0
             var known = samples[partition] ?? []
-            // What was committed since the lag was measured is counted twice until it is measured anew. The end only goes
-            // on, so where it is now it was at most before.
-            for index in known.indices { known[index].end = min(known[index].end, position + lag) }
             // What was reached says nothing any more.
             known.removeAll { $0.end <= position }
             if let oldest = known.first, now_us - oldest.at_us >= lagOver_us { isBehind = true }
             let isDue = known.last.map { now_us - $0.at_us >= lagOver_us / Self.samples_max } ?? true
             if lag > 0, isDue, known.count < Self.samples_max {
-                known.append(Sample(at_us: now_us, end: position + lag))
+                // What was committed since isn't missing any more, and isn't to come a second time.
+                known.append(Sample(at_us: now_us, end: (snapshot.lagFrom[partition] ?? position) + lag))
             }
             samples[partition] = known
         }

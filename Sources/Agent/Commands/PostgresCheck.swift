@@ -11,12 +11,14 @@ struct PostgresCheck: Sendable {
         let control = SourceControl(url: server.url.text)
         var findings: [Finding] = []
         do {
+            // The slot first: it is never ahead of a checkpoint that is read behind it, however busy the agent is.
+            let slot = try await control.with { try $0.slot(server.slot) }
             let checkpoint = try? await checkpoint(warehouse)
             let known = Set(((try? await warehouse?.knownTables()) ?? []).filter(\.hasShape).map(\.source))
             let (found, definitions) = try await control.with { source in
                 var definitions: [TableDefinition] = []
                 let found =
-                    try serverFindings(source) + slotFindings(source, checkpoint) + tableFindings(source, &definitions)
+                    try serverFindings(source) + slotFindings(slot, checkpoint) + tableFindings(source, &definitions)
                 return (found, definitions)
             }
             findings += found
@@ -94,9 +96,8 @@ struct PostgresCheck: Sendable {
 
     // MARK: The slot
 
-    private func slotFindings(_ source: SourceServer, _ checkpoint: Checkpoint?) throws -> [Finding] {
+    private func slotFindings(_ slot: SourceServer.Slot?, _ checkpoint: Checkpoint?) throws -> [Finding] {
         let name = "slot \(server.slot)"
-        let slot = try source.slot(server.slot)
         if let slot, slot.plugin != "pgoutput" {
             return [
                 Finding(
@@ -186,6 +187,12 @@ struct PostgresCheck: Sendable {
     /// Only who owns the tables, and may create in the database, makes one.
     private func newPublication(_ source: SourceServer, _ tables: [TableID]) throws -> Finding {
         let name = "publication \(server.publication)"
+        guard !tables.isEmpty else {
+            // A copy alone is of tables that nothing is published of, too.
+            return setup.pipeline.source.snapshot == .only
+                ? Finding(.ok, name, "will be made")
+                : Finding(.error, name, "there is none, and no table to make it for")
+        }
         let settings = try source.settings()
         var reason: String?
         if !settings.isSuperuser {
@@ -195,12 +202,10 @@ struct PostgresCheck: Sendable {
                 ? foreign.map { "it doesn't own \($0)" } : "it may not create in database \(source.facts.database)"
         }
         guard let reason else { return Finding(.ok, name, "will be made") }
-        let list = tables.map(\.description).joined(separator: ", ")
+        let statement = try source.publicationStatement(server.publication, tables)
         return Finding(
             .error, name, "user \(source.facts.user) can't make it: \(reason)",
-            remedy:
-                "as the tables' owner: CREATE PUBLICATION \(server.publication) FOR TABLE \(list) WITH (publish_via_partition_root = true);"
-        )
+            remedy: "as a role that owns the tables and may create in the database: \(statement);")
     }
 
     private func table(
@@ -227,6 +232,14 @@ struct PostgresCheck: Sendable {
                     Finding(
                         .warning, name, "not replicated: the publication \(server.publication) doesn't have it",
                         remedy: "ALTER PUBLICATION \(server.publication) ADD TABLE \(name);")
+                ]
+            }
+            if publication != nil, try !source.isOwned(id) {
+                return [
+                    Finding(
+                        .error, name,
+                        "user \(source.facts.user) can't add it to the publication \(server.publication): it doesn't own it",
+                        remedy: "as its owner: ALTER PUBLICATION \(server.publication) ADD TABLE \(name);")
                 ]
             }
         }

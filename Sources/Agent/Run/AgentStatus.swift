@@ -29,6 +29,8 @@ package final class AgentStatus: Sendable {
         package var control = 0
         package var positions: [TopicPartition: Int64] = [:]
         package var lag: [TopicPartition: Int64] = [:]
+        /// The positions that it was measured from; those of now may be behind what was committed since.
+        package var lagFrom: [TopicPartition: Int64] = [:]
         /// When that was measured last.
         package var lagAt: ContinuousClock.Instant?
         /// The same, by the clock: µs since 1970.

@@ -221,6 +221,8 @@ package actor Replicator {
         // meanwhile.
         let holds = try? await warehouse.holds()
         let told_us = settings.clock.now_us()
+        // Before the lag: a commit between the two makes the end too near, not too far.
+        let from = status.current.positions
         let (lag, progress) = (await source.lag(), await source.progress())
         lastTold = settings.clock.instant()
         let toldAt = lastTold
@@ -229,6 +231,7 @@ package actor Replicator {
         }
         status.update {
             $0.lag = lag
+            $0.lagFrom = from
             $0.lagAt = toldAt
             $0.toldAt_us = told_us
             $0.progress = progress
@@ -300,12 +303,13 @@ package actor Replicator {
             }
         isUnfinished = records.isUnfinished
         source.gather(true)
+        let count = records.batch.records.count
         inFlight = Task(executorPreference: taskExecutor) { [self] in
             let started = settings.clock.instant()
             defer { source.gather(false) }
             try await commit(batch, advances, part)
             let (ended, times) = (settings.clock.instant(), warehouse.restsAfterCommit)
-            if let pause = CommitPace.rest(after: ended - started, events: batch.events.count, times: times) {
+            if let pause = CommitPace.rest(after: ended - started, records: count, times: times) {
                 source.rest(until: ended + pause)
             }
         }

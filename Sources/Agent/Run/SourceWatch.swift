@@ -70,6 +70,7 @@ package struct SourceWatch: Service {
             for (partition, end) in found.ends {
                 guard let position = snapshot.positions[partition] else { continue }
                 snapshot.lag[partition] = max(0, end - position)
+                snapshot.lagFrom[partition] = position
             }
             let own = found.logLeft.filter { snapshot.positions[$0.key] != nil }
             snapshot.progress.logLeft.merge(own) { $1 }

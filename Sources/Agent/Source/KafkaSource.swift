@@ -20,6 +20,10 @@ package actor KafkaSource: RecordSource {
     private nonisolated let restsUntil = Mutex(ContinuousClock.now)
     /// Brokers have let us in, so that a refusal is theirs to mend, or passes: it is waited for as one that is away.
     private var hasMetBrokers: Bool
+    /// What a broker last said that doesn't let us in, and when.
+    private var refusal: (message: String, at: ContinuousClock.Instant)?
+    /// Longer than the client waits before it tries again.
+    private static let refusal_max = Duration.seconds(60)
 
     /// - Parameter hasMetBrokers: an earlier source of this agent has read from them.
     package init(
@@ -59,7 +63,9 @@ package actor KafkaSource: RecordSource {
                     .environment, "Kafka\(place.map { ": \($0.topic)" } ?? ""): \(error.message)",
                     remedy: error.remedy ?? "millrace check")
             }
-            logger.warning("Kafka\(place.map { ": \($0.topic)" } ?? ""): \(error.message)")
+            if isWaitedFor { refusal = (error.message, .now) }
+            let remedy = error.remedy.map { ". Try: \($0)" } ?? ""
+            logger.warning("Kafka\(place.map { ": \($0.topic)" } ?? ""): \(error.message)\(remedy)")
             return .idle
         case .idle: return .idle
         }
@@ -171,7 +177,12 @@ package actor KafkaSource: RecordSource {
             progress.logLeft[partition.partition] = logs.left(
                 partition.partition, position: partition.position, low: low, high: high)
         }
-        if statistics.isDisconnected { progress.away = "no broker of \(settings.brokers) answers" }
+        if let refusal, .now - refusal.at < Self.refusal_max {
+            // One broker of several, too: its partitions stand still, and nothing else would tell.
+            progress.away = refusal.message
+        } else if statistics.isDisconnected {
+            progress.away = "no broker of \(settings.brokers) answers"
+        }
         return progress
     }
 

@@ -38,7 +38,9 @@ package final class SourceServer {
             SELECT current_setting('wal_level'), current_setting('max_replication_slots'), \
             (SELECT count(*) FROM pg_replication_slots), current_setting('max_wal_senders'), \
             (SELECT count(*) FROM pg_stat_get_wal_senders()), \
-            current_setting('max_slot_wal_keep_size', true), r.rolreplication OR r.rolsuper, r.rolsuper, \
+            current_setting('max_slot_wal_keep_size', true), r.rolreplication OR r.rolsuper OR EXISTS (\
+            SELECT FROM pg_roles m WHERE m.rolname = 'rds_replication' AND pg_has_role(r.oid, m.oid, 'MEMBER')), \
+            r.rolsuper, \
             has_database_privilege(current_database(), 'CREATE') FROM pg_roles r WHERE r.rolname = current_user
             """, for: "look at the source's settings")
         func number(_ column: Int) -> Int { Int(rows.integer(0, column) ?? 0) }
@@ -228,11 +230,15 @@ package final class SourceServer {
     }
 
     package func createPublication(_ name: String, _ tables: [TableID]) throws {
-        let list = try tables.map { try quoteIdentifier(schema: $0.schema, $0.table) }
+        try session.execute(try publicationStatement(name, tables), for: "make the publication \(name)")
+    }
+
+    /// What makes it.
+    package func publicationStatement(_ name: String, _ tables: [TableID]) throws(QuotingError) -> String {
+        var list: [String] = []
+        for table in tables { list.append(try quoteIdentifier(schema: table.schema, table.table)) }
         let viaRoot = facts.serverVersion >= 130000 ? " WITH (publish_via_partition_root = true)" : ""
-        try session.execute(
-            "CREATE PUBLICATION \(try quoteIdentifier(name)) FOR TABLE \(list.joined(separator: ", "))\(viaRoot)",
-            for: "make the publication \(name)")
+        return "CREATE PUBLICATION \(try quoteIdentifier(name)) FOR TABLE \(list.joined(separator: ", "))\(viaRoot)"
     }
 
     package func addTables(_ tables: [TableID], to publication: String) throws {

@@ -6,14 +6,14 @@
 /// it is written fills a batch and doesn't wait.
 package enum CommitPace {
     /// A larger batch was worth its commit.
-    package static let events_max = 2000
+    package static let records_max = 2000
     package static let rest_max = Duration.milliseconds(75)
 
     /// How long to gather on after a commit that `took` so long; nil: not at all.
     ///
     /// - Parameter times: the engine's, see `Warehouse.restsAfterCommit`.
-    package static func rest(after took: Duration, events: Int, times: Int) -> Duration? {
-        guard times > 0, events <= events_max, took > .zero else { return nil }
+    package static func rest(after took: Duration, records: Int, times: Int) -> Duration? {
+        guard times > 0, (1...records_max).contains(records), took > .zero else { return nil }
         return min(took * times, rest_max)
     }
 }

@@ -60,14 +60,31 @@ import Testing
     /// The position is newer than the lag beside it, for up to a second; then nothing comes for an hour.
     @Test func whatWasCommittedSinceTheLagWasMeasuredIsNone() {
         var watch = Watch()
-        watch.snapshot.positions[partition] = 1000
-        watch.snapshot.lag[partition] = 500
-        watch.wait(1)
         watch.snapshot.positions[partition] = 1500
+        (watch.snapshot.lag[partition], watch.snapshot.lagFrom[partition]) = (500, 1000)
         watch.wait(1)
-        watch.snapshot.lag[partition] = 0
+        (watch.snapshot.lag[partition], watch.snapshot.lagFrom[partition]) = (0, 1500)
         watch.wait(3600)
         #expect(watch.told.isEmpty)
+    }
+
+    /// A Postgres source's lag is what its server has sent, once it streams; where the log ended was measured beside that.
+    @Test func aFarEndIsntForgottenForANearOne() {
+        var watch = Watch()
+        watch.snapshot.positions[partition] = 0
+        (watch.snapshot.lag[partition], watch.snapshot.lagFrom[partition]) = (10_000, 0)
+        watch.wait(100)
+        #expect(watch.told == ["66 lag shop began"])
+        watch.wait(300) { snapshot, now in
+            let position = min(9_999, (now - Self.start) / Self.second * 10)
+            snapshot.positions[partition] = position
+            (snapshot.lag[partition], snapshot.lagFrom[partition]) = (5, position)
+        }
+        #expect(watch.told == ["66 lag shop began"])
+        watch.snapshot.positions[partition] = 10_005
+        (watch.snapshot.lag[partition], watch.snapshot.lagFrom[partition]) = (0, 10_005)
+        watch.wait(100)
+        #expect(watch.told.count == 2)
     }
 
     @Test func differencesAreToldUntilASweepFindsNone() {
