@@ -170,7 +170,9 @@ import Testing
         agent.signal(SIGTERM)
         #expect(await agent.wait().status == 0)
         #expect(try await run(["check"], in: scene.folder).status == 0)
-        #expect(!door.told().contains { $0.hasPrefix("refused") }, "\(door.told())")
+        // Who goes away in the middle of a handshake isn't refused.
+        let refused = door.told().filter { $0.hasPrefix("refused") && !$0.contains("EOF") }
+        #expect(refused.isEmpty, "\(door.told())")
         #expect(door.told().contains("mechanism \(mechanism)") && door.told().contains("in"))
 
         for (what, wrong) in [
