@@ -225,7 +225,6 @@ private actor DayHistory {
     private func replicator(_ status: AgentStatus, _ warehouse: SimulatedWarehouse, _ clock: AgentClock) -> Replicator {
         let source = SimulatedStream(model, warehouse, loop, faults, rates, copies: false, day: day)
         var settings = Replicator.Settings(owner: "day")
-        settings.pause = DayPause(loop, day.clock)
         settings.clock = clock
         settings.holdsTables = true
         return Replicator(
@@ -454,27 +453,6 @@ private actor DayHistory {
         ]
         if counts != wanted {
             fail("alerts were \(counts.sorted { $0.key < $1.key }), not \(wanted.sorted { $0.key < $1.key })")
-        }
-    }
-}
-
-/// The retries' waits.
-private actor DayPause: Pause {
-    nonisolated let loop: SimulationLoop
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
-    private let clock: VirtualClock
-
-    init(_ loop: SimulationLoop, _ clock: VirtualClock) {
-        self.loop = loop
-        self.clock = clock
-    }
-
-    func pause(seconds: Double, while isWanted: @Sendable () -> Bool) async throws {
-        var left_s = seconds
-        while left_s > 0, isWanted() {
-            if Task.isCancelled { throw CancellationError() }
-            await clock.sleep(.seconds(min(left_s, 0.25)))
-            left_s -= 0.25
         }
     }
 }

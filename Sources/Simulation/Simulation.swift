@@ -57,14 +57,6 @@ package struct Simulation: Sendable {
     }
 }
 
-/// The retries' waits, which take no time here.
-private actor SimulatedPause: Pause {
-    nonisolated let loop: SimulationLoop
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
-    init(_ loop: SimulationLoop) { self.loop = loop }
-    func pause(seconds: Double, while isWanted: @Sendable () -> Bool) async throws {}
-}
-
 private actor History {
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
     private nonisolated let simulation: Simulation
@@ -126,7 +118,9 @@ private actor History {
 
     private func replicator(_ source: any RecordSource, _ warehouse: any Warehouse, _ name: String) -> Replicator {
         var settings = Replicator.Settings(owner: name)
-        settings.pause = SimulatedPause(loop)
+        // Retries wait no time here, and as often each time.
+        settings.clock.sleep = { _ in }
+        settings.clock.jitter = { _ in 1 }
         var logger = Logger(label: "sim") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         return Replicator(

@@ -217,6 +217,20 @@ import ThrowawayPostgres
         await shop.remove()
     }
 
+    /// The pipeline file of a topic.
+    private static func write(_ broker: MockBroker, _ topic: String, in folder: URL) throws {
+        try """
+        pipeline: shop
+        source:
+          kafka:
+            brokers: "\(broker.bootstrap)"
+            topics: [\(topic)]
+            properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000, heartbeat.interval.ms: 500 }
+        warehouse: { duckdb: { path: shop_warehouse.duckdb } }
+        agent: { listen: "127.0.0.1:0" }
+        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+    }
+
     /// The broker keeps 5 MiB of a partition. What it has dropped was written over later.
     @Test func retentionThatHasPassed() async throws {
         let runbook = try CommandPage(RunbookTests.page)
@@ -239,16 +253,7 @@ import ThrowawayPostgres
             try await runbook.follow(
                 "Retention passed", number, in: folder, environment: ["PATH": CommandPage.searchPath()])
         }
-        try """
-        pipeline: shop
-        source:
-          kafka:
-            brokers: "\(broker.bootstrap)"
-            topics: [\(topic)]
-            properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000, heartbeat.interval.ms: 500 }
-        warehouse: { duckdb: { path: shop_warehouse.duckdb } }
-        agent: { listen: "127.0.0.1:0" }
-        """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+        try Self.write(broker, topic, in: folder)
         try await produce(0..<20, note_bytes: 10)
         let first = try await AgentProcess.run(["run", "--until-end"], in: folder)
         try #require(first.status == 0, "\(first.errors)")
@@ -295,16 +300,7 @@ import ThrowawayPostgres
                 })
             _ = try await producer.flush()
             await producer.close()
-            try """
-            pipeline: shop
-            source:
-              kafka:
-                brokers: "\(broker.bootstrap)"
-                topics: [\(topic)]
-                properties: { fetch.wait.max.ms: 10, session.timeout.ms: 6000, heartbeat.interval.ms: 500 }
-            warehouse: { duckdb: { path: shop_warehouse.duckdb } }
-            agent: { listen: "127.0.0.1:0" }
-            """.write(to: folder.appending(path: "millrace.yaml"), atomically: true, encoding: .utf8)
+            try Self.write(broker, topic, in: folder)
             return broker
         }
         let first = try await begin("first", 40)

@@ -4,15 +4,11 @@ import Logging
 import PipelineFile
 import Replication
 
-package struct AlertFailure: Error, Equatable {
-    package let reason: String
-
-    package init(reason: String) { self.reason = reason }
-}
-
 /// Brings a notice to where the pipeline file says. Errors say how it failed, never the URL, which may be a secret.
 struct AlertSender: Sendable {
-    typealias Failure = AlertFailure
+    struct Failure: Error, Equatable {
+        let reason: String
+    }
 
     static let patience = Duration.seconds(10)
     static let execPatience_s = 30.0

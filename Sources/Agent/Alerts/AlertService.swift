@@ -14,7 +14,6 @@ struct AlertService: Service {
     let targets: [Pipeline.AlertTarget]
     let status: AgentStatus
     let logger: Logger
-    var clock = AgentClock()
 
     func run() async throws {
         await withDiscardingTaskGroup { group in
@@ -25,12 +24,11 @@ struct AlertService: Service {
     }
 
     private func tell(_ target: Pipeline.AlertTarget, _ index: Int) async {
-        let teller = AlertTeller(
-            pipeline: pipeline, target: target, number: index, status: status, logger: logger, clock: clock)
+        let teller = AlertTeller(pipeline: pipeline, target: target, number: index, status: status, logger: logger)
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 await teller.step()
-                try? await clock.sleep(Self.look)
+                try? await Task.sleep(for: Self.look)
             }
         }
         await LastWords.within(Self.last_s) { await teller.step(isLast: true) }
@@ -78,7 +76,7 @@ package actor AlertTeller {
                 // Cut off by a stop: it is sent once more, by the last step.
                 if Task.isCancelled { return }
                 status.update { $0.alertsFailed += 1 }
-                let reason = (error as? AlertFailure)?.reason ?? "\(type(of: error))"
+                let reason = (error as? AlertSender.Failure)?.reason ?? "\(type(of: error))"
                 let isGivenUp = queue.failed(now_us: clock.now_us())
                 logger.warning(
                     "an alert couldn't be sent: the \(name) \(reason)\(isGivenUp ? "; it is given up" : "")"

@@ -18,7 +18,8 @@ struct PostgresCheck: Sendable {
             let (found, definitions) = try await control.with { source in
                 var definitions: [TableDefinition] = []
                 let found =
-                    try serverFindings(source) + slotFindings(slot, checkpoint) + tableFindings(source, &definitions)
+                    try serverFindings(source, slot) + slotFindings(slot, checkpoint)
+                    + tableFindings(source, &definitions)
                 return (found, definitions)
             }
             findings += found
@@ -40,7 +41,7 @@ struct PostgresCheck: Sendable {
 
     // MARK: The server
 
-    private func serverFindings(_ source: SourceServer) throws -> [Finding] {
+    private func serverFindings(_ source: SourceServer, _ slot: SourceServer.Slot?) throws -> [Finding] {
         let settings = try source.settings()
         let user = source.facts.user
         let version = source.facts.serverVersion
@@ -64,8 +65,7 @@ struct PostgresCheck: Sendable {
                 Finding(.error, "source", "user \(user) may not replicate", remedy: "ALTER ROLE \(user) REPLICATION;"))
         }
         // The copy takes one more of each, for as long as its snapshot is open.
-        let exists = try source.slot(server.slot) != nil
-        let slotsWanted = exists ? 1 : 2
+        let slotsWanted = slot == nil ? 2 : 1
         if settings.slots_max - settings.slotsUsed < slotsWanted {
             findings.append(
                 Finding(
@@ -158,7 +158,6 @@ struct PostgresCheck: Sendable {
         let published = Dictionary(
             (publication?.tables ?? []).map { ($0.table, $0) }, uniquingKeysWith: { first, _ in first })
         var chosen = 0
-        var publishable: [TableID] = []
         for table in try Catalog.read(.allUserTables, from: source.session).tables {
             let id = TableID(schema: table.name.schema, table: table.name.name)
             guard selector.chooses(id.description) else {
@@ -171,10 +170,9 @@ struct PostgresCheck: Sendable {
             // A partition's changes come under its root, where the publication is so.
             if published[id] == nil, table.isPartition || publication?.members.contains(id) == true { continue }
             chosen += 1
-            if table.isLogged, !table.identityColumns.isEmpty { publishable.append(id) }
             findings += try self.table(table, id, published[id], publication, source, &definitions)
         }
-        if publication == nil { findings.insert(try newPublication(source, publishable), at: 0) }
+        if publication == nil { findings.insert(try newPublication(source), at: 0) }
         if chosen == 0 {
             findings.append(
                 Finding(
@@ -185,13 +183,13 @@ struct PostgresCheck: Sendable {
     }
 
     /// Only who owns the tables, and may create in the database, makes one.
-    private func newPublication(_ source: SourceServer, _ tables: [TableID]) throws -> Finding {
+    private func newPublication(_ source: SourceServer) throws -> Finding {
         let name = "publication \(server.publication)"
+        let tables = try PostgresSource.publishable(source, setup.pipeline.source.tables).tables
         guard !tables.isEmpty else {
-            // A copy alone is of tables that nothing is published of, too.
-            return setup.pipeline.source.snapshot == .only
-                ? Finding(.ok, name, "will be made")
-                : Finding(.error, name, "there is none, and no table to make it for")
+            return Finding(
+                .error, name, "there is none, and no table to make it for",
+                remedy: "see below what keeps each table from being replicated")
         }
         let settings = try source.settings()
         var reason: String?

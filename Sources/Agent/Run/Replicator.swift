@@ -32,8 +32,6 @@ package actor Replicator {
         /// How a table's deferred events are released.
         package var release: @Sendable (TableID) -> ReleaseOptions = { _ in ReleaseOptions() }
 
-        /// How retries wait.
-        package var pause: any Pause = RealPause()
         package var clock = AgentClock()
 
         package init(owner: String) { self.owner = owner }
@@ -497,21 +495,10 @@ package actor Replicator {
     /// A stop ends it: there is little time left to try once more.
     private func pause(_ seconds: Double) async throws {
         let wasStopping = stopRequested
-        try await settings.pause.pause(seconds: seconds) { [self] in wasStopping || !stopRequested }
-    }
-}
-
-/// Waits, on an actor so that a simulation keeps it on its own thread.
-package protocol Pause: Actor {
-    func pause(seconds: Double, while isWanted: @Sendable () -> Bool) async throws
-}
-
-actor RealPause: Pause {
-    func pause(seconds: Double, while isWanted: @Sendable () -> Bool) async throws {
         var left_s = seconds
-        while left_s > 0, isWanted() {
+        while left_s > 0, wasStopping || !stopRequested {
             let slice_s = min(left_s, 0.25)
-            try await Task.sleep(for: .seconds(slice_s))
+            try await settings.clock.sleep(.seconds(slice_s))
             left_s -= slice_s
         }
     }

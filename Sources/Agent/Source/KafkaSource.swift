@@ -98,10 +98,8 @@ package actor KafkaSource: RecordSource {
     }
 
     package func lostPartitions(_ checkpoints: [Checkpoint]) async throws -> [LostPartition] {
-        try await places.lostPartitions(checkpoints)
+        try await KafkaPlaces(consumer: consumer).lostPartitions(checkpoints)
     }
-
-    private var places: KafkaPlaces { KafkaPlaces(consumer: consumer) }
 
     private func firstOffsets(_ partitions: [TopicPartition]) async throws -> [TopicPartition: Int64] {
         guard !partitions.isEmpty else { return [:] }

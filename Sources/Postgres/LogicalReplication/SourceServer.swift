@@ -234,9 +234,8 @@ package final class SourceServer {
     }
 
     /// What makes it.
-    package func publicationStatement(_ name: String, _ tables: [TableID]) throws(QuotingError) -> String {
-        var list: [String] = []
-        for table in tables { list.append(try quoteIdentifier(schema: table.schema, table.table)) }
+    package func publicationStatement(_ name: String, _ tables: [TableID]) throws -> String {
+        let list = try tables.map { try quoteIdentifier(schema: $0.schema, $0.table) }
         let viaRoot = facts.serverVersion >= 130000 ? " WITH (publish_via_partition_root = true)" : ""
         return "CREATE PUBLICATION \(try quoteIdentifier(name)) FOR TABLE \(list.joined(separator: ", "))\(viaRoot)"
     }

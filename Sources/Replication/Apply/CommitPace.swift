@@ -1,6 +1,6 @@
 /// When a small batch may follow the one before.
 ///
-/// Some engines' commits cost much, however little stands in them: DuckDB takes 15 to 30 ms of processor for 20 rows. Were
+/// Some engines' commits cost much, however little stands in them: DuckDB takes some 25 ms of processor for 20 rows. Were
 /// each transaction of a steady trickle a batch, they would keep a core busy. So the next small batch gathers for some
 /// times as long as the one before took to write. What comes after a silence is written at once, and what comes faster than
 /// it is written fills a batch and doesn't wait.

@@ -62,10 +62,10 @@ import Testing
         let folder = try folder()
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = try program("exit 3", in: folder)
-        await #expect(throws: AlertFailure(reason: "ended with 3")) {
+        await #expect(throws: AlertSender.Failure(reason: "ended with 3")) {
             try await AlertSender(way: .exec(path), logger: Self.quiet).send(notice)
         }
-        await #expect(throws: AlertFailure(reason: "isn't a program that can be run")) {
+        await #expect(throws: AlertSender.Failure(reason: "isn't a program that can be run")) {
             try await AlertSender(way: .exec(path + "x"), logger: Self.quiet).send(notice)
         }
     }
@@ -79,7 +79,7 @@ import Testing
             let base = "http://127.0.0.1:\(client.port ?? 0)"
             try await AlertSender(way: .webhook(Secret("\(base)/hook"), .json), logger: Self.quiet).send(notice)
             try await AlertSender(way: .webhook(Secret("\(base)/hook"), .slack), logger: Self.quiet).send(notice)
-            await #expect(throws: AlertFailure(reason: "answers HTTP 500")) {
+            await #expect(throws: AlertSender.Failure(reason: "answers HTTP 500")) {
                 try await AlertSender(way: .webhook(Secret("\(base)/broken"), .json), logger: Self.quiet).send(notice)
             }
         }

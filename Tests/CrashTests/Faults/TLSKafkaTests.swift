@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Kafka
 import Testing
 
@@ -129,6 +130,11 @@ import Testing
         door = try await KafkaDoor(
             scene.broker.bootstrap, scene.certificates, .init(certificate: "elsewhere", port: port))
         try await until("it is refused", [agent]) { agent.said().contains("certificate verify failed") }
+        // As loud as brokers that are away.
+        try await until("status says what it waits for", [agent]) {
+            let status = try JSONValue(parsing: try await run(["status", "--json"], in: scene.folder).output)
+            return status["waiting"]?.string?.contains("certificate verify failed") == true
+        }
         await door.close()
         door = try await KafkaDoor(scene.broker.bootstrap, scene.certificates, .init(port: port))
         try await scene.events.produce(50)
