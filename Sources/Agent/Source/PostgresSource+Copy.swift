@@ -199,11 +199,17 @@ extension PostgresSource {
 
     // MARK: Pieces
 
+    /// One is there to be taken.
+    var hasPiece: Bool { mailbox?.isEmpty == false && !waitsForFloor }
+
+    /// Rows of a resync come behind the snapshot's position in the stream. A copy alone has none.
+    private var waitsForFloor: Bool {
+        settings.snapshot != .only && copy.resyncFloor.map { handed < $0 } ?? false
+    }
+
     /// A piece that a worker has read.
     func nextPiece() throws -> SourceStep? {
-        // A copy alone has no stream.
-        if settings.snapshot != .only, let floor = copy.resyncFloor, handed < floor { return nil }
-        guard let item = mailbox?.take() else { return nil }
+        guard !waitsForFloor, let item = mailbox?.take() else { return nil }
         switch item {
         case .failed(let error): throw error
         case .refused(let table, let error):

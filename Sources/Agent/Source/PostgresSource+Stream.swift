@@ -27,14 +27,24 @@ extension PostgresSource {
         // ones before it don't make it so.
         var (begunBytes, begunChanges) = (0, 0)
         var lastMessage = ContinuousClock.now
+        var backlog = BacklogGather()
         reading: while true {
             var relation: [UInt8]?
             var wantsReply = false
+            var isFull = false
+            var burst = 0
             let isEmpty = batch.records.count == pendingFacts.count
             let outcome: ReplicationStream.Outcome
             do {
-                let waits = isEmpty || isInTransaction || mayGather
-                outcome = try stream.receive(waker: waker, wait: waits ? Waker.pause : .zero) { message in
+                let backlog_left = backlog.left(at: .now)
+                let gathers = mayGather
+                // A copied piece waits for nothing that the stream may bring.
+                let yields = isEmpty && !isInTransaction && hasPiece
+                let naps = !yields && (gathers || backlog_left > .zero)
+                let wait =
+                    yields
+                    ? .zero : isEmpty || isInTransaction || gathers ? Waker.pause : backlog_left
+                outcome = try stream.receive(waker: waker, nap: naps ? Self.nap : .zero, wait: wait) { message in
                     switch message {
                     case .keepalive(let position, let asks):
                         wantsReply = asks
@@ -42,7 +52,7 @@ extension PostgresSource {
                         // Inside a transaction it says where the sender stands, not what was sent whole.
                         if !isInTransaction { received = max(received, position) }
                         if let stopAt, !isInTransaction, position >= stopAt { hasStopped = true }
-                    case .data(let position, let bytes):
+                    case .data(let position, let sentAt, let bytes):
                         serverEnd = max(serverEnd, position)
                         switch bytes.first {
                         case _ where hasStopped: break
@@ -56,6 +66,7 @@ extension PostgresSource {
                             }
                             isInTransaction = true
                             note(commit: bytes)
+                            backlog.note(begin: bytes, sentAt: sentAt, at: .now)
                             (begunBytes, begunChanges) = (batch.bytes, changes)
                             batch.append(span: span, offset: position, key: nil, value: bytes)
                         case UInt8(ascii: "C"):
@@ -71,30 +82,30 @@ extension PostgresSource {
                             batch.append(span: span, offset: position, key: nil, value: bytes)
                         }
                     }
+                    isFull =
+                        isInTransaction
+                        ? batch.bytes - begunBytes >= part_max || changes - begunChanges >= part_changes
+                        : batch.bytes >= whole_max || changes >= settings.limits.rows_max
+                    burst += 1
+                    return !isFull && !hasStopped && !wantsReply && relation == nil && burst < Self.burst_max
                 }
             } catch let error as PostgresError {
                 throw ReplicationError(source: error)
             }
             if let relation { try await append(relation, to: batch, span) }
-            if wantsReply || ContinuousClock.now - lastFeedback > .seconds(1) { try translating { try sendFeedback() } }
-            if hasStopped { break reading }
+            let now = ContinuousClock.now
+            if wantsReply || now - lastFeedback > .seconds(1) { try translating { try sendFeedback() } }
+            if hasStopped || isFull { break reading }
+            if burst > 0 { lastMessage = now }
             switch outcome {
             case .ended:
                 throw ReplicationError(.passing, "the source ended the stream of slot \(settings.slot)")
-            case .message:
-                lastMessage = .now
-                if isInTransaction {
-                    if batch.bytes - begunBytes >= part_max || changes - begunChanges >= part_changes {
-                        break reading
-                    }
-                } else if batch.bytes >= whole_max || changes >= settings.limits.rows_max {
-                    break reading
-                }
+            case .message: break
             case .nothing:
                 // The rest of a transaction is on its way; but somebody may want to stop.
-                if isInTransaction, !isEmpty, ContinuousClock.now - lastMessage < .seconds(1) { continue }
+                if isInTransaction, !isEmpty || burst > 0, now - lastMessage < .seconds(1) { continue }
                 // What comes until the batch before is durable goes into this one.
-                if !isInTransaction, !isEmpty, mayGather { continue }
+                if !isInTransaction, !isEmpty || burst > 0, mayGather || backlog.left(at: now) > .zero { continue }
                 break reading
             }
         }
@@ -105,6 +116,12 @@ extension PostgresSource {
         }
         return heartbeat()
     }
+
+    /// So long the connection is left alone where nobody waits for what comes next, µs being what a wake-up costs: the
+    /// socket holds some hundred messages, a millisecond's worth at the fastest.
+    static let nap = Duration.microseconds(300)
+    /// Messages that are taken without looking at anything else.
+    static let burst_max = 256
 
     /// - Parameter begin: of a transaction, which tells where its commit stands.
     private func note(commit begin: UnsafeRawBufferPointer) {

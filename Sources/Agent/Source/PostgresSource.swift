@@ -197,13 +197,18 @@ package actor PostgresSource: RecordSource {
             waker.wait(.milliseconds(200))
             return try nextPiece() ?? .idle
         }
-        // Also while the stream never rests.
-        if ContinuousClock.now - lastSettled > .milliseconds(500) {
+        // Also while the stream never rests, and at once where the end of a copy has become durable.
+        if ContinuousClock.now - lastSettled > .milliseconds(500) || isCopySettleable {
             lastSettled = .now
             if let step = try await settleCopies() { return step }
         }
         if let step = try await nextOfStream() { return step }
         return try nextPiece() ?? .idle
+    }
+
+    private var isCopySettleable: Bool {
+        state?.consistentSince == nil && !copy.isGoingOn && !isRereading && opening == nil
+            && durable.withLock({ $0.batches >= copy.lastBatch && $0.position >= copy.newestSnapshot ?? 0 })
     }
 
     /// A batch without records, which moves the checkpoint alone.

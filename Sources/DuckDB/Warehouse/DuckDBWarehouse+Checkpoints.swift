@@ -93,6 +93,14 @@ extension DuckDBWarehouse {
         guard !table.isKeyless, layout.hasCurrent else { return [] }
         return try withSession { session in
             let sql = TableSQL(table, layout)
+            // All of current is read only where some row has columns of their own versions.
+            let sparse = try session.int64(
+                """
+                SELECT count(*) FROM \(MetaTables.name("tables")) WHERE pipeline = ? AND source_schema = ? \
+                AND source_table = ? AND is_sparse
+                """, [.text(layout.pipeline), .text(table.source.schema), .text(table.source.table)],
+                purpose: sql.purpose("looking for incomplete rows of"))
+            guard sparse != 0 else { return [] }
             // Each as text: whoever reads them has the column's own type.
             let members = table.key.map { index in
                 let column = sql.column(index)

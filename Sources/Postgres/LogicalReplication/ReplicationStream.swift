@@ -13,12 +13,14 @@ package final class ReplicationStream {
 
     /// What the server sent; bytes are valid during the call they are given to.
     package enum Message {
-        /// Output of the plugin: the log's position at it, and the message.
-        case data(position: Int64, bytes: UnsafeRawBufferPointer)
+        /// Output of the plugin: the log's position at it, when it was sent (µs since 2000, by the server's clock), and the
+        /// message.
+        case data(position: Int64, sentAt: Int64, bytes: UnsafeRawBufferPointer)
         /// All up to `end` was sent; `wantsReply`: the server gives up soon if it hears nothing.
         case keepalive(end: Int64, wantsReply: Bool)
     }
 
+    /// `message`: there may be more.
     package enum Outcome { case message, nothing, ended }
 
     private let session: Session
@@ -122,18 +124,23 @@ package final class ReplicationStream {
         }
     }
 
-    /// Gives the next message to `body` if there is one, else waits for one: until `deadline`, until the waker is woken
-    /// or until something comes (which the next call then gives).
+    /// Gives messages to `body` for as long as there are some and it wants more. Without one it waits: until `wait` has
+    /// passed, until the waker is woken or until something comes (which the next call then gives).
+    ///
+    /// - Parameters:
+    ///   - nap: so long the connection is left alone first: the server sends each message as it is made, and whoever
+    ///     takes each as it comes wakes up, and is woken by the server, for every single one.
+    ///   - body: false: it wants no more for now.
     package func receive(
-        waker: Waker, wait: Duration, _ body: (Message) throws -> Void
+        waker: Waker, nap: Duration = .zero, wait: Duration, _ body: (Message) throws -> Bool
     ) throws -> Outcome {
-        let (outcome, hasCome) = try session.receiveCopyBoth(waker: waker, wait: wait) { bytes in
+        let (outcome, hasCome) = try session.receiveCopyBoth(waker: waker, nap: nap, wait: wait) { bytes in
             guard let message = Self.parse(bytes) else {
                 throw PostgresError(
                     kind: .permanent, message: "the server sent something that isn't a replication message",
                     purpose: "read the replication stream")
             }
-            try body(message)
+            return try body(message)
         }
         if hasCome {
             heardAt = .now
@@ -171,7 +178,8 @@ package final class ReplicationStream {
         }
         switch kind {
         case UInt8(ascii: "w") where bytes.count >= 25:
-            return .data(position: integer(1), bytes: UnsafeRawBufferPointer(rebasing: bytes[25...]))
+            return .data(
+                position: integer(1), sentAt: integer(17), bytes: UnsafeRawBufferPointer(rebasing: bytes[25...]))
         case UInt8(ascii: "k") where bytes.count >= 18:
             return .keepalive(end: integer(1), wantsReply: bytes[17] != 0)
         default: return nil
@@ -213,19 +221,21 @@ extension Session {
     }
 
     func receiveCopyBoth(
-        waker: Waker, wait: Duration, _ body: (UnsafeRawBufferPointer) throws -> Void
+        waker: Waker, nap: Duration, wait: Duration, _ body: (UnsafeRawBufferPointer) throws -> Bool
     ) throws -> (outcome: ReplicationStream.Outcome, hasCome: Bool) {
         let purpose = "read the replication stream"
         return try copyOperation(purpose) { handle in
-            var hasLooked = false
+            var (hasCome, hasLooked, hasNapped) = (false, false, false)
             while true {
                 var row: UnsafeMutablePointer<CChar>?
                 let length = PQgetCopyData(handle, &row, 1)
                 switch length {
                 case 1...:
                     defer { PQfreemem(row) }
-                    try body(UnsafeRawBufferPointer(start: row, count: Int(length)))
-                    return (.message, true)
+                    (hasCome, hasLooked) = (true, false)
+                    guard try body(UnsafeRawBufferPointer(start: row, count: Int(length))) else {
+                        return (.message, true)
+                    }
                 case 0:
                     // What has come already is taken before anything is waited for.
                     if !hasLooked {
@@ -233,7 +243,12 @@ extension Session {
                         guard PQconsumeInput(handle) == 1 else { throw lost(handle, purpose) }
                         continue
                     }
-                    guard wait > .zero else { return (.nothing, false) }
+                    if nap > .zero, !hasNapped {
+                        (hasNapped, hasLooked) = (true, false)
+                        usleep(UInt32(nap / .microseconds(1)))
+                        continue
+                    }
+                    guard wait > .zero, !hasCome else { return (.nothing, hasCome) }
                     var descriptors = [
                         pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0),
                         pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0),

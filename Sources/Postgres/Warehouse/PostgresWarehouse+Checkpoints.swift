@@ -96,10 +96,17 @@ extension PostgresWarehouse {
             let members = try table.key.map {
                 "\(try quoteLiteral(table.columns[$0].name)), t.\(sql.columns[$0])::text"
             }
+            // All of current is read only where some row has columns of their own versions.
+            let isSparse = """
+                SELECT bool_or(m.is_sparse) FROM \(MetaTables.name("tables")) m \
+                WHERE m.pipeline = \(try quoteLiteral(layout.pipeline)) \
+                AND m.source_schema = \(try quoteLiteral(table.source.schema)) \
+                AND m.source_table = \(try quoteLiteral(table.source.table))
+                """
             let rows = try session.query(
                 """
                 SELECT json_build_object(\(members.joined(separator: ", "))) FROM \(sql.current) t \
-                WHERE t.\(sql.isDeleted) IS NOT TRUE AND t.\(TableSQL.map) IS NOT NULL AND EXISTS (SELECT \
+                WHERE (\(isSparse)) AND t.\(sql.isDeleted) IS NOT TRUE AND t.\(TableSQL.map) IS NOT NULL AND EXISTS (SELECT \
                 FROM json_each(t.\(TableSQL.map)::json) AS c WHERE json_array_length(c.value) IN (1, 4)) LIMIT \(limit)
                 """, for: sql.purpose("look for incomplete rows of"))
             return (0..<rows.count).map { rows.text($0, 0) }
