@@ -263,6 +263,8 @@ package actor Replicator {
         let batch = decoder.decode(records.batch)
         CrashPoint.read.reach()
         judge(batch, byTransaction: records.hasWholeTransactions || source.kind == "postgres")
+        // Only where there is a wait to be used.
+        if inFlight != nil { batch.coalesceAhead() }
         batch.copied = records.copied
         for entry in records.malformed {
             batch.quarantined.append(entry)

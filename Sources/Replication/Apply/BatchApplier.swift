@@ -54,6 +54,7 @@ package struct BatchApplier {
     /// What earlier batches have left of it; nil: it isn't to be raised.
     var suspicion: RestoreSuspicion?
     var signs: [TopicPartition: RestoreSuspicion.Signs] = [:]
+    private var ahead: CoalescedAhead?
     var record = CommitRecord()
     var outcome = Outcome()
     /// What this batch puts into quarantine.
@@ -127,7 +128,10 @@ package struct BatchApplier {
         pending = unfinished?.pending ?? PendingGate()
         if unfinished == nil { try transaction.begin() }
         do {
-            let byTable = EventsByTable(batch, leavingOut: refused)
+            // For one attempt: what it fills in of images is no part of what was foreseen.
+            ahead = refused.isEmpty && mend == nil ? batch.ahead : nil
+            batch.ahead = nil
+            let byTable = ahead?.byTable ?? EventsByTable(batch, leavingOut: refused)
             let tables = byTable.indices.map { batch.tables[$0].source }
             // A transaction in parts holds none: it comes again for that.
             let mayHold = isWhole && batch.findings.values.contains(where: \.mayHold)
@@ -205,7 +209,7 @@ package struct BatchApplier {
         entry.read = table < batch.read.count ? batch.read[table] : 0
         let events = try mend.map { try admit(table, events, of: $0, stored, &entry, transaction) } ?? events
 
-        var fresh = DistinctEvents.of(batch, events)
+        var fresh = ahead?.table(table, definition, events)?.distinct ?? DistinctEvents.of(batch, events)
         entry.duplicate = events.count - fresh.count
         if layout.hasRaw, let duplicates = try duplicates(definition, fresh, marks, transaction) {
             entry.duplicate += duplicates.count
@@ -309,7 +313,11 @@ package struct BatchApplier {
         var floors = truncates.map { batch.events[Int($0)].version }
         if !state.floor.isNone { floors.append(state.floor) }
         floors.sort()
-        var coalesced = Coalescer.coalesce(batch, table: table, events: rowEvents, floors: floors)
+        // Of erased rows the events themselves are others now.
+        let foreseen =
+            floors.isEmpty && !state.hasErasures ? ahead?.coalesced(table, definition, rowEvents) : nil
+        var coalesced =
+            foreseen ?? Coalescer.coalesce(batch, table: table, events: rowEvents, floors: floors)
         entry.compacted += coalesced.compacted
         entry.filtered += coalesced.filtered
 

@@ -43,6 +43,8 @@ package final class ChangeBatch: @unchecked Sendable {
     package var recordBytes = 0
     /// What of an initial copy or backfill is done once this batch is durable.
     package var copied: [CopyMark] = []
+    /// See `coalesceAhead`.
+    var ahead: CoalescedAhead?
 
     package init(capacity: Int = 1 << 16) {
         arena = ByteArena(capacity: capacity)
