@@ -35,6 +35,14 @@ import Testing
             try await shop.rows("SELECT _ab_cdc_deleted_at FROM shop.orders WHERE id = 6") == ["secret"], "theirs stay")
     }
 
+    @Test func incompleteRowsOfAnotherPipelineAreFound() async throws {
+        let shop = try await adopted(
+            "_version_columns text", #"(1, 's', NULL, '{"note":[1,2,3,null]}'), (2, 's', 'n', NULL)"#)
+        #expect(try await shop.warehouse.incompleteKeys(orders, limit: 10) == [#"{"id" : "1"}"#])
+        let whole = try await adopted("_version_columns text", "(1, 's', 'n', NULL)")
+        #expect(try await whole.rows("SELECT is_sparse FROM _millrace.tables") == ["f"])
+    }
+
     @Test func timesSince1970AreExact() async throws {
         let shop = try await adopted(
             "__deleted text, __source_ts_us bigint",

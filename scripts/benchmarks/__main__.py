@@ -87,10 +87,13 @@ def main():
             bench = Bench(root, os.path.join(options.programs, "millrace"), *clusters, options.tools)
             replicate(bench, options, result)
         finally:
+            # Also what was found before a part failed.
+            result.write()
             for cluster in clusters:
                 cluster.stop()
             shutil.rmtree(root, ignore_errors=True)
-    result.write()
+    else:
+        result.write()
     return 0
 
 

@@ -12,7 +12,8 @@ struct BacklogGather {
 
     /// - Parameters:
     ///   - begin: pgoutput's message of that name, with the time of the commit.
-    ///   - sentAt: by the source's clock as well, µs since 2000.
+    ///   - sentAt: µs since 2000, by the clock of the server that sends: of the one that committed, or of a standby. One
+    ///     that is more than a second late or ahead has each batch gather.
     mutating func note(
         begin: UnsafeRawBufferPointer, sentAt: Int64, at now: @autoclosure () -> ContinuousClock.Instant
     ) {

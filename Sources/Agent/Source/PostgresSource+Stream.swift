@@ -104,8 +104,11 @@ extension PostgresSource {
             case .nothing:
                 // The rest of a transaction is on its way; but somebody may want to stop.
                 if isInTransaction, !isEmpty || burst > 0, now - lastMessage < .seconds(1) { continue }
+                guard !isInTransaction else { break reading }
                 // What comes until the batch before is durable goes into this one.
-                if !isInTransaction, !isEmpty || burst > 0, mayGather || backlog.left(at: now) > .zero { continue }
+                if !isEmpty || burst > 0, mayGather || backlog.left(at: now) > .zero && !isStopping { continue }
+                // A sign of life alone is nothing to hand out, and moves the checkpoint no sooner than silence does.
+                if burst > 0, batch.records.count == pendingFacts.count, !hasPiece, !isHeartbeatWanted { continue }
                 break reading
             }
         }
@@ -138,12 +141,14 @@ extension PostgresSource {
         do { return try body() } catch let error as PostgresError { throw ReplicationError(source: error) }
     }
 
+    /// Somebody waits for the checkpoint to follow.
+    private var isHeartbeatWanted: Bool { isHurried || handed < hurriedTo.load(ordering: .acquiring) }
+
     /// Transactions of others have moved the log on: the checkpoint follows, so that the server may let it go.
     private func heartbeat() -> SourceStep? {
         // Empty transactions are between what was handed and what was received, too.
         guard !isInTransaction, !isInsideTransaction, received > handed, !hasStopped else { return nil }
-        let isWanted = isHurried || handed < hurriedTo.load(ordering: .acquiring)
-        guard isWanted || ContinuousClock.now - lastHeartbeat > settings.heartbeat else { return nil }
+        guard isHeartbeatWanted || ContinuousClock.now - lastHeartbeat > settings.heartbeat else { return nil }
         return .records(advance(from: handed, to: received))
     }
 

@@ -207,7 +207,7 @@ package actor PostgresSource: RecordSource {
     }
 
     private var isCopySettleable: Bool {
-        state?.consistentSince == nil && !copy.isGoingOn && !isRereading && opening == nil
+        state.map { $0.consistentSince == nil } ?? false && !copy.isGoingOn && !isRereading && opening == nil
             && durable.withLock({ $0.batches >= copy.lastBatch && $0.position >= copy.newestSnapshot ?? 0 })
     }
 
@@ -312,6 +312,8 @@ package actor PostgresSource: RecordSource {
             waker.wake()
         }
     }
+
+    nonisolated var isStopping: Bool { patience.withLock { $0.isStopping } }
 
     package nonisolated func hurry(to position: Int64) {
         hurriedTo.max(position, ordering: .releasing)

@@ -58,6 +58,7 @@ struct TableMaker {
             try run("CREATE SCHEMA IF NOT EXISTS \(SQLName.quoted(schema))", definition)
         }
         var isAdopted = known?.isAdopted ?? false
+        var mayBeSparse = false
         if layout.hasCurrent {
             let isOurs = made?.layout.hasCurrent == true && known?.layout.current == layout.current
             // Composites that have more fields now.
@@ -69,7 +70,10 @@ struct TableMaker {
             let adoption = try table(
                 layout.current, sql.createCurrent, sql.currentColumns + retired, isOurs: isOurs, widened: widened,
                 definition)
-            if let adoption { isAdopted = adoption.isOfOthers }
+            if let adoption {
+                isAdopted = adoption.isOfOthers
+                mayBeSparse = adoption.plan.inPlace.contains(MetadataNames.columns)
+            }
             try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
         }
         if layout.hasRaw {
@@ -81,6 +85,7 @@ struct TableMaker {
         }
         try TableRegistry.write(
             definition, layout, isAdopted: isAdopted, madeAt_us: known == nil ? now_us : nil, session)
+        if mayBeSparse { try TableRegistry.noteMaps(of: sql, layout.pipeline, session) }
     }
 
     private func run(_ statement: String, _ definition: TableDefinition) throws {

@@ -115,6 +115,17 @@ struct TableRegistry {
         }
     }
 
+    /// Of a table that another pipeline of ours has made: some of its rows may have columns of their own versions.
+    static func noteMaps(of sql: TableSQL, _ pipeline: String, _ session: Session) throws {
+        let source = sql.definition.source
+        try session.execute(
+            """
+            UPDATE \(MetaTables.name("tables")) SET is_sparse = true \
+            WHERE pipeline = ? AND source_schema = ? AND source_table = ? \
+            AND EXISTS (SELECT 1 FROM \(sql.current) WHERE \(TableSQL.map) IS NOT NULL)
+            """, [.text(pipeline), .text(source.schema), .text(source.table)], purpose: "writing _millrace.tables")
+    }
+
     static func write(_ state: TableState, of table: TableID, _ pipeline: String, _ session: Session) throws {
         let floor: [Parameter] =
             state.floor.isNone

@@ -106,8 +106,8 @@ extension PostgresWarehouse {
             let rows = try session.query(
                 """
                 SELECT json_build_object(\(members.joined(separator: ", "))) FROM \(sql.current) t \
-                WHERE (\(isSparse)) AND t.\(sql.isDeleted) IS NOT TRUE AND t.\(TableSQL.map) IS NOT NULL AND EXISTS (SELECT \
-                FROM json_each(t.\(TableSQL.map)::json) AS c WHERE json_array_length(c.value) IN (1, 4)) LIMIT \(limit)
+                WHERE (\(isSparse)) AND t.\(sql.isDeleted) IS NOT TRUE AND t.\(TableSQL.map) IS NOT NULL AND EXISTS \
+                (SELECT FROM json_each(t.\(TableSQL.map)::json) AS c WHERE json_array_length(c.value) IN (1, 4)) LIMIT \(limit)
                 """, for: sql.purpose("look for incomplete rows of"))
             return (0..<rows.count).map { rows.text($0, 0) }
         }

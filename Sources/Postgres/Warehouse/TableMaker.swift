@@ -85,6 +85,7 @@ struct TableMaker {
         entry.layout.hasRaw = layout.hasRaw || known?.layout.hasRaw ?? false
 
         var grants: [String] = []
+        var adopts = false
         if layout.hasCurrent {
             try makeSchema(layout.current)
             if known?.layout.hasCurrent == true, try relationKind(layout.current, definition.target) != nil {
@@ -93,7 +94,8 @@ struct TableMaker {
                     try change(sql, from: known.definition)
                 }
             } else {
-                entry.isAdopted = try makeCurrent(sql, declared)
+                adopts = try makeCurrent(sql, declared)
+                entry.isAdopted = adopts
             }
         }
         if layout.hasRaw { try makeRaw(sql, entered) }
@@ -103,6 +105,7 @@ struct TableMaker {
         if known == nil || known?.definition != definition || known?.layout != entry.layout {
             try registry.write(entry, session)
         }
+        if adopts { try registry.noteMaps(of: sql, layout.pipeline, session) }
     }
 
     // MARK: Checks

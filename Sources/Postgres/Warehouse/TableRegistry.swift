@@ -89,4 +89,15 @@ struct TableRegistry {
                 "\(definition.isFiltered)", definition.evolution,
             ], for: "write _millrace.tables")
     }
+
+    /// Of a table that another pipeline of ours has made: some of its rows may have columns of their own versions.
+    func noteMaps(of sql: TableSQL, _ pipeline: String, _ session: Session) throws {
+        let source = sql.definition.source
+        _ = try session.query(
+            """
+            UPDATE \(MetaTables.name("tables")) SET is_sparse = true \
+            WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3 \
+            AND EXISTS (SELECT FROM \(sql.current) WHERE \(TableSQL.map) IS NOT NULL)
+            """, [pipeline, source.schema, source.table], for: "write _millrace.tables")
+    }
 }

@@ -209,7 +209,7 @@ package struct BatchApplier {
         entry.read = table < batch.read.count ? batch.read[table] : 0
         let events = try mend.map { try admit(table, events, of: $0, stored, &entry, transaction) } ?? events
 
-        var fresh = ahead?.table(table, definition, events)?.distinct ?? DistinctEvents.of(batch, events)
+        var fresh = ahead?.distinct(table, definition, of: events) ?? DistinctEvents.of(batch, events)
         entry.duplicate = events.count - fresh.count
         if layout.hasRaw, let duplicates = try duplicates(definition, fresh, marks, transaction) {
             entry.duplicate += duplicates.count
@@ -315,7 +315,8 @@ package struct BatchApplier {
         floors.sort()
         // Of erased rows the events themselves are others now.
         let foreseen =
-            floors.isEmpty && !state.hasErasures ? ahead?.coalesced(table, definition, rowEvents) : nil
+            state.hasErasures || !truncates.isEmpty
+            ? nil : ahead?.take(table, definition, rowEvents, floors: floors, in: batch)
         var coalesced =
             foreseen ?? Coalescer.coalesce(batch, table: table, events: rowEvents, floors: floors)
         entry.compacted += coalesced.compacted

@@ -29,17 +29,31 @@ struct CoalescedAhead {
         }
     }
 
-    /// What was foreseen of a table, if these are still all of its events.
-    func table(_ index: Int, _ definition: TableDefinition, _ events: [Int32]) -> Table? {
+    /// Its events without second deliveries, if these are still all of them.
+    func distinct(_ index: Int, _ definition: TableDefinition, of events: [Int32]) -> [Int32]? {
         guard let table = tables[index], table.definition == definition, byTable.events[index] == events else {
             return nil
         }
-        return table
+        return table.distinct
     }
 
-    func coalesced(_ index: Int, _ definition: TableDefinition, _ events: [Int32]) -> Coalescer.Result? {
-        guard let table = tables[index], table.definition == definition, table.distinct == events else { return nil }
-        return table.coalesced
+    /// What was foreseen of a table, if it comes to pass: these are its events, and no truncate is newer than one of
+    /// them. It isn't kept: whoever changes it has it alone.
+    ///
+    /// - Parameter floors: of truncates before the batch. Below all of a key's events they say nothing of a row of which
+    ///   every column is known.
+    mutating func take(
+        _ index: Int, _ definition: TableDefinition, _ events: [Int32], floors: [Version], in batch: ChangeBatch
+    ) -> Coalescer.Result? {
+        guard let table = tables.removeValue(forKey: index), let coalesced = table.coalesced,
+            table.definition == definition, table.distinct == events
+        else { return nil }
+        if let floor = floors.last {
+            guard coalesced.staged.registers.isEmpty,
+                events.allSatisfy({ batch.events[Int($0)].version > floor })
+            else { return nil }
+        }
+        return coalesced
     }
 }
 
