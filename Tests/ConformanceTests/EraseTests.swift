@@ -191,6 +191,25 @@ import Testing
         #expect(!all.contains("secret") && !all.contains("\"id\":1"), "\(engine)")
     }
 
+    /// A move away from an erased key carries nothing, also where its batch was coalesced before that was known: what comes
+    /// late of the row's own fills it.
+    @Test(arguments: Engine.allCases) func aMoveThatWasCoalescedAhead(engine: Engine) async throws {
+        for isAhead in [true, false] {
+            let subject = try await subject(engine, "eraseahead\(isAhead)")
+            defer { Task { await subject.close() } }
+            _ = try await suite.replicate([[row(.create, 1, commit: 10, "secret")]], model, into: subject)
+            _ = try await subject.warehouse.erase(request(1))
+            let moved = [row(.create, 2, commit: 11, "", otherKey: 1, unchanged: true)]
+            // Every other batch is coalesced ahead, the first one too.
+            let batches = isAhead ? [moved] : [[row(.create, 9, commit: 10, "before")], moved]
+            _ = try await suite.replicate(batches, model, into: subject)
+            _ = try await suite.replicate([[row(.update, 2, commit: 9, "late")]], model, into: subject)
+            #expect(
+                try await subject.live(model, order: "id").first.map { $0["note"] } == "\"late\"",
+                "\(engine), ahead: \(isAhead)")
+        }
+    }
+
     /// The engine refuses another row of the batch: the hidden events are neither tried nor put aside.
     @Test(arguments: Engine.stored) func besideARowThatIsRefused(engine: Engine) async throws {
         let subject = try await subject(engine, "eraserefused")

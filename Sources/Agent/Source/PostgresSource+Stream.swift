@@ -38,13 +38,11 @@ extension PostgresSource {
             do {
                 let backlog_left = backlog.left(at: .now)
                 let gathers = mayGather
+                var (nap, wait) = (gathers || backlog_left > .zero ? Self.nap : .zero, backlog_left)
+                if isEmpty || isInTransaction || gathers { wait = Waker.pause }
                 // A copied piece waits for nothing that the stream may bring.
-                let yields = isEmpty && !isInTransaction && hasPiece
-                let naps = !yields && (gathers || backlog_left > .zero)
-                let wait =
-                    yields
-                    ? .zero : isEmpty || isInTransaction || gathers ? Waker.pause : backlog_left
-                outcome = try stream.receive(waker: waker, nap: naps ? Self.nap : .zero, wait: wait) { message in
+                if isEmpty, !isInTransaction, hasPiece { (nap, wait) = (.zero, .zero) }
+                outcome = try stream.receive(waker: waker, nap: nap, wait: wait) { message in
                     switch message {
                     case .keepalive(let position, let asks):
                         wantsReply = asks
@@ -102,13 +100,16 @@ extension PostgresSource {
                 throw ReplicationError(.passing, "the source ended the stream of slot \(settings.slot)")
             case .message: break
             case .nothing:
-                // The rest of a transaction is on its way; but somebody may want to stop.
-                if isInTransaction, !isEmpty || burst > 0, now - lastMessage < .seconds(1) { continue }
-                guard !isInTransaction else { break reading }
-                // What comes until the batch before is durable goes into this one.
-                if !isEmpty || burst > 0, mayGather || backlog.left(at: now) > .zero && !isStopping { continue }
-                // A sign of life alone is nothing to hand out, and moves the checkpoint no sooner than silence does.
-                if burst > 0, batch.records.count == pendingFacts.count, !hasPiece, !isHeartbeatWanted { continue }
+                if batch.records.count == pendingFacts.count {
+                    // A sign of life alone is nothing to hand out, and moves the checkpoint no sooner than silence does.
+                    if burst > 0, !hasPiece, !isHeartbeatWanted { continue }
+                } else if isInTransaction {
+                    // The rest of it is on its way; but somebody may want to stop.
+                    if now - lastMessage < .seconds(1) { continue }
+                } else if mayGather || backlog.left(at: now) > .zero && !isStopping {
+                    // What comes until the batch before is durable goes into this one.
+                    continue
+                }
                 break reading
             }
         }

@@ -58,7 +58,7 @@ struct TableMaker {
             try run("CREATE SCHEMA IF NOT EXISTS \(SQLName.quoted(schema))", definition)
         }
         var isAdopted = known?.isAdopted ?? false
-        var mayBeSparse = false
+        var mayHaveMaps = false
         if layout.hasCurrent {
             let isOurs = made?.layout.hasCurrent == true && known?.layout.current == layout.current
             // Composites that have more fields now.
@@ -72,7 +72,7 @@ struct TableMaker {
                 definition)
             if let adoption {
                 isAdopted = adoption.isOfOthers
-                mayBeSparse = adoption.plan.inPlace.contains(MetadataNames.columns)
+                mayHaveMaps = adoption.plan.inPlace.contains(MetadataNames.columns)
             }
             try view(layout.live, sql.createLive, isOurs: isOurs && known?.layout.live == layout.live, definition)
         }
@@ -85,7 +85,7 @@ struct TableMaker {
         }
         try TableRegistry.write(
             definition, layout, isAdopted: isAdopted, madeAt_us: known == nil ? now_us : nil, session)
-        if mayBeSparse { try TableRegistry.noteMaps(of: sql, layout.pipeline, session) }
+        if mayHaveMaps { try TableRegistry.noteMaps(of: sql, layout.pipeline, session) }
     }
 
     private func run(_ statement: String, _ definition: TableDefinition) throws {

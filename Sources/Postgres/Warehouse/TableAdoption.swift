@@ -7,11 +7,12 @@ struct TableAdoption {
     let sql: TableSQL
     let types: [String]
 
-    func run() throws {
+    /// - Returns: whether its rows may have columns of their own versions, as a pipeline of ours left them.
+    func run() throws -> Bool {
         // Its rows stay as they are counted; who reads isn't held up yet.
         try run("LOCK TABLE \(sql.current) IN SHARE ROW EXCLUSIVE MODE")
         let look = AdoptionLook(session: session, sql: sql)
-        guard let adoption = try look.adoption() else { return }
+        guard let adoption = try look.adoption() else { return false }
         if let refusal = adoption.refusal { throw refusal }
         let table = sql.definition
         let plan = adoption.plan
@@ -39,6 +40,7 @@ struct TableAdoption {
             try run("CREATE UNIQUE INDEX ON \(sql.current) (\(sql.keyColumns.joined(separator: ", ")))")
         }
         try run(sql.currentIndexes)
+        return plan.inPlace.contains(MetadataNames.columns)
     }
 
     private func run(_ statement: String) throws {

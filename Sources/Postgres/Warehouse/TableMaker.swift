@@ -85,7 +85,7 @@ struct TableMaker {
         entry.layout.hasRaw = layout.hasRaw || known?.layout.hasRaw ?? false
 
         var grants: [String] = []
-        var adopts = false
+        var mayHaveMaps = false
         if layout.hasCurrent {
             try makeSchema(layout.current)
             if known?.layout.hasCurrent == true, try relationKind(layout.current, definition.target) != nil {
@@ -94,8 +94,7 @@ struct TableMaker {
                     try change(sql, from: known.definition)
                 }
             } else {
-                adopts = try makeCurrent(sql, declared)
-                entry.isAdopted = adopts
+                (entry.isAdopted, mayHaveMaps) = try makeCurrent(sql, declared)
             }
         }
         if layout.hasRaw { try makeRaw(sql, entered) }
@@ -105,7 +104,7 @@ struct TableMaker {
         if known == nil || known?.definition != definition || known?.layout != entry.layout {
             try registry.write(entry, session)
         }
-        if adopts { try registry.noteMaps(of: sql, layout.pipeline, session) }
+        if mayHaveMaps { try registry.noteMaps(of: sql, layout.pipeline, session) }
     }
 
     // MARK: Checks
@@ -229,17 +228,16 @@ struct TableMaker {
         }
     }
 
-    /// - Returns: whether a table was adopted.
-    private func makeCurrent(_ sql: TableSQL, _ types: [String]) throws -> Bool {
+    /// - Returns: whether a table was adopted, and whether its rows may have columns of their own versions.
+    private func makeCurrent(_ sql: TableSQL, _ types: [String]) throws -> (isAdopted: Bool, mayHaveMaps: Bool) {
         if try clear(layout.current, sql.definition, adopts: true) {
-            try TableAdoption(session: session, sql: sql, types: types).run()
-            return true
+            return (true, try TableAdoption(session: session, sql: sql, types: types).run())
         }
         try session.execute(try sql.createCurrent(types), for: sql.purpose("make table"))
         // A table may lose columns at the source before its first row comes here: it has them all the same.
         let surgeon = SchemaSurgeon(session: session, sql: sql, types: self.types)
         for column in sql.definition.retired { try surgeon.add(column, isMaybeThere: true) }
-        return false
+        return (false, false)
     }
 
     private mutating func makeRaw(_ sql: TableSQL, _ entered: TableRegistry.Entry?) throws {

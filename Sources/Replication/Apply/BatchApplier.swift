@@ -54,7 +54,7 @@ package struct BatchApplier {
     /// What earlier batches have left of it; nil: it isn't to be raised.
     var suspicion: RestoreSuspicion?
     var signs: [TopicPartition: RestoreSuspicion.Signs] = [:]
-    private var ahead: CoalescedAhead?
+    var ahead: CoalescedAhead?
     var record = CommitRecord()
     var outcome = Outcome()
     /// What this batch puts into quarantine.
@@ -209,7 +209,7 @@ package struct BatchApplier {
         entry.read = table < batch.read.count ? batch.read[table] : 0
         let events = try mend.map { try admit(table, events, of: $0, stored, &entry, transaction) } ?? events
 
-        var fresh = ahead?.distinct(table, definition, of: events) ?? DistinctEvents.of(batch, events)
+        var fresh = ahead?.distinct(table) ?? DistinctEvents.of(batch, events)
         entry.duplicate = events.count - fresh.count
         if layout.hasRaw, let duplicates = try duplicates(definition, fresh, marks, transaction) {
             entry.duplicate += duplicates.count
@@ -313,12 +313,9 @@ package struct BatchApplier {
         var floors = truncates.map { batch.events[Int($0)].version }
         if !state.floor.isNone { floors.append(state.floor) }
         floors.sort()
-        // Of erased rows the events themselves are others now.
-        let foreseen =
-            state.hasErasures || !truncates.isEmpty
-            ? nil : ahead?.take(table, definition, rowEvents, floors: floors, in: batch)
         var coalesced =
-            foreseen ?? Coalescer.coalesce(batch, table: table, events: rowEvents, floors: floors)
+            ahead?.take(table, rowEvents, floors: floors)
+            ?? Coalescer.coalesce(batch, table: table, events: rowEvents, floors: floors)
         entry.compacted += coalesced.compacted
         entry.filtered += coalesced.filtered
 

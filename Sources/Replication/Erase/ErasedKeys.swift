@@ -30,6 +30,7 @@ extension BatchApplier {
             let event = batch.events[Int(index)]
             if let name = otherNames[index], let erasure = erasures[name], erasure.hides(event, endsRow: true) {
                 forgetOldKey(index)
+                ahead?.forget(table)
             }
             guard let name = ownNames[index], let erasure = erasures[name] else { continue }
             if erasure.hides(event, endsRow: event.operation == .delete) {

@@ -20,7 +20,8 @@ import Testing
     /// Applies batches in order, each through the real applier.
     private func run(
         _ batches: [[EventSpec]], raw: Bool = true, partition: (Int) -> Int32 = { _ in 0 },
-        without: Set<MemoryTransaction.Guard> = []
+        without: Set<MemoryTransaction.Guard> = [], isAhead: (Int) -> Bool = { $0 % 2 == 0 },
+        after: (MemoryTables) -> Void = { _ in }
     ) throws -> Run {
         let transaction = MemoryTransaction()
         transaction.without = without
@@ -33,7 +34,7 @@ import Testing
             let from = positions[builder.partition]
             let batch = builder.batch(events, from: from ?? 0)
             // As the runner does while the batch before is written.
-            if index % 2 == 0 { batch.coalesceAhead() }
+            if isAhead(index) { batch.coalesceAhead() }
             let to = (from ?? 0) + Int64(events.count)
             positions[builder.partition] = to
             if from == nil {
@@ -44,6 +45,7 @@ import Testing
                 advancing: [CheckpointAdvance(partition: builder.partition, from: from, to: to, token: 0, spans: [0])],
                 layout: WarehouseLayout(pipeline: "model", hasRaw: raw), in: transaction, loadedAt_us: Int64(index + 1))
             for entry in outcome.ledger { run.sum += entry }
+            after(transaction.committed)
         }
         run.tables = transaction.committed
         return run
@@ -123,6 +125,27 @@ import Testing
         expectEqual(try run(cut(replayed, &random)), history, reference, seed, "replayed")
         expectEqual(
             try run(cut(doubled.shuffled(using: &random), &random)), history, reference, seed, "doubled, shuffled")
+    }
+
+    /// Not only in the end: each batch writes the same.
+    @Test(arguments: shapes) func coalescedAheadOrNot(_ shape: ModelHistory.Shape) throws {
+        for seed in 0..<Self.histories { try coalescedAheadOrNot(seed, shape) }
+    }
+
+    private func coalescedAheadOrNot(_ seed: UInt64, _ shape: ModelHistory.Shape) throws {
+        let history = ModelHistory(seed: seed, shape: shape)
+        var random = SeededRandom(seed: seed &+ 313)
+        let batches = cut((history.events + history.events.prefix(10)).shuffled(using: &random), &random)
+        let runs = try [false, true].map { isAhead in
+            var steps: [MemoryTables] = []
+            let run = try run(batches, isAhead: { _ in isAhead }, after: { steps.append($0) })
+            return (rows: steps.map { $0.convergent(ModelHistory.table) }, sum: run.sum)
+        }
+        let differing = zip(runs[0].rows, runs[1].rows).enumerated().first { $0.element.0 != $0.element.1 }
+        #expect(
+            differing == nil && runs[0].rows.count == runs[1].rows.count,
+            "seed \(seed): batch \(differing?.offset ?? 0)")
+        #expect(runs[0].sum == runs[1].sum, "seed \(seed): ledger")
     }
 
     /// Without raw there is no memory of events; rows still converge where no column has to be carried from another key.
