@@ -167,7 +167,8 @@ struct Sweep: AsyncParsableCommand {
     @Flag(help: "Fold the rows from raw again to which events came late, and those that lack a column.") var late =
         false
     @Option(help: "Compare only rows about which something came in so long: 30m, 6h, 2d.") var recent: String?
-    @Option(help: "Connections that read the source, 1 to 32.") var workers = SweepPace().workers
+    @Option(help: "Connections that read the source, and a Postgres warehouse, 1 to 32.") var workers = SweepPace()
+        .workers
     @Option(help: "Rows a second that the source is asked for at most, over all connections.") var rowsPerSecond: Int?
 
     func run() async throws {

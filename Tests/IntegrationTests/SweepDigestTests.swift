@@ -3,6 +3,17 @@ import Foundation
 import Replication
 import Testing
 
+/// An engine, and how rows become hashes there.
+enum SweepWay: String, CaseIterable {
+    case duckdb
+    case postgres
+    case records
+
+    var engine: Engine { self == .duckdb ? .duckdb : .postgres }
+    var dialect: SweepDialect { self == .duckdb ? .duckdb : .postgres }
+    var hashing: RowHash { self == .records ? .records : .texts }
+}
+
 /// Digests that both databases make of every type of Postgres with its extreme values: equal after a copy and after
 /// changes, and other ones as soon as a cell is another.
 @Suite struct SweepDigestTests {
@@ -27,16 +38,14 @@ import Testing
         }.joined(separator: "\n")
     }
 
-    private func everyType(_ name: String, _ engine: Engine) async throws -> (SourceDatabase, PipelineRun) {
-        let source = try await SourceDatabase("\(name)_\(engine.rawValue)", Self.schema + Self.rows(from: 1))
-        let run = try await source.pipeline(engine)
+    private func everyType(_ name: String, _ way: SweepWay) async throws -> (SourceDatabase, PipelineRun) {
+        let source = try await SourceDatabase("\(name)_\(way.rawValue)", Self.schema + Self.rows(from: 1))
+        let run = try await source.pipeline(way.engine)
         try await run.untilEnd()
         return (source, run)
     }
 
     // MARK: Digests
-
-    private func dialect(_ engine: Engine) -> SweepDialect { engine == .duckdb ? .duckdb : .postgres }
 
     private func columns(_ run: PipelineRun, _ table: String, hashed: Set<String> = []) async throws -> [SweepColumn] {
         let known = try await run.looking { warehouse, _ in try await warehouse.knownTables() }
@@ -74,9 +83,9 @@ import Testing
     }
 
     /// Each column alone, behind the key.
-    private func alone(_ columns: [SweepColumn], _ engine: Engine) -> [RowDigest] {
+    private func alone(_ columns: [SweepColumn], _ way: SweepWay) -> [RowDigest] {
         let keys = columns.filter(\.isKey)
-        return columns.filter { !$0.isKey }.map { RowDigest(keys + [$0], warehouse: dialect(engine)) }
+        return columns.filter { !$0.isKey }.map { RowDigest(keys + [$0], warehouse: way.dialect, hashing: way.hashing) }
     }
 
     private func name(_ digest: RowDigest) -> String { digest.columns.last?.name ?? "" }
@@ -94,39 +103,40 @@ import Testing
                 try await warehouse.query(digest.rows(of: live, on: .warehouse), rows_max: 1000).rows
             }.map { $0.map { $0 ?? "NULL" }.joined(separator: "|") }.sorted()
             let different = zip(wanted, found).filter { $0 != $1 }.map { "\($0) is \($1)" }
-            Issue.record("\(run.engine) \(what), \(name(digest)): \(different.prefix(3))")
+            Issue.record("\(what), \(name(digest)): \(different.prefix(3))")
         }
     }
 
     // MARK: Tests
 
-    @Test(arguments: Engine.allCases) func everyTypeHasTheSameDigestOnBothSides(engine: Engine) async throws {
-        let (source, run) = try await everyType("sweep_equal", engine)
+    @Test(arguments: SweepWay.allCases) func everyTypeHasTheSameDigestOnBothSides(way: SweepWay) async throws {
+        let engine = way.engine
+        let (source, run) = try await everyType("sweep_equal", way)
         let columns = try await columns(run, "every")
-        let digests = alone(columns, engine)
+        let digests = alone(columns, way)
         #expect(digests.count == Self.cases.count)
         try #require(digests.flatMap(\.uncovered) == [])
-        let whole = RowDigest(columns, warehouse: dialect(engine))
+        let whole = RowDigest(columns, warehouse: way.dialect, hashing: way.hashing)
         try await expectEqual(source, run, digests + [whole], Self.every, "copied")
 
         // As keys their texts are whole. json of Postgres has no order, and jsonb none of its \u0000.
         let keys = columns.filter { !$0.isKey && (engine == .duckdb || $0.type != .json) }.map {
-            RowDigest([SweepColumn($0.name, $0.type, isKey: true)], warehouse: dialect(engine))
+            RowDigest([SweepColumn($0.name, $0.type, isKey: true)], warehouse: way.dialect, hashing: way.hashing)
         }
         try await expectEqual(source, run, keys, Self.every, "keys")
 
         // Values that print differently have different hashes, and rows add up to the set.
         let texts = digests.map { digest in
             let column = "t.\"\(name(digest))\""
-            let hashes = RowDigest([digest.columns[1]], warehouse: digest.warehouse).rows(of: Self.every, on: .source)
+            let hashes = RowDigest([digest.columns[1]], of: digest).rows(of: Self.every, on: .source)
             return """
-                SELECT (SELECT count(DISTINCT md5) FROM (\(hashes)) AS hashes), \
+                SELECT (SELECT count(DISTINCT h) FROM (\(hashes)) AS hashes), \
                 count(DISTINCT format('%s', \(column))) FILTER (WHERE num_nulls(\(column)) = 0) + 1 FROM \(Self.every) AS t
                 """
         }
         for (digest, lines) in zip(digests, try await ask(source, texts)) {
             let counts = lines[0].split(separator: "|")
-            #expect(counts[0] == counts[1], "\(engine): distinct hashes of \(name(digest))")
+            #expect(counts[0] == counts[1], "\(way): distinct hashes of \(name(digest))")
         }
         let sum = try await ask(source, [whole.rows(of: Self.every, on: .source)])[0].map { line in
             try #require(SetDigest(hash: String(line.split(separator: "|")[1])), "\(line)")
@@ -144,10 +154,11 @@ import Testing
         try await expectEqual(source, run, digests + [whole], Self.every, "streamed")
     }
 
-    @Test(arguments: Engine.allCases) func anyCellThatIsAnotherIsSeen(engine: Engine) async throws {
-        let (source, run) = try await everyType("sweep_cells", engine)
+    @Test(arguments: SweepWay.allCases) func anyCellThatIsAnotherIsSeen(way: SweepWay) async throws {
+        let engine = way.engine
+        let (source, run) = try await everyType("sweep_cells", way)
         let live = "\(try run.setup.layout.live).every"
-        let digests = alone(try await columns(run, "every"), engine)
+        let digests = alone(try await columns(run, "every"), way)
         try #require(digests.flatMap(\.uncovered) == [])
         let there = try await sourceSets(source, digests.map { $0.set(of: Self.every, on: .source) })
 
@@ -162,12 +173,12 @@ import Testing
         }
         let emptied = try await changed(digests) { "SELECT id, CASE WHEN id <> 1 THEN \($0) END AS \($0) FROM \(live)" }
         for (index, digest) in digests.enumerated() {
-            #expect(swapped[index] != there[index], "\(engine): cells of \(name(digest)) changed places")
-            #expect(emptied[index] != there[index], "\(engine): NULL in \(name(digest))")
+            #expect(swapped[index] != there[index], "\(way): cells of \(name(digest)) changed places")
+            #expect(emptied[index] != there[index], "\(way): NULL in \(name(digest))")
         }
 
         // Without a key: two equal rows that became two equal other ones.
-        let keyless = digests.map { RowDigest([$0.columns[1]], warehouse: dialect(engine)) }
+        let keyless = digests.map { RowDigest([$0.columns[1]], warehouse: way.dialect, hashing: way.hashing) }
         let first = try await changed(keyless) { name in
             "SELECT \(name) FROM \(live) WHERE id = 1 UNION ALL SELECT \(name) FROM \(live) WHERE id = 1"
         }
@@ -175,8 +186,8 @@ import Testing
             "SELECT \(name) FROM \(live) WHERE id = 2 UNION ALL SELECT \(name) FROM \(live) WHERE id = 2"
         }
         for (index, digest) in keyless.enumerated() {
-            #expect(first[index] != second[index], "\(engine): twins of \(name(digest))")
-            #expect(first[index].rows == 2 && first[index].high != 0, "\(engine): twins of \(name(digest)) cancel")
+            #expect(first[index] != second[index], "\(way): twins of \(name(digest))")
+            #expect(first[index].rows == 2 && first[index].high != 0, "\(way): twins of \(name(digest)) cancel")
         }
 
         // One cell of each column in the table itself.
@@ -193,14 +204,15 @@ import Testing
         }
         let after = try await warehouseSets(run, digests.map { $0.set(of: live, on: .warehouse) })
         for (index, digest) in digests.enumerated() {
-            #expect(after[index] != there[index], "\(engine): a cell of \(name(digest))")
+            #expect(after[index] != there[index], "\(way): a cell of \(name(digest))")
         }
     }
 
     /// Text that moves from one column to the next is another row, and so is NULL in the place of nothing.
-    @Test(arguments: Engine.allCases) func neighboursDontRunTogether(engine: Engine) async throws {
+    @Test(arguments: SweepWay.allCases) func neighboursDontRunTogether(way: SweepWay) async throws {
+        let engine = way.engine
         let source = try await SourceDatabase(
-            "sweep_near_\(engine.rawValue)",
+            "sweep_near_\(way.rawValue)",
             """
             CREATE TYPE pair AS (a text, b text);
             CREATE TABLE near (a text, b text, c int, d int, e text[], f pair);
@@ -218,7 +230,7 @@ import Testing
             """)
         let run = try await source.pipeline(engine)
         try await run.untilEnd()
-        let digest = RowDigest(try await columns(run, "near"), warehouse: dialect(engine))
+        let digest = RowDigest(try await columns(run, "near"), warehouse: way.dialect, hashing: way.hashing)
         let there = try await ask(source, [digest.rows(of: "public.near", on: .source)])[0].sorted()
         #expect(Set(there).count == there.count)
         let here = try await run.looking { warehouse, layout in
@@ -228,9 +240,10 @@ import Testing
     }
 
     /// NaN of other bits, json's null and blanks inside of others, a map in another order, and numbers at random.
-    @Test(arguments: Engine.allCases) func oddValues(engine: Engine) async throws {
+    @Test(arguments: SweepWay.allCases) func oddValues(way: SweepWay) async throws {
+        let engine = way.engine
         let source = try await SourceDatabase(
-            "sweep_odd_\(engine.rawValue)",
+            "sweep_odd_\(way.rawValue)",
             """
             CREATE EXTENSION hstore;
             CREATE TYPE noted AS (j json, b jsonb, js json[]);
@@ -256,12 +269,12 @@ import Testing
         let run = try await source.pipeline(engine)
         try await run.untilEnd()
         let live = "\(try run.setup.layout.live).odd"
-        let digests = alone(try await columns(run, "odd"), engine)
+        let digests = alone(try await columns(run, "odd"), way)
         let there = try await sourceSets(source, digests.map { $0.set(of: "public.odd", on: .source) })
         let here = try await warehouseSets(run, digests.map { $0.set(of: live, on: .warehouse) })
         for (index, digest) in digests.enumerated() {
             #expect(there[index].rows == 2002)
-            #expect(there[index] == here[index], "\(engine): \(name(digest))")
+            #expect(there[index] == here[index], "\(way): \(name(digest))")
         }
         if engine == .duckdb, let map = digests.firstIndex(where: { name($0) == "map" }) {
             let turned = "(SELECT id, map_from_entries(list_reverse(map_entries(map))) AS map FROM \(live))"
@@ -269,9 +282,45 @@ import Testing
         }
     }
 
+    /// Postgres' own hash is the same of a bigint or a time whose halves give the same, and of -0 and 0, 1.0 and 1.00.
+    @Test func whatAServersHashFolds() async throws {
+        let source = try await SourceDatabase("sweep_folds", "")
+        let twins: [(ColumnType, String, String)] = [
+            (.bigint, "1::bigint", "4294967296::bigint"),
+            (.timestamptz, "'epoch'::timestamptz + '1 us'", "'epoch'::timestamptz + 4294967296 * '1 us'::interval"),
+            (.timestamp(digits: 6), "timestamp '2000-01-01' + '1 us'", "timestamp '2000-01-01 01:11:34.967296'"),
+            (.time, "time '00:00:00.000001'", "time '01:11:34.967296'"),
+            (.double, "0::float8", "'-0'::float8"), (.real, "0::real", "'-0'::real"),
+            (.numeric(precision: nil, scale: 0), "1.0", "1.00"),
+            (.interval, "'1 day'::interval", "'24 hours'::interval"),
+            (.text, "''", "NULL::text"), (.boolean, "false", "NULL::boolean"),
+        ]
+        for (type, a, b) in twins {
+            let digest = RowDigest([SweepColumn("v", type)], warehouse: .postgres, hashing: .records)
+            let sets = try await sourceSets(source, [a, b].map { digest.set(of: "(SELECT \($0) AS v)", on: .source) })
+            #expect(sets[0] != sets[1], "\(a) and \(b)")
+        }
+        // Rows that exchange a cell, which a sum of the columns' hashes doesn't see.
+        let pair = RowDigest(
+            [SweepColumn("a", .integer), SweepColumn("b", .text)], warehouse: .postgres, hashing: .records)
+        let rows = ["(VALUES (1, 'x'), (2, 'y')) AS v (a, b)", "(VALUES (1, 'y'), (2, 'x')) AS v (a, b)"]
+        let exchanged = try await sourceSets(source, rows.map { pair.set(of: "(SELECT a, b FROM \($0))", on: .source) })
+        #expect(exchanged[0] != exchanged[1])
+    }
+
+    /// Two of the same machine: they may.
+    @Test func serversThatHashAlike() async throws {
+        let source = try await SourceDatabase("sweep_alike", "")
+        let read: (String) async throws -> [[String?]] = { sql in
+            try await ask(source, [sql])[0].map { [$0] }
+        }
+        #expect(try await RowHash.common(engine: "postgres", read, read) == .records)
+    }
+
     /// A source that has its texts in other bytes.
-    @Test(arguments: Engine.allCases) func aSourceThatIsNotUTF8(engine: Engine) async throws {
-        let name = "sweep_latin_\(engine.rawValue)"
+    @Test(arguments: SweepWay.allCases) func aSourceThatIsNotUTF8(way: SweepWay) async throws {
+        let engine = way.engine
+        let name = "sweep_latin_\(way.rawValue)"
         let server = try await SourceServers.shared.server()
         try await server.psql("CREATE DATABASE \(name) ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
         let source = SourceDatabase(name, on: server)
@@ -287,19 +336,20 @@ import Testing
         try await run.untilEnd()
         let columns = try await columns(run, "words", hashed: ["mail"])
         for column in columns {
-            let digest = RowDigest([column], warehouse: dialect(engine), isSourceUTF8: false)
+            let digest = RowDigest([column], warehouse: way.dialect, isSourceUTF8: false, hashing: way.hashing)
             let there = try await sourceSets(source, [digest.set(of: "public.words", on: .source)])
             let live = "\(try run.setup.layout.live).words"
             let here = try await warehouseSets(run, [digest.set(of: live, on: .warehouse)])
-            #expect(there == here, "\(engine): \(column.name)")
+            #expect(there == here, "\(way): \(column.name)")
         }
     }
 
     /// What the digest can't say is still there to be looked at.
-    @Test(arguments: Engine.allCases) func valuesCanBeFetched(engine: Engine) async throws {
-        let (source, run) = try await everyType("sweep_values", engine)
+    @Test(arguments: SweepWay.allCases) func valuesCanBeFetched(way: SweepWay) async throws {
+        let engine = way.engine
+        let (source, run) = try await everyType("sweep_values", way)
         let columns = try await columns(run, "every")
-        let digest = RowDigest(columns, warehouse: dialect(engine))
+        let digest = RowDigest(columns, warehouse: way.dialect, hashing: way.hashing)
         let live = "\(try run.setup.layout.live).every"
         let wanted = try await ask(
             source, ["SELECT count(*) FROM (\(digest.values(of: Self.every, on: .source, columns))) AS v"])
@@ -313,7 +363,8 @@ import Testing
     }
 
     /// Names that quoting trips over, or that the SQL uses itself; hashed columns; some of the rows.
-    @Test(arguments: Engine.allCases) func namesAndHashes(engine: Engine) async throws {
+    @Test(arguments: SweepWay.allCases) func namesAndHashes(way: SweepWay) async throws {
+        let engine = way.engine
         let names = [
             "e0", "_x0", "u0", "_m0", "_p0", "__X0", "t", "h", "s", "hashes", "A b", "q\"u'o\\te", "a,b", "$1",
             "ü\u{301}", "select",
@@ -327,7 +378,7 @@ import Testing
         let declared = quoted.enumerated().map { "\($1) \(types[$0 % types.count].0)" }
         let values = quoted.indices.map { types[$0 % types.count].1 }
         let source = try await SourceDatabase(
-            "sweep_names_\(engine.rawValue)",
+            "sweep_names_\(way.rawValue)",
             """
             CREATE EXTENSION hstore;
             CREATE TYPE pair AS ("a""b" int, "x0" text[], e0 text[]);
@@ -345,14 +396,14 @@ import Testing
                 """)
         try await run.untilEnd()
         let live = "\(try run.setup.layout.live).names"
-        let digests = alone(try await columns(run, "names", hashed: hashed), engine)
+        let digests = alone(try await columns(run, "names", hashed: hashed), way)
         #expect(digests.count == names.count + hashed.count)
         for filter in [nil, #"t."key" >= 'b' OR t."key" = ''"#, "1 = 0"] {
             let there = try await sourceSets(
                 source, digests.map { $0.set(of: "public.names", on: .source, where: filter) })
             let here = try await warehouseSets(run, digests.map { $0.set(of: live, on: .warehouse, where: filter) })
             for (index, digest) in digests.enumerated() {
-                #expect(there[index] == here[index], "\(engine): \(name(digest)) of \(filter ?? "all")")
+                #expect(there[index] == here[index], "\(way): \(name(digest)) of \(filter ?? "all")")
                 #expect(filter != "1 = 0" || there[index] == .empty)
             }
         }
@@ -369,9 +420,10 @@ import Testing
 
 /// Ranges of integer keys are the same in both databases, also below zero and at the types' ends.
 @Suite struct SweepRangeTests {
-    @Test(arguments: Engine.allCases) func rangesAreTheSame(engine: Engine) async throws {
+    @Test(arguments: SweepWay.allCases) func rangesAreTheSame(way: SweepWay) async throws {
+        let engine = way.engine
         let source = try await SourceDatabase(
-            "sweep_ranges_\(engine.rawValue)",
+            "sweep_ranges_\(way.rawValue)",
             """
             CREATE TABLE edges (id bigint PRIMARY KEY, n int);
             INSERT INTO edges VALUES (-9223372036854775808, 1), (9223372036854775807, 2), (-1, 3), (0, 4), (1, 5);
@@ -383,7 +435,7 @@ import Testing
         let known = try await run.looking { warehouse, _ in try await warehouse.knownTables() }
         let definition = try #require(known.first { $0.target == "edges" })
         let digest = RowDigest(
-            definition.columns.map { SweepColumn($0) }, warehouse: engine == .duckdb ? .duckdb : .postgres)
+            definition.columns.map { SweepColumn($0) }, warehouse: way.dialect, hashing: way.hashing)
         let live = "\(try run.setup.layout.live).edges"
         func theirs(_ sql: String) async throws -> [[String]] {
             let settings = SweepDialect.postgres.settings.map { $0 + ";\n" }.joined()
@@ -399,21 +451,21 @@ import Testing
         let bounds = try #require(digest.bounds(of: "public.edges", on: .source))
         let cells = try await theirs(bounds)[0].compactMap { Int64($0) }
         #expect(cells == [.min, .max])
-        for way in [RowBuckets.ranges(from: cells[0], to: cells[1]), .range(bits: 10), .range(bits: 0), .hash] {
-            let there = try await theirs(digest.buckets(of: "public.edges", on: .source, by: way)).sorted {
+        for parts in [RowBuckets.ranges(from: cells[0], to: cells[1]), .range(bits: 10), .range(bits: 0), .hash] {
+            let there = try await theirs(digest.buckets(of: "public.edges", on: .source, by: parts)).sorted {
                 $0[0] < $1[0]
             }
-            let here = try await mine(digest.buckets(of: live, on: .warehouse, by: way)).sorted { $0[0] < $1[0] }
-            #expect(there == here, "\(engine), \(way)")
+            let here = try await mine(digest.buckets(of: live, on: .warehouse, by: parts)).sorted { $0[0] < $1[0] }
+            #expect(there == here, "\(way), \(parts)")
             // Those of some buckets are all of theirs, and no others.
             let some = there.map { $0[0] }.enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
             let wanted = there.filter { some.contains($0[0]) }.reduce(0) { $0 + (Int($1[1]) ?? 0) }
             for rows in [
-                try await theirs(digest.rows(of: "public.edges", on: .source, buckets: some, by: way)),
-                try await mine(digest.rows(of: live, on: .warehouse, buckets: some, by: way)),
+                try await theirs(digest.rows(of: "public.edges", on: .source, buckets: some, by: parts)),
+                try await mine(digest.rows(of: live, on: .warehouse, buckets: some, by: parts)),
             ] {
-                #expect(rows.count == wanted, "\(engine), \(way)")
-                for row in rows { #expect(some.contains(way.name(ofKey: [row[0]], hash: row[1]) ?? "")) }
+                #expect(rows.count == wanted, "\(way), \(parts)")
+                for row in rows { #expect(some.contains(parts.name(ofKey: [row[0]], hash: row[1]) ?? "")) }
             }
         }
     }

@@ -230,6 +230,11 @@ package struct BackfillCommand: Sendable {
         }
         let known = try await warehouse.knownTables()
         let encoding = try await source.inProofSnapshot(["SHOW server_encoding"])[0][0]
+        let hashing = try await RowHash.common(engine: warehouse.engine) { sql in
+            try await source.inProofSnapshot([sql])
+        } _: { sql in
+            try await warehouse.query(sql, rows_max: 1).rows
+        }
         var results: [Result] = []
         for (id, filter, types) in try await source.copiedTables() {
             guard let definition = known.first(where: { $0.source == id }) else {
@@ -243,7 +248,7 @@ package struct BackfillCommand: Sendable {
             }
             let digest = RowDigest(
                 definition, source: types, hashed: setup.hashedColumns(of: id), engine: warehouse.engine,
-                isSourceUTF8: encoding == "UTF8")
+                isSourceUTF8: encoding == "UTF8", hashing: hashing)
             let quoted = RowDigest.quoted
             let there = try await source.inProofSnapshot([
                 digest.set(of: "\(quoted(id.schema)).\(quoted(id.table))", on: .source, where: filter)

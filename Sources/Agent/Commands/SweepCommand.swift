@@ -72,6 +72,8 @@ package struct SweepCommand: Sendable {
         -> SweepReport
     {
         defer { context.console.progress("") }
+        // Soon for what is short.
+        var pause = Duration.milliseconds(20)
         while true {
             let state: SweepJobs.State
             do {
@@ -86,7 +88,8 @@ package struct SweepCommand: Sendable {
             case .done(let report): return report
             case .failed(let failure): throw failure
             }
-            try await Task.sleep(for: .milliseconds(200))
+            try await Task.sleep(for: pause)
+            pause = min(pause * 1.2, .milliseconds(200))
         }
     }
 

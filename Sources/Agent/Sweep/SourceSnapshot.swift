@@ -158,16 +158,28 @@ actor SourceSnapshot: SweepReader {
     /// Reads a table's blocks by several connections, which share the snapshot.
     func scan(
         _ table: TableID, _ moment: Moment, _ pace: SweepPace, tell: @escaping @Sendable (Double) -> Void
-    ) async throws -> SourceScan? {
+    ) async throws -> BlockScan? {
         // Beside the snapshot's transaction: how long the table is at most.
         let control = SourceControl(url: url)
         do {
             let (parts, version) = try await control.with { (try $0.parts(of: table), $0.facts.serverVersion) }
             await control.close()
             guard !parts.isEmpty else { return nil }
-            return SourceScan(
-                url: url, snapshot: moment.exported, parts: parts, hasRanges: version >= 140_000, pace: pace,
-                tell: tell)
+            let shared = parts.map { part in
+                BlockScan.Part(
+                    relation: "ONLY \(RowDigest.quoted(part.schema)).\(RowDigest.quoted(part.name))",
+                    blocks: part.blocks)
+            }
+            return BlockScan(shared, hasRanges: version >= 140_000, pace: pace, tell: tell) { [url] in
+                let reader = SourceSnapshot(url: url)
+                do {
+                    try await reader.join(moment.exported)
+                } catch {
+                    await reader.close()
+                    throw error
+                }
+                return reader
+            }
         } catch {
             await control.close()
             throw error

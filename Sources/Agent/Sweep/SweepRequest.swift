@@ -88,7 +88,7 @@ package struct SweepRequest: Sendable, Equatable {
 
 /// How hard a sweep presses its source.
 package struct SweepPace: Sendable, Equatable {
-    /// Connections that read it.
+    /// Connections that read it, and as many the warehouse where that is a Postgres.
     package var workers = 2
     /// Rows that it is asked for at most, over all of them; nil: as fast as it gives them.
     package var rows_per_s: Int?

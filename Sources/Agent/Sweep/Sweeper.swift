@@ -158,7 +158,10 @@ struct Sweeper {
             var sweep = TableSweep(
                 table, source: columns, hashed: setup.hashedColumns(of: table.source),
                 excluded: options.excluded, filter: filters[table.source], layout: setup.layout,
-                engine: warehouse.engine, moment: moment, startedAt_us: startedAt_us)
+                engine: warehouse.engine,
+                hashing: try await RowHash.common(
+                    engine: warehouse.engine, { try await source.rows($0) }, { try await here.rows($0) }),
+                moment: moment, startedAt_us: startedAt_us)
             guard sweep.hasKey else { return "its key has a type that can't be compared" }
             if let recent_s = request.recent_s {
                 sweep.limit(to_s: recent_s)

@@ -65,13 +65,14 @@ struct TableSweep {
     init(
         _ definition: TableDefinition, source: (types: [String: ColumnType], isPlain: Bool), hashed: Set<String>,
         excluded: Set<String>, filter: String?,
-        layout: WarehouseLayout, engine: String, moment: SourceSnapshot.Moment, startedAt_us: Int64
+        layout: WarehouseLayout, engine: String, hashing: RowHash, moment: SourceSnapshot.Moment, startedAt_us: Int64
     ) {
         self.definition = definition
         self.filter = filter
         side = .source
         let types = source.types
-        digest = RowDigest(definition, source: types, hashed: hashed, engine: engine, isSourceUTF8: moment.isUTF8)
+        digest = RowDigest(
+            definition, source: types, hashed: hashed, engine: engine, isSourceUTF8: moment.isUTF8, hashing: hashing)
         let quoted = RowDigest.quoted
         relation =
             (source.isPlain ? "ONLY " : "") + "\(quoted(definition.source.schema)).\(quoted(definition.source.table))"
@@ -132,7 +133,7 @@ struct TableSweep {
     ///   - touched: SQL, true of rows of current (`t`) that were changed meanwhile.
     ///   - scan: reads the source by several connections.
     mutating func begin(
-        touched isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot, scan: SourceScan? = nil
+        touched isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot, scan: BlockScan? = nil
     ) async throws {
         let way = try await ranges(source, here)
         if try await !sum(by: way, isTouched, source, here, scan) {
@@ -154,13 +155,14 @@ struct TableSweep {
     /// False: a bucket that differs has too many rows to list.
     private mutating func sum(
         by way: RowBuckets, _ isTouched: String, _ source: any SweepReader, _ here: any WarehouseSnapshot,
-        _ scan: SourceScan?
+        _ scan: BlockScan?
     ) async throws -> Bool {
         let quiet = "\(isLive) AND (\(isTouched)) IS NOT TRUE"
         // Beside each other: neither waits for the other's processor.
-        async let theirSums = sums(of: source, way, scan)
-        var mine = try SetDigest.buckets(
-            try await here.rows(digest.buckets(of: current, on: .warehouse, by: way, where: quiet)))
+        async let theirSums = sums(of: relation, on: side, source, way, scan, where: filter)
+        var mine = try await sums(
+            of: current, on: .warehouse, here, way,
+            try await BlockScan(of: current, here, workers: scan?.pace.workers ?? 1), where: quiet)
         let touchedRows = try await here.rows(
             digest.rows(of: current, on: .warehouse, where: isTouched) + " LIMIT \(Self.touched_max + 1)")
         guard touchedRows.count <= Self.touched_max else {
@@ -230,11 +232,12 @@ struct TableSweep {
     }
 
     private func sums(
-        of source: any SweepReader, _ way: RowBuckets, _ scan: SourceScan?
+        of relation: String, on side: SweepSide, _ reader: any SweepReader, _ way: RowBuckets, _ scan: BlockScan?,
+        where filter: String?
     ) async throws -> [String: SetDigest] {
         if let scan { return try await scan.buckets(digest, by: way, where: filter) }
         return try SetDigest.buckets(
-            try await source.rows(digest.buckets(of: relation, on: side, by: way, where: filter)))
+            try await reader.rows(digest.buckets(of: relation, on: side, by: way, where: filter)))
     }
 
     /// Of rows about which something came since then alone: those of current, and where raw is at hand those that it has

@@ -11,20 +11,29 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     private let settings: ConnectionSettings
     private let layout: WarehouseLayout
     private let interrupter = Interrupter()
+    /// Under which others may open it.
+    private var exported = ""
 
-    init(_ settings: ConnectionSettings, _ layout: WarehouseLayout) async throws {
+    /// - Parameter shared: a snapshot that another has taken and still has open; nil: a new one.
+    init(_ settings: ConnectionSettings, _ layout: WarehouseLayout, shared: String? = nil) async throws {
         self.settings = settings
         self.layout = layout
-        try open()
+        try open(shared)
     }
 
-    private func open() throws {
+    private func open(_ shared: String?) throws {
         session = try ReplicationError.translating {
             let session = try Session(settings, interrupter: interrupter)
             for setting in SweepDialect.postgres.settings { try session.execute(setting, for: "begin a sweep") }
             try session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", for: "begin a sweep")
-            // The first statement takes it.
-            _ = try session.scalar("SELECT pg_current_snapshot()", for: "begin a sweep")
+            if let shared {
+                try session.execute(
+                    "SET TRANSACTION SNAPSHOT \(try quoteLiteral(shared))", for: "share the warehouse's snapshot")
+                exported = shared
+            } else {
+                // The first statement takes it.
+                exported = try session.scalar("SELECT pg_export_snapshot()", for: "begin a sweep") ?? ""
+            }
             try session.execute("SAVEPOINT millrace", for: "begin a sweep")
             return session
         }
@@ -103,6 +112,24 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
                 \(try isPromoted(table, session))
                 """, for: "read raw")
             return try (0..<rows.count).map { try PostgresTransaction.rawEvent(rows, $0, table, layout) }
+        }
+    }
+
+    /// Of a table that isn't partitioned, in a server that reads no more of it than a range of blocks (14 and later).
+    func shares(of relation: String) throws -> SharedRelation? {
+        guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
+        let blocks = try ReplicationError.translating {
+            try session.scalar(
+                """
+                SELECT pg_relation_size(oid) / current_setting('block_size')::bigint FROM pg_class \
+                WHERE oid = \(try quoteLiteral(relation))::regclass AND relkind = 'r' \
+                AND current_setting('server_version_num')::int >= 140000
+                """, for: "look at a table's blocks")
+        }
+        return blocks.flatMap { Int64($0) }.map { blocks in
+            SharedRelation(blocks: blocks) { [settings, layout, exported] in
+                try await PostgresWarehouseSnapshot(settings, layout, shared: exported)
+            }
         }
     }
 

@@ -47,6 +47,31 @@ struct PostgresText {
         }
     }
 
+    // MARK: For `RowHash.records`
+
+    /// SQL of a value whose binary form is the same as another's exactly if their canonical texts are.
+    func sent(_ v: String, _ type: ColumnType, isKey: Bool) -> String? {
+        switch type {
+        case .smallint, .integer, .bigint: "(\(v))::bigint"
+        // Its digits behind the point are in it.
+        case .numeric: "(\(v))::numeric"
+        case .boolean: "(\(v))::boolean"
+        case .date: "(\(v))::date"
+        case .time: "(\(v))::time"
+        case .timetz: "(\(v))::timetz"
+        case .timestamp: "(\(v))::timestamp"
+        case .timestamptz: "(\(v))::timestamptz"
+        case .interval: "(\(v))::interval"
+        case .uuid: "(\(v))::uuid"
+        case .bytea: "(\(v))::bytea"
+        case .json, .jsonb: json(v, type, isKey: isKey)
+        case .array, .composite: Self.printed(v)
+        default: text(of: v, type, isKey: isKey)?.sql
+        }
+    }
+
+    // MARK: Texts
+
     /// The value's own text, as its output function writes it: a cast takes blanks from char(n) and gives inet a mask.
     /// `IS NULL` is true of a row of NULLs.
     static func printed(_ v: String) -> String { "CASE WHEN num_nulls(\(v)) = 0 THEN concat(\(v)) END" }

@@ -6,6 +6,7 @@ package enum RowBuckets: Sendable, Equatable {
     case range(bits: Int)
 
     package static let hashDigits = 3
+    static let hashBits = 4 * hashDigits
     /// Ranges of a table at most.
     package static let ranges_max: Int64 = 4096
 
@@ -52,27 +53,25 @@ extension RowDigest {
         of relation: String, on side: SweepSide, by way: RowBuckets, where filter: String? = nil
     ) -> String {
         let from = from(relation, on: side, filter)
-        let (bucket, key): (String, String)
-        if case .range(let bits) = way, let column = integerKey {
-            (bucket, key) = ("k >> \(bits)", ", CAST(\(Self.reference(column, on: side)) AS bigint) AS k")
-        } else {
-            (bucket, key) = ("left(h, \(RowBuckets.hashDigits))", "")
+        var (bits, key): (Int?, String) = (nil, "")
+        if case .range(let its) = way, let column = integerKey {
+            (bits, key) = (its, ", CAST(\(Self.reference(column, on: side)) AS bigint) AS k")
         }
-        let named = "CAST(\(bucket) AS text)"
         if isPostgres(side) {
-            // As in `set`: hashed once, summed twice.
-            let k = key.isEmpty ? "" : ", k"
+            let bucket =
+                bits.map { "k >> \($0)" } ?? "(high >> \(64 - RowBuckets.hashBits)) & \((1 << RowBuckets.hashBits) - 1)"
+            let named = bits == nil ? "lpad(to_hex(\(bucket)), \(RowBuckets.hashDigits), '0')" : "(\(bucket))::text"
             return """
-                SELECT \(named), count(*)::text, sum((b::bit(64))::bigint)::text, sum(((b << 64)::bit(64))::bigint)::text \
-                FROM (SELECT h, ('x' || h)::bit(128) AS b\(k) FROM (SELECT \(hash(on: side)) AS h\(key) \(from) OFFSET 0) \
-                AS hashes OFFSET 0) AS bits GROUP BY \(bucket)
+                SELECT \(named), count(*)::text, sum(high)::text, sum(low)::text \
+                FROM \(halves(on: side, from, more: key)) GROUP BY \(bucket)
                 """
         }
+        let bucket = bits.map { "k >> \($0)" } ?? "left(h, \(RowBuckets.hashDigits))"
         let half = { (end: String) in
             "CAST(sum(CAST(CAST(unhex(\(end)(h, 16)) AS BIT) AS BIGINT)) AS VARCHAR)"
         }
         return """
-            SELECT \(named), CAST(count(*) AS VARCHAR), \(half("left")), \(half("right")) \
+            SELECT CAST(\(bucket) AS VARCHAR), CAST(count(*) AS VARCHAR), \(half("left")), \(half("right")) \
             FROM (SELECT \(hash(on: side)) AS h\(key) \(from)) AS hashes GROUP BY \(bucket)
             """
     }

@@ -1,23 +1,30 @@
 /// SQL that digests rows of a table inside both databases, equal exactly if the rows are.
 ///
-/// A row's hash is the md5 of the canonical texts of its columns, each told apart from the next (`CanonicalText`).
-/// md5 is what both engines have at the least cost: nobody chooses rows so that they collide here, and a sweep is
-/// no defence against who can write to the source. A set's digest is the sum of its rows' hashes (`SetDigest`).
+/// A row's hash is of the canonical texts of its columns, each told apart from the next (`CanonicalText`), or of their
+/// values as a Postgres has them (`RowHash`). Nobody chooses rows so that they collide here, and a sweep is no defence
+/// against who can write to the source. A set's digest is the sum of its rows' hashes (`SetDigest`).
 ///
-/// Sessions need `SweepDialect.settings`. A server whose OpenSSL allows no md5 (FIPS) refuses the query.
+/// Sessions need `SweepDialect.settings`. A server whose OpenSSL allows no md5 (FIPS) refuses a query that has it.
 package struct RowDigest: Sendable {
     /// In the order in which the hash has them.
     package let columns: [SweepColumn]
     /// What the digest doesn't cover: to be compared by `values`.
     package let uncovered: [SweepColumn]
     package let warehouse: SweepDialect
+    private let hashing: RowHash
     private let source: PostgresText
     private let postgres: PostgresText
     private let duckdb: DuckDBText
 
-    /// - Parameter isSourceUTF8: whether the source's `server_encoding` is UTF8.
-    package init(_ columns: [SweepColumn], warehouse: SweepDialect, isSourceUTF8: Bool = true) {
+    /// - Parameters:
+    ///   - isSourceUTF8: whether the source's `server_encoding` is UTF8.
+    ///   - hashing: `.records` between two Postgres only. Of a source with its texts in other bytes it is `.texts`.
+    package init(
+        _ columns: [SweepColumn], warehouse: SweepDialect, isSourceUTF8: Bool = true, hashing: RowHash = .texts
+    ) {
+        precondition(hashing == .texts || warehouse == .postgres)
         self.warehouse = warehouse
+        self.hashing = isSourceUTF8 ? hashing : .texts
         let source = PostgresText(partner: warehouse, isUTF8: isSourceUTF8)
         func isCovered(_ column: SweepColumn) -> Bool {
             column.isHashed || column.shared.flatMap { source.text(of: "v", $0) } != nil
@@ -37,7 +44,7 @@ package struct RowDigest: Sendable {
     ///   - engine: the warehouse's (`Warehouse.engine`).
     package init(
         _ definition: TableDefinition, source types: [String: ColumnType], hashed: Set<String>, engine: String,
-        isSourceUTF8: Bool
+        isSourceUTF8: Bool, hashing: RowHash
     ) {
         let columns = definition.columns.enumerated().compactMap { index, column -> SweepColumn? in
             guard let type = types[column.nameAtSource] else { return nil }
@@ -46,7 +53,8 @@ package struct RowDigest: Sendable {
                 column.name, column.type, isKey: definition.key.contains(index), isHashed: isHashed,
                 sourceName: column.sourceName, sourceType: isHashed ? nil : type)
         }
-        self.init(columns, warehouse: engine == "duckdb" ? .duckdb : .postgres, isSourceUTF8: isSourceUTF8)
+        self.init(
+            columns, warehouse: engine == "duckdb" ? .duckdb : .postgres, isSourceUTF8: isSourceUTF8, hashing: hashing)
     }
 
     /// Of current and a fold of raw, both in the warehouse. JSON's null and NULL are the same there: raw doesn't tell them
@@ -68,6 +76,7 @@ package struct RowDigest: Sendable {
         }
         columns = all.filter(isCovered)
         uncovered = all.filter { !isCovered($0) }
+        hashing = .texts
         source = text
         postgres = text
         duckdb = own
@@ -78,6 +87,7 @@ package struct RowDigest: Sendable {
         self.columns = columns
         uncovered = []
         warehouse = other.warehouse
+        hashing = other.hashing
         source = other.source
         postgres = other.postgres
         duckdb = other.duckdb
@@ -99,11 +109,9 @@ package struct RowDigest: Sendable {
     package func set(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
         let from = from(relation, on: side, filter)
         if isPostgres(side) {
-            // OFFSET 0 keeps the hash from being made once for either sum.
             return """
-                SELECT count(*)::text, coalesce(sum((h::bit(64))::bigint), 0)::text, \
-                coalesce(sum(((h << 64)::bit(64))::bigint), 0)::text \
-                FROM (SELECT ('x' || \(hash(on: side)))::bit(128) AS h \(from) OFFSET 0) AS hashes
+                SELECT count(*)::text, coalesce(sum(high), 0)::text, coalesce(sum(low), 0)::text \
+                FROM \(halves(on: side, from))
                 """
         }
         let half = { (end: String) in
@@ -117,7 +125,7 @@ package struct RowDigest: Sendable {
 
     /// One row for each: the canonical texts of its key columns, in the columns' order, and its hash in 32 hex digits.
     package func rows(of relation: String, on side: SweepSide, where filter: String? = nil) -> String {
-        "SELECT \((keys(on: side) + [hash(on: side)]).joined(separator: ", ")) \(from(relation, on: side, filter))"
+        "SELECT \((keys(on: side) + ["\(hash(on: side)) AS h"]).joined(separator: ", ")) \(from(relation, on: side, filter))"
     }
 
     /// One row for each: the canonical texts of its key columns, and its value of each of `columns` as the side prints
@@ -142,10 +150,49 @@ package struct RowDigest: Sendable {
         return "FROM (SELECT \(all.map { Self.reference($0, on: side) }.joined(separator: ", ")) \(rows)) AS t"
     }
 
+    /// SQL of a row's hash in 32 hex digits.
     func hash(on side: SweepSide) -> String {
-        let pieces = columns.flatMap { canonical($0, on: side)?.pieces ?? [] }
-        let row = pieces.isEmpty ? "''" : SweepSQL.concat(pieces)
-        return side == .source ? source.md5(row) : "md5(\(row))"
+        switch hashing {
+        case .texts:
+            let pieces = columns.flatMap { canonical($0, on: side)?.pieces ?? [] }
+            let row = pieces.isEmpty ? "''" : SweepSQL.concat(pieces)
+            return side == .source ? source.md5(row) : "md5(\(row))"
+        case .records:
+            let digits = [RowHash.seeds.high, RowHash.seeds.low].map { seed in
+                "lpad(to_hex(hash_record_extended(\(record(on: side)), \(seed))), 16, '0')"
+            }
+            return "(\(digits.joined(separator: " || ")))"
+        }
+    }
+
+    /// Of a Postgres: a relation with the halves of each row's hash, bigints `high` and `low`, and what `more` names.
+    ///
+    /// - Parameter more: `, … AS k`, or nothing.
+    func halves(on side: SweepSide, _ from: String, more: String = "") -> String {
+        let k = more.isEmpty ? "" : ", k"
+        // OFFSET 0 keeps what is named from being made anew for each that names it.
+        switch hashing {
+        case .texts:
+            return """
+                (SELECT (b::bit(64))::bigint AS high, ((b << 64)::bit(64))::bigint AS low\(k) FROM \
+                (SELECT ('x' || \(hash(on: side)))::bit(128) AS b\(more) \(from) OFFSET 0) AS hashes) AS halves
+                """
+        case .records:
+            return """
+                (SELECT hash_record_extended(r, \(RowHash.seeds.high)) AS high, \
+                hash_record_extended(r, \(RowHash.seeds.low)) AS low\(k) FROM \
+                (SELECT \(record(on: side)) AS r\(more) \(from) OFFSET 0) AS records OFFSET 0) AS halves
+                """
+        }
+    }
+
+    private func record(on side: SweepSide) -> String {
+        let values = columns.compactMap { column -> String? in
+            guard !column.isHashed, let type = column.shared else { return canonical(column, on: side)?.sql }
+            let text = side == .source ? source : postgres
+            return text.sent(Self.reference(column, on: side), type, isKey: column.isKey)
+        }
+        return "ROW(record_send(ROW(\(values.joined(separator: ", ")))))"
     }
 
     // MARK: Columns

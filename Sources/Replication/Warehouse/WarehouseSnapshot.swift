@@ -2,6 +2,19 @@
 package protocol SweepReader: Sendable {
     /// All cells as the engine prints them. SQL of our own making, without values of rows in its errors.
     func rows(_ sql: String) async throws -> [[String?]]
+    func close() async
+}
+
+/// A table whose rows several connections read in one snapshot, each a range of its blocks by `ctid`.
+package struct SharedRelation: Sendable {
+    package let blocks: Int64
+    /// A connection with the snapshot, for as long as that is open.
+    package let open: @Sendable () async throws -> any SweepReader
+
+    package init(blocks: Int64, open: @escaping @Sendable () async throws -> any SweepReader) {
+        self.blocks = blocks
+        self.open = open
+    }
 }
 
 /// What the warehouse held at one moment, read beside its writer on a connection and a thread of its own.
@@ -19,11 +32,14 @@ package protocol WarehouseSnapshot: SweepReader {
     nonisolated func interrupt()
     /// Gives up the locks of tables that were read, and what an error has left; the snapshot stays.
     func letGo() async throws
-    func close() async
+    /// - Parameter relation: as it stands in SQL.
+    /// - Returns: nil where the engine shares the work of one query out itself.
+    func shares(of relation: String) async throws -> SharedRelation?
 }
 
 extension WarehouseSnapshot {
     package func letGo() async throws {}
+    package func shares(of relation: String) async throws -> SharedRelation? { nil }
 }
 
 /// What a sweep found of one table, as `_millrace.sweeps` keeps it: counts, and no key or value.

@@ -19,10 +19,11 @@ import Testing
             [SweepColumn("id", .bigint, isKey: true), SweepColumn("note", .text)], warehouse: .duckdb)
         #expect(
             digest.set(of: "public.shop", on: .source, where: "id > 1 OR false") == """
-                SELECT count(*)::text, coalesce(sum((h::bit(64))::bigint), 0)::text, \
-                coalesce(sum(((h << 64)::bit(64))::bigint), 0)::text \
-                FROM (SELECT ('x' || md5(concat((t."id")::text, ',', octet_length((t."note")::text), ':', \
-                (t."note")::text)))::bit(128) AS h FROM public.shop AS t WHERE (id > 1 OR false) OFFSET 0) AS hashes
+                SELECT count(*)::text, coalesce(sum(high), 0)::text, coalesce(sum(low), 0)::text \
+                FROM (SELECT (b::bit(64))::bigint AS high, ((b << 64)::bit(64))::bigint AS low FROM \
+                (SELECT ('x' || md5(concat((t."id")::text, ',', octet_length((t."note")::text), ':', \
+                (t."note")::text)))::bit(128) AS b FROM public.shop AS t WHERE (id > 1 OR false) OFFSET 0) AS hashes) \
+                AS halves
                 """)
         #expect(
             digest.set(of: "live.shop", on: .warehouse) == """
@@ -38,7 +39,7 @@ import Testing
         let digest = RowDigest(
             [SweepColumn("n", .integer), SweepColumn("b", .bytea, isKey: true)], warehouse: .postgres)
         let query = """
-            SELECT encode(t."b", 'hex'), md5(concat((t."n")::text, ',', encode(t."b", 'hex'), ',')) FROM x AS t
+            SELECT encode(t."b", 'hex'), md5(concat((t."n")::text, ',', encode(t."b", 'hex'), ',')) AS h FROM x AS t
             """
         #expect(digest.rows(of: "x", on: .source) == query)
         #expect(digest.rows(of: "x", on: .warehouse) == query)
@@ -72,6 +73,27 @@ import Testing
         let query = RowDigest(columns, warehouse: .postgres).rows(of: "x", on: .source)
         #expect(query.split(separator: "concat(").allSatisfy { $0.split(separator: ", ").count <= 100 })
         #expect(columns.allSatisfy { query.contains("(t.\"\($0.name)\")::text, ','") })
+    }
+
+    /// A server without the hash, another order of bytes, another engine: what both have.
+    @Test(arguments: [
+        ("t", "t", "1", "1", true), ("t", "f", "1", "1", false), ("f", "t", "1", "1", false),
+        ("t", "t", "1", "2", false),
+    ])
+    func serversMustHashAlike(there: String, here: String, theirs: String, mine: String, isSame: Bool) async throws {
+        func server(_ has: String, _ hash: String) -> (String) async throws -> [[String?]] {
+            { sql in
+                guard sql.contains("to_regprocedure") else {
+                    // A server that hasn't got it refuses.
+                    guard has == "t" else { throw CancellationError() }
+                    return [[hash]]
+                }
+                return [[has]]
+            }
+        }
+        let (source, warehouse) = (server(there, theirs), server(here, mine))
+        #expect(try await RowHash.common(engine: "postgres", source, warehouse) == (isSame ? .records : .texts))
+        #expect(try await RowHash.common(engine: "duckdb", source, warehouse) == .texts)
     }
 
     // MARK: What is compared

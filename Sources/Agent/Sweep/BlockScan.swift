@@ -1,18 +1,23 @@
-import Postgres
 import Replication
 import Synchronization
 
-/// Sums of a table's rows in one snapshot of the source, read in ranges of blocks by several connections that share it.
-struct SourceScan {
+/// Sums of a table's rows in one snapshot, read in ranges of blocks by several connections that share it.
+struct BlockScan {
     /// 64 MiB of heap.
     private static let blocks_max: Int64 = 8192
     /// Of a scan with a rate: it pauses between ranges.
     private static let slowBlocks_max: Int64 = 512
 
-    let url: String
-    /// As the server exported it, for as long as the transaction that did stays open.
-    let snapshot: String
-    let parts: [SourceServer.Part]
+    /// As it stands in SQL: the table, or a leaf of it.
+    struct Part {
+        let relation: String
+        let blocks: Int64
+    }
+
+    let side: SweepSide
+    let parts: [Part]
+    /// A connection with the snapshot.
+    let open: @Sendable () async throws -> any SweepReader
     /// The server reads no more of a table than a range of blocks (14 and later).
     let hasRanges: Bool
     let pace: SweepPace
@@ -23,6 +28,30 @@ struct SourceScan {
         var relation: String
         var filter: String?
         var blocks: Int64
+    }
+
+    /// Of a warehouse's table; nil where it is no more than one range, or its engine shares the work out itself.
+    init?(of relation: String, _ here: any WarehouseSnapshot, workers: Int) async throws {
+        guard let shared = try await here.shares(of: relation), shared.blocks > Self.blocks_max else { return nil }
+        side = .warehouse
+        parts = [Part(relation: relation, blocks: shared.blocks)]
+        open = shared.open
+        hasRanges = true
+        pace = SweepPace(workers: workers)
+        tell = { _ in }
+    }
+
+    /// Of a source's.
+    init(
+        _ parts: [Part], hasRanges: Bool, pace: SweepPace, tell: @escaping @Sendable (Double) -> Void,
+        open: @escaping @Sendable () async throws -> any SweepReader
+    ) {
+        side = .source
+        self.parts = parts
+        self.hasRanges = hasRanges
+        self.pace = pace
+        self.tell = tell
+        self.open = open
     }
 
     /// What its readers share.
@@ -56,7 +85,7 @@ struct SourceScan {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<min(pace.workers, ranges.count) {
                 group.addTask {
-                    let reader = SourceSnapshot(url: url)
+                    let reader = try await open()
                     do {
                         try await read(progress, throttle, digest, way, reader)
                     } catch {
@@ -73,13 +102,12 @@ struct SourceScan {
 
     private func read(
         _ progress: Progress, _ throttle: SweepThrottle, _ digest: RowDigest, _ way: RowBuckets,
-        _ reader: SourceSnapshot
+        _ reader: any SweepReader
     ) async throws {
-        try await reader.join(snapshot)
         while let range = progress.next() {
             try Task.checkCancellation()
             let found = try SetDigest.buckets(
-                try await reader.rows(digest.buckets(of: range.relation, on: .source, by: way, where: range.filter)))
+                try await reader.rows(digest.buckets(of: range.relation, on: side, by: way, where: range.filter)))
             tell(progress.add(found, of: range))
             try await throttle.wait(after: found.values.reduce(0) { $0 + $1.rows })
         }
@@ -87,16 +115,15 @@ struct SourceScan {
 
     private func ranges(_ filter: String?) -> [Range] {
         let step = hasRanges ? pace.rows_per_s == nil ? Self.blocks_max : Self.slowBlocks_max : .max / 2
-        return parts.flatMap { part -> [Range] in
-            let relation = "ONLY \(RowDigest.quoted(part.schema)).\(RowDigest.quoted(part.name))"
-            return stride(from: Int64(0), through: max(0, part.blocks - 1), by: Int(step)).map { from in
+        return parts.flatMap { part in
+            stride(from: Int64(0), through: max(0, part.blocks - 1), by: Int(step)).map { from in
                 let isLast = from + step >= part.blocks
                 var conditions = filter.map { ["(\($0))"] } ?? []
                 if from > 0 { conditions.append("t.ctid >= '(\(from),0)'::tid") }
                 // The last goes to the end, however long the relation has become.
                 if !isLast { conditions.append("t.ctid < '(\(from + step),0)'::tid") }
                 return Range(
-                    relation: relation, filter: conditions.isEmpty ? nil : conditions.joined(separator: " AND "),
+                    relation: part.relation, filter: conditions.isEmpty ? nil : conditions.joined(separator: " AND "),
                     blocks: isLast ? max(1, part.blocks - from) : step)
             }
         }
