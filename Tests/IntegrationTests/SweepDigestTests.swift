@@ -1,7 +1,8 @@
-import Agent
 import Foundation
 import Replication
 import Testing
+
+@testable import Agent
 
 /// An engine, and how rows become hashes there.
 enum SweepWay: String, CaseIterable {
@@ -466,6 +467,42 @@ enum SweepWay: String, CaseIterable {
             ] {
                 #expect(rows.count == wanted, "\(way), \(parts)")
                 for row in rows { #expect(some.contains(parts.name(ofKey: [row[0]], hash: row[1]) ?? "")) }
+            }
+        }
+    }
+
+    /// Several connections read one snapshot of the warehouse, whatever is written meanwhile: each row once.
+    @Test func severalConnectionsReadOneSnapshot() async throws {
+        let source = try await SourceDatabase(
+            "sweep_shared",
+            """
+            CREATE TABLE shared (id int PRIMARY KEY, note text);
+            INSERT INTO shared SELECT i, repeat(md5(i::text), 8) FROM generate_series(1, 2000) i;
+            """)
+        let run = try await source.pipeline(.postgres)
+        try await run.untilEnd()
+        let digest = RowDigest(
+            [SweepColumn("id", .integer, isKey: true), SweepColumn("note", .text)], warehouse: .postgres,
+            hashing: .records)
+        try await run.looking { warehouse, layout in
+            let relation = "\(layout.current).shared"
+            let here = try await warehouse.snapshot()
+            let whole = try SetDigest.buckets(
+                try await here.rows(digest.buckets(of: relation, on: .warehouse, by: .range(bits: 5))))
+            #expect(whole.values.reduce(0) { $0 + $1.rows } == 2000)
+            try await ForeignSQL.postgres(
+                SharedServer.shared.url(),
+                """
+                UPDATE \(relation) SET note = 'later' WHERE id % 3 = 0; DELETE FROM \(relation) WHERE id % 7 = 0;
+                INSERT INTO \(relation) (id, note) SELECT i, 'later' FROM generate_series(3000, 4000) i;
+                """)
+            let scan = try #require(try await BlockScan(of: relation, here, workers: 3, step: 5))
+            #expect(try await scan.buckets(digest, by: .range(bits: 5), where: nil) == whole)
+            #expect(try await BlockScan(of: relation, here, workers: 3) == nil, "it has one range")
+            await here.close()
+            // What shared it is gone with it.
+            await #expect(throws: ReplicationError.self) {
+                try await scan.buckets(digest, by: .range(bits: 5), where: nil)
             }
         }
     }

@@ -4,7 +4,7 @@ import Synchronization
 /// Sums of a table's rows in one snapshot, read in ranges of blocks by several connections that share it.
 struct BlockScan {
     /// 64 MiB of heap.
-    private static let blocks_max: Int64 = 8192
+    static let blocks_max: Int64 = 8192
     /// Of a scan with a rate: it pauses between ranges.
     private static let slowBlocks_max: Int64 = 512
 
@@ -18,8 +18,8 @@ struct BlockScan {
     let parts: [Part]
     /// A connection with the snapshot.
     let open: @Sendable () async throws -> any SweepReader
-    /// The server reads no more of a table than a range of blocks (14 and later).
-    let hasRanges: Bool
+    /// Blocks of a range.
+    private let step: Int64
     let pace: SweepPace
     /// Is told which share of the blocks was read.
     let tell: @Sendable (Double) -> Void
@@ -31,25 +31,31 @@ struct BlockScan {
     }
 
     /// Of a warehouse's table; nil where it is no more than one range, or its engine shares the work out itself.
-    init?(of relation: String, _ here: any WarehouseSnapshot, workers: Int) async throws {
-        guard let shared = try await here.shares(of: relation), shared.blocks > Self.blocks_max else { return nil }
+    ///
+    /// - Parameter step: blocks of a range.
+    init?(
+        of relation: String, _ here: any WarehouseSnapshot, workers: Int, step: Int64 = Self.blocks_max
+    ) async throws {
+        guard let shared = try await here.shares(of: relation), shared.blocks > step else { return nil }
         side = .warehouse
         parts = [Part(relation: relation, blocks: shared.blocks)]
         open = shared.open
-        hasRanges = true
         pace = SweepPace(workers: workers)
+        self.step = step
         tell = { _ in }
     }
 
     /// Of a source's.
+    ///
+    /// - Parameter hasRanges: the server reads no more of a table than a range of blocks (14 and later).
     init(
         _ parts: [Part], hasRanges: Bool, pace: SweepPace, tell: @escaping @Sendable (Double) -> Void,
         open: @escaping @Sendable () async throws -> any SweepReader
     ) {
         side = .source
         self.parts = parts
-        self.hasRanges = hasRanges
         self.pace = pace
+        step = hasRanges ? pace.rows_per_s == nil ? Self.blocks_max : Self.slowBlocks_max : .max / 2
         self.tell = tell
         self.open = open
     }
@@ -114,8 +120,7 @@ struct BlockScan {
     }
 
     private func ranges(_ filter: String?) -> [Range] {
-        let step = hasRanges ? pace.rows_per_s == nil ? Self.blocks_max : Self.slowBlocks_max : .max / 2
-        return parts.flatMap { part in
+        parts.flatMap { part in
             stride(from: Int64(0), through: max(0, part.blocks - 1), by: Int(step)).map { from in
                 let isLast = from + step >= part.blocks
                 var conditions = filter.map { ["(\($0))"] } ?? []

@@ -18,13 +18,13 @@ package struct RowDigest: Sendable {
 
     /// - Parameters:
     ///   - isSourceUTF8: whether the source's `server_encoding` is UTF8.
-    ///   - hashing: `.records` between two Postgres only. Of a source with its texts in other bytes it is `.texts`.
+    ///   - hashing: `.records` between two Postgres only.
     package init(
         _ columns: [SweepColumn], warehouse: SweepDialect, isSourceUTF8: Bool = true, hashing: RowHash = .texts
     ) {
         precondition(hashing == .texts || warehouse == .postgres)
         self.warehouse = warehouse
-        self.hashing = isSourceUTF8 ? hashing : .texts
+        self.hashing = hashing
         let source = PostgresText(partner: warehouse, isUTF8: isSourceUTF8)
         func isCovered(_ column: SweepColumn) -> Bool {
             column.isHashed || column.shared.flatMap { source.text(of: "v", $0) } != nil
@@ -150,18 +150,14 @@ package struct RowDigest: Sendable {
         return "FROM (SELECT \(all.map { Self.reference($0, on: side) }.joined(separator: ", ")) \(rows)) AS t"
     }
 
-    /// SQL of a row's hash in 32 hex digits.
+    /// SQL of a row's hash in 32 hex digits, of one of 64 bits the first 16.
     func hash(on side: SweepSide) -> String {
         switch hashing {
         case .texts:
             let pieces = columns.flatMap { canonical($0, on: side)?.pieces ?? [] }
             let row = pieces.isEmpty ? "''" : SweepSQL.concat(pieces)
             return side == .source ? source.md5(row) : "md5(\(row))"
-        case .records:
-            let digits = [RowHash.seeds.high, RowHash.seeds.low].map { seed in
-                "lpad(to_hex(hash_record_extended(\(record(on: side)), \(seed))), 16, '0')"
-            }
-            return "(\(digits.joined(separator: " || ")))"
+        case .records: return "(lpad(to_hex(\(record(on: side))), 16, '0') || '\(String(repeating: "0", count: 16))')"
         }
     }
 
@@ -178,21 +174,19 @@ package struct RowDigest: Sendable {
                 (SELECT ('x' || \(hash(on: side)))::bit(128) AS b\(more) \(from) OFFSET 0) AS hashes) AS halves
                 """
         case .records:
-            return """
-                (SELECT hash_record_extended(r, \(RowHash.seeds.high)) AS high, \
-                hash_record_extended(r, \(RowHash.seeds.low)) AS low\(k) FROM \
-                (SELECT \(record(on: side)) AS r\(more) \(from) OFFSET 0) AS records OFFSET 0) AS halves
-                """
+            return "(SELECT \(record(on: side)) AS high, 0 AS low\(more) \(from) OFFSET 0) AS halves"
         }
     }
 
     private func record(on side: SweepSide) -> String {
         let values = columns.compactMap { column -> String? in
-            guard !column.isHashed, let type = column.shared else { return canonical(column, on: side)?.sql }
             let text = side == .source ? source : postgres
-            return text.sent(Self.reference(column, on: side), type, isKey: column.isKey)
+            guard !column.isHashed, let type = column.shared else {
+                return canonical(column, on: side).map { text.hashable($0.sql) }
+            }
+            return text.hashable(Self.reference(column, on: side), type, isKey: column.isKey)
         }
-        return "ROW(record_send(ROW(\(values.joined(separator: ", ")))))"
+        return RowHash.twice(values.joined(separator: ", "))
     }
 
     // MARK: Columns

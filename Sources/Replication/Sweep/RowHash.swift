@@ -1,13 +1,13 @@
-/// How a row becomes a hash of 128 bits.
+/// How a row becomes a hash.
 package enum RowHash: Sendable {
-    /// md5 of the columns' canonical texts: what both engines have at the least cost.
+    /// md5 of the columns' canonical texts, 128 bits: what both engines have at the least cost.
     case texts
-    /// The bytes that Postgres would send of the row in its binary form, hashed by what it hashes records with (14 and
-    /// later), under two seeds: a third of the time. It is no hash against who wants collisions, as md5 isn't.
+    /// What a Postgres hashes records with (14 and later), 64 bits, over values in their binary form: a quarter of the time.
+    /// It is no hash against who wants collisions, as md5 isn't.
     ///
-    /// All of a row is hashed as one value. The hash of a record with several columns is a sum over theirs, which stays what
-    /// it was in the sum of a set when two rows exchange a cell; and Postgres' hash of a bigint or a time folds its upper half
-    /// into the lower.
+    /// Only values go into it whose hash is of all their bytes: Postgres' hash of a bigint or a time folds the upper half into
+    /// the lower. A record's hash is a sum over its columns', so that in a set's sum two rows could exchange a cell
+    /// unseen: it is hashed again.
     case records
 
     /// What both servers can make, and make alike: the order of a machine's bytes is in it.
@@ -28,12 +28,18 @@ package enum RowHash: Sendable {
     private static let isThere =
         "SELECT to_regprocedure('pg_catalog.hash_record_extended(record, bigint)') IS NOT NULL"
 
-    /// One row of one number, of every kind of value that goes in.
-    static let sample = """
-        SELECT hash_record_extended(ROW(record_send(ROW(-3000000001, -12.340, true, date '2026-11-28', NULL::text, \
-        'mill'::text, '00112233-4455-6677-8899-aabbccddeeff'::uuid, timestamptz 'epoch', interval '1 day', '\\x0001ff'::bytea))), \
-        \(seeds.low))
+    /// One row of one number, of every kind of value that goes in, of odd lengths too.
+    private static let sample = """
+        SELECT \(twice(
+            """
+            int8send(-3000000001), numeric_send(-12.340), true, date '2026-11-28', NULL::text, ''::text COLLATE "C", \
+            'mill'::text COLLATE "C", 'the quick brown fox'::text COLLATE "C", \
+            '00112233-4455-6677-8899-aabbccddeeff'::uuid, '\\x0001ff'::bytea
+            """))
         """
 
-    static let seeds: (high: Int64, low: Int64) = (0, 0x6d69_6c6c_7261_6365)
+    /// SQL of the hash, a bigint.
+    static func twice(_ values: String) -> String {
+        "hash_record_extended(ROW(int8send(hash_record_extended(ROW(\(values)), 0))), 0)"
+    }
 }

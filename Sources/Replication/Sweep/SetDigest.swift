@@ -1,8 +1,9 @@
-/// The digest of a set of rows: how many there are, and the sum of their 128-bit hashes in two signed halves.
+/// The digest of a set of rows: how many there are, and the sum of their hashes in two signed halves; of hashes
+/// of 64 bits (`RowHash.records`) the second is 0.
 ///
 /// A sum over exact integers: it doesn't depend on order, equal rows don't cancel each other, and parts of a set add up
 /// to the whole. A cell that changes moves both sums by a difference of two hashes; other changes undo that by chance
-/// only, once in 2^128.
+/// only, once in 2^128 or 2^64.
 package struct SetDigest: Hashable, Sendable {
     package var rows: Int64
     /// Of the hashes' first 64 bits and their last, as two's complement.
