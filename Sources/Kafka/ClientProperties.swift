@@ -123,8 +123,8 @@ extension ClientProperties {
             defaults: [
                 // What is fetched ahead, over all partitions, and the bound of one response, which comes on top of it. A
                 // larger record than a fetch's limit is still delivered, as the broker sends one at least.
-                "queued.max.messages.kbytes": "8192",
-                "fetch.message.max.bytes": "1048576",
+                "queued.max.messages.kbytes": "4096",
+                "fetch.message.max.bytes": "524288",
                 "topic.metadata.refresh.interval.ms": "30000",
                 "socket.keepalive.enable": "true",
             ].merging(FetchNudge.isNeeded ? [:] : ["fetch.queue.backoff.ms": "10"]) { $1 },

@@ -134,7 +134,7 @@ package struct BackfillCommand: Sendable {
         for table in setup.pipeline.tables { settings.keys[table.source] = table.key }
         settings.adopted = setup.adopted
         settings.isBackfill = true
-        settings.batchBytes_max = setup.batchBytes_max
+        settings.bytes = setup.bytes
         return settings
     }
 

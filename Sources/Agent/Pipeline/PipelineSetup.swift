@@ -78,12 +78,12 @@ package struct PipelineSetup: Sendable {
             settings.adopted = adopted
             settings.isOwnSlot = isAnew
             settings.commits = commits
-            settings.batchBytes_max = batchBytes_max
+            settings.bytes = bytes
             return PostgresSource(settings, ledger: WarehouseCopyLedger(warehouse: warehouse), logger: logger)
         case .kafka(let settings):
             var limits = pipeline.batch
             // One is filled while another is decoded and a third written, each of them in several times its size.
-            limits.bytes_max = min(limits.bytes_max, ByteCount(bytes: 2 * batchBytes_max))
+            limits.bytes_max = min(limits.bytes_max, ByteCount(bytes: bytes.kafka))
             return try WholeTransactionSource(
                 KafkaSource(settings, limits: limits, hasMetBrokers: isAnew, logger: logger), limits: pipeline.batch,
                 schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })
@@ -111,11 +111,10 @@ package struct PipelineSetup: Sendable {
         return choice.definition(of: facts.table, columns: columns, key: key)
     }
 
-    /// DuckDB writes a batch's rows as row groups of their own, which should be full ones (122,880 rows).
-    var batchBytes_max: Int {
+    var bytes: BatchBytes {
         switch pipeline.warehouse.engine {
-        case .duckdb: 16 << 20
-        case .postgres: 4 << 20
+        case .duckdb: .forDuckDB
+        case .postgres: .forPostgres
         }
     }
 

@@ -170,13 +170,13 @@ extension PostgresSource {
         // Readers see whole transactions again once the stream has passed it.
         state?.consistentSince = nil
         let count = min(settings.server.copyWorkers, chunks.count)
-        let mailbox = CopyMailbox(bytes_max: settings.batchBytes_max * count, waker: waker)
+        let mailbox = CopyMailbox(bytes_max: settings.bytes.copy * count, waker: waker)
         self.mailbox = mailbox
         let queue = CopyQueue(chunks)
         workers = (0..<count).map { number in
             CopyWorker(
                 url: settings.server.url.text, snapshot: snapshot, position: position, queue: queue, mailbox: mailbox,
-                partition: partition, bytes_max: settings.batchBytes_max, number: number)
+                partition: partition, bytes_max: settings.bytes.copy, number: number)
         }
         for worker in workers { worker.start() }
         let tables = Set(chunks.map(\.facts.table)).count

@@ -17,8 +17,7 @@ extension PostgresSource {
         let span = batch.span(of: partition, startingAt: handed)
         for facts in pendingFacts { append(facts, to: batch, span, handed) }
         let bytes_max = settings.limits.bytes_max.bytes
-        // Half of a copy's: while one is written the next is not only read but decoded.
-        let whole_max = min(bytes_max, settings.batchBytes_max / 2)
+        let whole_max = min(bytes_max, settings.bytes.stream)
         let part_max = min(bytes_max, Self.partBytes_max)
         let part_changes = min(settings.limits.rows_max, Self.partChanges_max)
         var end = handed

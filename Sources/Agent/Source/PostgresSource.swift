@@ -23,8 +23,7 @@ package actor PostgresSource: RecordSource {
         var adopted: @Sendable (TableID) -> TableDefinition? = { _ in nil }
         var snapshot: Pipeline.Snapshot
         var limits: Pipeline.Batch
-        /// A batch of copied rows, or of whole transactions, is no larger: two are in hand, and a piece of each worker.
-        var batchBytes_max = 4 << 20
+        var bytes = BatchBytes.forPostgres
         /// Ends once all is copied and the stream has reached one more snapshot, in which the result can be verified.
         var isBackfill = false
         /// How often an idle source's position is made durable.
