@@ -471,7 +471,8 @@ enum SweepWay: String, CaseIterable {
         }
     }
 
-    /// Several connections read one snapshot of the warehouse, whatever is written meanwhile: each row once.
+    /// Several connections read one snapshot of the warehouse, whatever was written since: each row once. Where they can't, the
+    /// one that has it does.
     @Test func severalConnectionsReadOneSnapshot() async throws {
         let source = try await SourceDatabase(
             "sweep_shared",
@@ -499,7 +500,23 @@ enum SweepWay: String, CaseIterable {
             let scan = try #require(try await BlockScan(of: relation, here, workers: 3, step: 5))
             #expect(try await scan.buckets(digest, by: .range(bits: 5), where: nil) == whole)
             #expect(try await BlockScan(of: relation, here, workers: 3) == nil, "it has one range")
+            #expect(try await BlockScan(of: relation, here, workers: 1, step: 5) == nil)
+
+            // Somebody waits for the table behind the snapshot's lock, and the others would wait behind them.
+            async let altered: Void = ForeignSQL.postgres(
+                SharedServer.shared.url(), "ALTER TABLE \(relation) ADD COLUMN more int")
+            try await PostgresSourceTests.until("the statement waits") {
+                try await here.rows(
+                    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '\(relation)'::regclass")
+                    == [["1"]]
+            }
+            let stuck = await #expect(throws: ReplicationError.self) {
+                try await scan.buckets(digest, by: .range(bits: 5), where: nil)
+            }
+            #expect(stuck?.message.contains("lock") == true, "\(String(describing: stuck))")
+            #expect(try await scan.buckets(digest, by: .range(bits: 5), where: nil, elseBy: here) == whole)
             await here.close()
+            try await altered
             // What shared it is gone with it.
             await #expect(throws: ReplicationError.self) {
                 try await scan.buckets(digest, by: .range(bits: 5), where: nil)

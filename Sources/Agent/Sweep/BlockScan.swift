@@ -30,13 +30,14 @@ struct BlockScan {
         var blocks: Int64
     }
 
-    /// Of a warehouse's table; nil where it is no more than one range, or its engine shares the work out itself.
+    /// Of a warehouse's table; nil where one connection is to read it, it is no more than one range, or its engine shares the
+    /// work out itself.
     ///
     /// - Parameter step: blocks of a range.
     init?(
         of relation: String, _ here: any WarehouseSnapshot, workers: Int, step: Int64 = Self.blocks_max
     ) async throws {
-        guard let shared = try await here.shares(of: relation), shared.blocks > step else { return nil }
+        guard workers > 1, let shared = try await here.shares(of: relation), shared.blocks > step else { return nil }
         side = .warehouse
         parts = [Part(relation: relation, blocks: shared.blocks)]
         open = shared.open
@@ -81,6 +82,25 @@ struct BlockScan {
                 state.done += range.blocks
                 return Double(state.done) / Double(total)
             }
+        }
+    }
+
+    /// As `buckets`; where others can't read it (no connection is left, somebody waits for the table), `reader` reads all.
+    func buckets(
+        _ digest: RowDigest, by way: RowBuckets, where filter: String?, elseBy reader: any SweepReader
+    ) async throws -> [String: SetDigest] {
+        do {
+            return try await buckets(digest, by: way, where: filter)
+        } catch is ReplicationError {
+            try Task.checkCancellation()
+            var all: [String: SetDigest] = [:]
+            for part in parts {
+                let sql = digest.buckets(of: part.relation, on: side, by: way, where: filter)
+                for (name, sum) in try SetDigest.buckets(try await reader.rows(sql)) {
+                    all[name] = (all[name] ?? .empty) + sum
+                }
+            }
+            return all
         }
     }
 

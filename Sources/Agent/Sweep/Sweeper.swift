@@ -105,7 +105,9 @@ struct Sweeper {
         all.report.position = moment.position
         do {
             let filters = try await source.filters(of: route.publication)
-            for index in all.tables.indices { try await begin(index, &all, filters, moment, source, here) }
+            let hashing = try await RowHash.common(
+                engine: warehouse.engine, { try await source.rows($0) }, { try await here.rows($0) })
+            for index in all.tables.indices { try await begin(index, &all, filters, hashing, moment, source, here) }
             await here.close()
             try await record(&all)
             for round in 1...Self.rounds_max where !all.sweeps.isEmpty {
@@ -135,7 +137,8 @@ struct Sweeper {
     }
 
     private func begin(
-        _ index: Int, _ all: inout Comparison, _ filters: [TableID: String], _ moment: SourceSnapshot.Moment,
+        _ index: Int, _ all: inout Comparison, _ filters: [TableID: String], _ hashing: RowHash,
+        _ moment: SourceSnapshot.Moment,
         _ source: SourceSnapshot, _ here: any WarehouseSnapshot
     ) async throws {
         let table = all.tables[index]
@@ -159,9 +162,7 @@ struct Sweeper {
                 table, source: columns, hashed: setup.hashedColumns(of: table.source),
                 excluded: options.excluded, filter: filters[table.source], layout: setup.layout,
                 engine: warehouse.engine,
-                hashing: try await RowHash.common(
-                    engine: warehouse.engine, { try await source.rows($0) }, { try await here.rows($0) }),
-                moment: moment, startedAt_us: startedAt_us)
+                hashing: hashing, moment: moment, startedAt_us: startedAt_us)
             guard sweep.hasKey else { return "its key has a type that can't be compared" }
             if let recent_s = request.recent_s {
                 sweep.limit(to_s: recent_s)

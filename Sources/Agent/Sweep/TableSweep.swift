@@ -159,10 +159,8 @@ struct TableSweep {
     ) async throws -> Bool {
         let quiet = "\(isLive) AND (\(isTouched)) IS NOT TRUE"
         // Beside each other: neither waits for the other's processor.
-        async let theirSums = sums(of: relation, on: side, source, way, scan, where: filter)
-        var mine = try await sums(
-            of: current, on: .warehouse, here, way,
-            try await BlockScan(of: current, here, workers: scan?.pace.workers ?? 1), where: quiet)
+        async let theirSums = sums(of: source, way, scan)
+        var mine = try await mySums(way, here, workers: scan?.pace.workers ?? 1, where: quiet)
         let touchedRows = try await here.rows(
             digest.rows(of: current, on: .warehouse, where: isTouched) + " LIMIT \(Self.touched_max + 1)")
         guard touchedRows.count <= Self.touched_max else {
@@ -232,12 +230,21 @@ struct TableSweep {
     }
 
     private func sums(
-        of relation: String, on side: SweepSide, _ reader: any SweepReader, _ way: RowBuckets, _ scan: BlockScan?,
-        where filter: String?
+        of source: any SweepReader, _ way: RowBuckets, _ scan: BlockScan?
     ) async throws -> [String: SetDigest] {
         if let scan { return try await scan.buckets(digest, by: way, where: filter) }
         return try SetDigest.buckets(
-            try await reader.rows(digest.buckets(of: relation, on: side, by: way, where: filter)))
+            try await source.rows(digest.buckets(of: relation, on: side, by: way, where: filter)))
+    }
+
+    private func mySums(
+        _ way: RowBuckets, _ here: any WarehouseSnapshot, workers: Int, where filter: String
+    ) async throws -> [String: SetDigest] {
+        if let scan = try await BlockScan(of: current, here, workers: workers) {
+            return try await scan.buckets(digest, by: way, where: filter, elseBy: here)
+        }
+        return try SetDigest.buckets(
+            try await here.rows(digest.buckets(of: current, on: .warehouse, by: way, where: filter)))
     }
 
     /// Of rows about which something came since then alone: those of current, and where raw is at hand those that it has

@@ -11,8 +11,8 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
     private let settings: ConnectionSettings
     private let layout: WarehouseLayout
     private let interrupter = Interrupter()
-    /// Under which others may open it.
-    private var exported = ""
+    /// Under which others may open it, once somebody wants to.
+    private var exported: String?
 
     /// - Parameter shared: a snapshot that another has taken and still has open; nil: a new one.
     init(_ settings: ConnectionSettings, _ layout: WarehouseLayout, shared: String? = nil) async throws {
@@ -29,10 +29,12 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
             if let shared {
                 try session.execute(
                     "SET TRANSACTION SNAPSHOT \(try quoteLiteral(shared))", for: "share the warehouse's snapshot")
-                exported = shared
+                // Who waits for the table waits for the other's lock on it, and this one would wait for them: the server
+                // sees no deadlock, as the other only waits for this one's answer.
+                try session.execute("SET LOCAL lock_timeout = '1s'", for: "share the warehouse's snapshot")
             } else {
                 // The first statement takes it.
-                exported = try session.scalar("SELECT pg_export_snapshot()", for: "begin a sweep") ?? ""
+                _ = try session.scalar("SELECT pg_current_snapshot()", for: "begin a sweep")
             }
             try session.execute("SAVEPOINT millrace", for: "begin a sweep")
             return session
@@ -115,19 +117,29 @@ actor PostgresWarehouseSnapshot: WarehouseSnapshot {
         }
     }
 
-    /// Of a table that isn't partitioned, in a server that reads no more of it than a range of blocks (14 and later).
+    /// Of a plain table, in a server that reads no more of it than a range of blocks (14 and later).
     func shares(of relation: String) throws -> SharedRelation? {
         guard let session else { throw ReplicationError(.permanent, "the snapshot is closed") }
-        let blocks = try ReplicationError.translating {
-            try session.scalar(
+        let purpose = "share the warehouse's snapshot"
+        return try ReplicationError.translating {
+            let blocks = try session.scalar(
                 """
-                SELECT pg_relation_size(oid) / current_setting('block_size')::bigint FROM pg_class \
-                WHERE oid = \(try quoteLiteral(relation))::regclass AND relkind = 'r' \
+                SELECT pg_relation_size(c.oid) / current_setting('block_size')::bigint FROM pg_class c \
+                JOIN pg_am a ON a.oid = c.relam AND a.amname = 'heap' \
+                WHERE c.oid = \(try quoteLiteral(relation))::regclass AND c.relkind = 'r' \
                 AND current_setting('server_version_num')::int >= 140000
-                """, for: "look at a table's blocks")
-        }
-        return blocks.flatMap { Int64($0) }.map { blocks in
-            SharedRelation(blocks: blocks) { [settings, layout, exported] in
+                """, for: purpose)
+            guard let blocks = blocks.flatMap({ Int64($0) }) else { return nil }
+            if exported == nil {
+                // Not in a subtransaction.
+                try session.execute("ROLLBACK TO SAVEPOINT millrace; RELEASE SAVEPOINT millrace", for: purpose)
+                exported = try session.scalar("SELECT pg_export_snapshot()", for: purpose)
+                try session.execute("SAVEPOINT millrace", for: purpose)
+            }
+            // Nobody gives the table another file while it is read.
+            _ = try session.query("SELECT FROM \(relation) LIMIT 0", for: purpose)
+            guard let exported else { return nil }
+            return SharedRelation(blocks: blocks) { [settings, layout] in
                 try await PostgresWarehouseSnapshot(settings, layout, shared: exported)
             }
         }
@@ -151,6 +163,8 @@ extension PostgresWarehouse {
     package func snapshot() async throws -> any WarehouseSnapshot {
         var settings = ConnectionSettings(url: url)
         settings.applicationName = applicationName + " sweep"
+        // It waits for the source, and for others that share it.
+        settings.serverSettings.append(("idle_in_transaction_session_timeout", "0"))
         return try await PostgresWarehouseSnapshot(settings, layout)
     }
 

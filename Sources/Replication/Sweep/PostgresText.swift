@@ -49,29 +49,26 @@ struct PostgresText {
 
     // MARK: For `RowHash.records`
 
-    /// SQL of a value that a record's hash takes for the same as another exactly if their canonical texts are.
-    func hashable(_ v: String, _ type: ColumnType, isKey: Bool) -> String? {
+    /// SQL of a value whose binary form is the same as another's exactly if their canonical texts are.
+    func sent(_ v: String, _ type: ColumnType, isKey: Bool) -> String? {
         switch type {
-        case .smallint, .integer, .bigint: "int8send((\(v))::bigint)"
+        case .smallint, .integer, .bigint: "(\(v))::bigint"
         // Its digits behind the point are in it.
-        case .numeric: "numeric_send((\(v))::numeric)"
-        case .time: "time_send((\(v))::time)"
-        case .timetz: "timetz_send((\(v))::timetz)"
-        case .timestamp: "timestamp_send((\(v))::timestamp)"
-        case .timestamptz: "timestamptz_send((\(v))::timestamptz)"
-        case .interval: "interval_send((\(v))::interval)"
+        case .numeric: "(\(v))::numeric"
         case .boolean: "(\(v))::boolean"
         case .date: "(\(v))::date"
+        case .time: "(\(v))::time"
+        case .timetz: "(\(v))::timetz"
+        case .timestamp: "(\(v))::timestamp"
+        case .timestamptz: "(\(v))::timestamptz"
+        case .interval: "(\(v))::interval"
         case .uuid: "(\(v))::uuid"
         case .bytea: "(\(v))::bytea"
-        case .json, .jsonb: hashable(json(v, type, isKey: isKey))
-        case .array, .composite: hashable(Self.printed(v))
-        default: text(of: v, type, isKey: isKey).map { hashable($0.sql) }
+        case .json, .jsonb: json(v, type, isKey: isKey)
+        case .array, .composite: Self.printed(v)
+        default: text(of: v, type, isKey: isKey)?.sql
         }
     }
-
-    /// Of a text's bytes in UTF-8, whatever the column's collation calls equal.
-    func hashable(_ text: String) -> String { isUTF8 ? "(\(text)) COLLATE \"C\"" : bytes(text) }
 
     // MARK: Texts
 

@@ -18,13 +18,13 @@ package struct RowDigest: Sendable {
 
     /// - Parameters:
     ///   - isSourceUTF8: whether the source's `server_encoding` is UTF8.
-    ///   - hashing: `.records` between two Postgres only.
+    ///   - hashing: `.records` between two Postgres only. Of a source that has its texts in other bytes it is `.texts`.
     package init(
         _ columns: [SweepColumn], warehouse: SweepDialect, isSourceUTF8: Bool = true, hashing: RowHash = .texts
     ) {
         precondition(hashing == .texts || warehouse == .postgres)
         self.warehouse = warehouse
-        self.hashing = hashing
+        self.hashing = isSourceUTF8 ? hashing : .texts
         let source = PostgresText(partner: warehouse, isUTF8: isSourceUTF8)
         func isCovered(_ column: SweepColumn) -> Bool {
             column.isHashed || column.shared.flatMap { source.text(of: "v", $0) } != nil
@@ -180,13 +180,11 @@ package struct RowDigest: Sendable {
 
     private func record(on side: SweepSide) -> String {
         let values = columns.compactMap { column -> String? in
+            guard !column.isHashed, let type = column.shared else { return canonical(column, on: side)?.sql }
             let text = side == .source ? source : postgres
-            guard !column.isHashed, let type = column.shared else {
-                return canonical(column, on: side).map { text.hashable($0.sql) }
-            }
-            return text.hashable(Self.reference(column, on: side), type, isKey: column.isKey)
+            return text.sent(Self.reference(column, on: side), type, isKey: column.isKey)
         }
-        return RowHash.twice(values.joined(separator: ", "))
+        return RowHash.sql(values.joined(separator: ", "))
     }
 
     // MARK: Columns

@@ -2,12 +2,12 @@
 package enum RowHash: Sendable {
     /// md5 of the columns' canonical texts, 128 bits: what both engines have at the least cost.
     case texts
-    /// What a Postgres hashes records with (14 and later), 64 bits, over values in their binary form: a quarter of the time.
-    /// It is no hash against who wants collisions, as md5 isn't.
+    /// The bytes that a Postgres would send of the row in binary form, 64 bits of them by what it hashes records with (14 and
+    /// later): a third of the time. It is no hash against who wants collisions, as md5 isn't.
     ///
-    /// Only values go into it whose hash is of all their bytes: Postgres' hash of a bigint or a time folds the upper half into
-    /// the lower. A record's hash is a sum over its columns', so that in a set's sum two rows could exchange a cell
-    /// unseen: it is hashed again.
+    /// All of a row is hashed as one value. The hash of a record with several columns is a weighted sum over theirs: in a set's
+    /// sum rows could exchange cells unseen, and in a row columns whose weights are alike. Postgres' hash of a bigint or a
+    /// time folds its upper half into the lower.
     case records
 
     /// What both servers can make, and make alike: the order of a machine's bytes is in it.
@@ -28,18 +28,15 @@ package enum RowHash: Sendable {
     private static let isThere =
         "SELECT to_regprocedure('pg_catalog.hash_record_extended(record, bigint)') IS NOT NULL"
 
-    /// One row of one number, of every kind of value that goes in, of odd lengths too.
+    /// One row of one number, of every kind of value that goes in.
     private static let sample = """
-        SELECT \(twice(
+        SELECT \(sql(
             """
-            int8send(-3000000001), numeric_send(-12.340), true, date '2026-11-28', NULL::text, ''::text COLLATE "C", \
-            'mill'::text COLLATE "C", 'the quick brown fox'::text COLLATE "C", \
-            '00112233-4455-6677-8899-aabbccddeeff'::uuid, '\\x0001ff'::bytea
+            -3000000001, -12.340, true, date '2026-11-28', NULL::text, 'mill'::text, timestamptz 'epoch', \
+            '00112233-4455-6677-8899-aabbccddeeff'::uuid, interval '1 day', '\\x0001ff'::bytea
             """))
         """
 
-    /// SQL of the hash, a bigint.
-    static func twice(_ values: String) -> String {
-        "hash_record_extended(ROW(int8send(hash_record_extended(ROW(\(values)), 0))), 0)"
-    }
+    /// SQL of the hash of a row of these values, a bigint.
+    static func sql(_ values: String) -> String { "hash_record_extended(ROW(record_send(ROW(\(values)))), 0)" }
 }

@@ -2,7 +2,7 @@
 /// of 64 bits (`RowHash.records`) the second is 0.
 ///
 /// A sum over exact integers: it doesn't depend on order, equal rows don't cancel each other, and parts of a set add up
-/// to the whole. A cell that changes moves both sums by a difference of two hashes; other changes undo that by chance
+/// to the whole. A cell that changes moves the sums by a difference of two hashes; other changes undo that by chance
 /// only, once in 2^128 or 2^64.
 package struct SetDigest: Hashable, Sendable {
     package var rows: Int64
