@@ -115,16 +115,17 @@ struct ClientProperties: Sendable {
 extension ClientProperties {
     /// For a consumer of `group`. A batch is committed in the warehouse, so nothing is stored or committed
     /// by librdkafka itself, and no offset is ever made up by `auto.offset.reset`.
+    ///
+    /// - Parameter ahead_bytes: what is fetched ahead, over all partitions; the bound of one response comes on top of it.
     static func consumer(
-        brokers: String, group: String, user: [String: String]
+        brokers: String, group: String, ahead_bytes: Int, user: [String: String]
     ) throws(KafkaError) -> ClientProperties {
         try ClientProperties(
             user: user,
             defaults: [
-                // What is fetched ahead, over all partitions, and the bound of one response, which comes on top of it. A
-                // larger record than a fetch's limit is still delivered, as the broker sends one at least.
-                "queued.max.messages.kbytes": "4096",
-                "fetch.message.max.bytes": "524288",
+                // A larger record than a fetch's limit is still delivered, as the broker sends one at least.
+                "queued.max.messages.kbytes": "\(max(1, ahead_bytes >> 10))",
+                "fetch.message.max.bytes": "\(min(1 << 20, max(64 << 10, ahead_bytes >> 3)))",
                 "topic.metadata.refresh.interval.ms": "30000",
                 "socket.keepalive.enable": "true",
             ].merging(FetchNudge.isNeeded ? [:] : ["fetch.queue.backoff.ms": "10"]) { $1 },

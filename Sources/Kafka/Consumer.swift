@@ -51,13 +51,15 @@ package actor Consumer {
 
     /// - Parameters:
     ///   - brokers: `host:port`, comma-separated.
+    ///   - ahead_bytes: what is fetched ahead, over all partitions.
     ///   - properties: anything librdkafka knows. What `millrace` sets itself can't be changed.
     package init(
-        brokers: String, group: String, properties: [String: String] = [:], logger: Logger
+        brokers: String, group: String, ahead_bytes: Int = 4 << 20, properties: [String: String] = [:], logger: Logger
     ) throws(KafkaError) {
         self.group = group
         self.logger = logger
-        self.properties = try .consumer(brokers: brokers, group: group, user: properties)
+        self.properties = try .consumer(
+            brokers: brokers, group: group, ahead_bytes: ahead_bytes, user: properties)
         handle = try ClientHandle(.consumer, properties: self.properties, logger: logger)
         fetching = FetchNudge(handle)
     }

@@ -26,6 +26,8 @@ package actor KafkaSource: RecordSource {
     private static let refusal_max = Duration.seconds(60)
 
     /// - Parameter hasMetBrokers: an earlier source of this agent has read from them.
+    private static let ahead_bytes_max = 8 << 20
+
     package init(
         _ settings: Pipeline.Kafka, limits: Pipeline.Batch, hasMetBrokers: Bool = false, logger: Logger
     ) throws {
@@ -33,7 +35,9 @@ package actor KafkaSource: RecordSource {
         self.settings = settings
         self.limits = limits
         self.logger = logger
-        consumer = try Consumer(settings, logger: logger)
+        // What comes while a batch is written makes the next.
+        consumer = try Consumer(
+            settings, ahead_bytes: min(limits.bytes_max.bytes / 2, Self.ahead_bytes_max), logger: logger)
     }
 
     package func next() async throws -> SourceStep {
