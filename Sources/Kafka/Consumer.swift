@@ -49,12 +49,16 @@ package actor Consumer {
     /// How many batches were begun: tells a partition's span in this batch from one in an earlier batch.
     var batches = 0
 
+    /// For who reads little.
+    package static let ahead_bytes = 4 << 20
+
     /// - Parameters:
     ///   - brokers: `host:port`, comma-separated.
     ///   - ahead_bytes: what is fetched ahead, over all partitions.
     ///   - properties: anything librdkafka knows. What `millrace` sets itself can't be changed.
     package init(
-        brokers: String, group: String, ahead_bytes: Int = 4 << 20, properties: [String: String] = [:], logger: Logger
+        brokers: String, group: String, ahead_bytes: Int = Consumer.ahead_bytes, properties: [String: String] = [:],
+        logger: Logger
     ) throws(KafkaError) {
         self.group = group
         self.logger = logger

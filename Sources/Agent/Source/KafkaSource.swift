@@ -25,9 +25,10 @@ package actor KafkaSource: RecordSource {
     /// Longer than the client waits before it tries again.
     private static let refusal_max = Duration.seconds(60)
 
-    /// - Parameter hasMetBrokers: an earlier source of this agent has read from them.
+    /// However large the batches: twice as much was cheaper with schemas in the events and dearer without.
     private static let ahead_bytes_max = 8 << 20
 
+    /// - Parameter hasMetBrokers: an earlier source of this agent has read from them.
     package init(
         _ settings: Pipeline.Kafka, limits: Pipeline.Batch, hasMetBrokers: Bool = false, logger: Logger
     ) throws {
