@@ -56,7 +56,7 @@ extension DebeziumDecoder {
         var schema: ConnectSchema?
         // A column called `schema` that was skipped for a schema.
         if schemaAt == nil, whole.children(payload).contains(where: { whole.kind($0) == .skipped }) {
-            guard let again = try? rowParser.parse(records.arena.bytes(record.value)) else {
+            guard let again = try? rowParser.parse(records.value(of: record)) else {
                 return unread(record, memory, "the value is not JSON")
             }
             tape = again

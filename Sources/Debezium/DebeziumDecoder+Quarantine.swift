@@ -26,7 +26,7 @@ extension DebeziumDecoder {
             reason: state.map { "\($0.id): \(reason)" } ?? reason, operation: operation)
         if !configuration.withholdsBytes(state?.id) {
             if !record.key.isNull { entry.key = Array(records.arena.bytes(record.key)) }
-            entry.value = Array(records.arena.bytes(record.value))
+            entry.value = Array(records.value(of: record))
             entry.headers = headers(of: record)
         }
         batch.quarantined.append(entry)

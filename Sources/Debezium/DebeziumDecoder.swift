@@ -146,7 +146,7 @@ package final class DebeziumDecoder: RecordDecoder {
 
     private func begin(_ records: RecordBatch) {
         self.records = records
-        batch = ChangeBatch(capacity: max(records.bytes / 4, 4096))
+        batch = ChangeBatch(capacity: max(records.held_bytes / 4, 4096))
         batch.events.reserveCapacity(records.records.count)
         // About as many fields to an event as in the last batch.
         batch.fields.reserveCapacity(records.records.count * fieldsPerRecord)
@@ -194,8 +194,8 @@ package final class DebeziumDecoder: RecordDecoder {
 
     private func decode(_ record: RecordBatch.Record) {
         let memory = spans[Int(record.span)].memory
-        guard !record.value.isNull else { return tombstone(record, memory, .null) }
-        var bytes = records.arena.bytes(record.value)
+        guard record.hasValue else { return tombstone(record, memory, .null) }
+        var bytes = records.value(of: record)
         if bytes.count == 4, bytes.elementsEqual("null".utf8) { return tombstone(record, memory, .text) }
         do throws(SchemaTrouble) {
             bytes = try unframedValue(bytes)

@@ -21,7 +21,7 @@ package enum WireFormat {
         var ids = Set<UInt32>()
         var last: (value: UInt32, key: UInt32) = (0, 0)
         for record in records.records {
-            if !record.value.isNull, let id = id(of: records.arena.bytes(record.value)), id != last.value {
+            if record.hasValue, let id = id(of: records.value(of: record)), id != last.value {
                 last.value = id
                 ids.insert(id)
             }

@@ -9,10 +9,13 @@ struct Filling {
     /// There is something to hand on: a record, or a position that moved.
     private(set) var hasBegun = false
 
-    /// - Parameter capacity: bytes that are likely to come.
-    init(number: Int = 1, capacity: Int = 0) {
+    /// - Parameters:
+    ///   - latest_bytes: what the batch before had; as much is likely to come.
+    ///   - bytes_max: where the batch ends. Not grown into: a block that grows is there twice meanwhile, and then too large.
+    init(number: Int = 1, latest_bytes: Int = 0, bytes_max: Int = 0) {
         self.number = number
-        batch = RecordBatch(capacity: max(capacity + capacity / 8, 1 << 16))
+        let expected_bytes = latest_bytes > bytes_max / 2 ? bytes_max : latest_bytes
+        batch = RecordBatch(capacity: max(expected_bytes + expected_bytes / 8, 1 << 16))
     }
 
     /// The span of the partition in this batch, which begins at the position so far.
@@ -39,7 +42,7 @@ struct Filling {
         let record = message.pointee
         var kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
         let timestamp_ms = rd_kafka_message_timestamp(message, &kind)
-        batch.append(
+        batch.appendFolded(
             span: span, offset: record.offset,
             timestamp_ms: kind == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
             key: Self.bytes(record.key, record.key_len), value: Self.bytes(record.payload, record.len)

@@ -116,7 +116,7 @@ package struct Fuzzing: Sendable {
             for record in batch.records {
                 var sample = Sample()
                 if !record.key.isNull { sample.key = Array(batch.arena.bytes(record.key)) }
-                if !record.value.isNull { sample.value = Array(batch.arena.bytes(record.value)) }
+                if record.hasValue { sample.value = Array(batch.value(of: record)) }
                 for index in record.headers {
                     let header = batch.headers[Int(index)]
                     sample.headers.append(

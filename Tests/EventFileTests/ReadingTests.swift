@@ -45,7 +45,8 @@ struct Contents {
             events.append(
                 Event(
                     topic: partition.topic, partition: partition.partition, offset: record.offset,
-                    timestamp_ms: record.timestamp_ms, key: bytes(record.key), value: bytes(record.value),
+                    timestamp_ms: record.timestamp_ms, key: bytes(record.key),
+                    value: batch.optionalValue(of: record).map { Array($0) },
                     headers: record.headers.map {
                         [text(batch.headers[Int($0)].name), text(batch.headers[Int($0)].value)]
                     }

@@ -88,7 +88,7 @@ import Testing
         try await follow([follower], until: "the record") { !follower.batches.isEmpty }
         let batch = follower.batches[0]
         #expect(batch.records.count == 1)
-        let equal = [UInt8](batch.arena.bytes(batch.records[0].value)) == value
+        let equal = [UInt8](batch.value(of: batch.records[0])) == value
         #expect(equal)
         await follower.consumer.close()
     }

@@ -54,7 +54,7 @@ extension RecordBatch {
             Seen(
                 partition: spans[Int(record.span)].partition, offset: record.offset,
                 key: record.key.isNull ? nil : arena.string(record.key),
-                value: record.value.isNull ? nil : arena.string(record.value)
+                value: optionalValue(of: record).map { String(decoding: $0, as: UTF8.self) }
             )
         }
     }

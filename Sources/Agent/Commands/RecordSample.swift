@@ -23,8 +23,8 @@ struct RecordSample {
     static func byTable(_ batches: [RecordBatch], _ framed: FramedReader? = nil) -> [TableID: RecordSample] {
         var tables: [TableID: RecordSample] = [:]
         for batch in batches {
-            for record in batch.records where !record.value.isNull {
-                let bytes = batch.arena.bytes(record.value)
+            for record in batch.records where record.hasValue {
+                let bytes = batch.value(of: record)
                 guard let value = parse(bytes, framed) else { continue }
                 let payload = value["payload"] ?? value
                 if let (table, sample) = cloudEvent(payload) {

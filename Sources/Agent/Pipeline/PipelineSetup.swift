@@ -85,7 +85,9 @@ package struct PipelineSetup: Sendable {
             // One is filled while another is decoded and a third written, each of them in several times its size.
             limits.bytes_max = min(limits.bytes_max, ByteCount(bytes: bytes.kafka))
             return try WholeTransactionSource(
-                KafkaSource(settings, limits: limits, hasMetBrokers: isAnew, logger: logger), limits: pipeline.batch,
+                KafkaSource(
+                    settings, limits: limits, ahead_bytes: bytes.ahead,
+                    gathers: bytes.gathers, hasMetBrokers: isAnew, logger: logger), limits: pipeline.batch,
                 schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })
         case .file(let settings):
             return FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)

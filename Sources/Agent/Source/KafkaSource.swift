@@ -17,7 +17,15 @@ package actor KafkaSource: RecordSource {
     private var stopped: Set<TopicPartition> = []
     private var paused: Set<TopicPartition> = []
     private var logs = KafkaLogs()
-    private nonisolated let restsUntil = Mutex(ContinuousClock.now)
+    /// When a batch that is begun is handed on though more is to come.
+    private struct Patience {
+        /// The warehouse's commits are dear enough.
+        let gathers: Bool
+        var isGathering = false
+        var restsUntil = ContinuousClock.now
+    }
+
+    private nonisolated let patience: Mutex<Patience>
     /// Brokers have let us in, so that a refusal is theirs to mend, or passes: it is waited for as one that is away.
     private var hasMetBrokers: Bool
     /// What a broker last said that doesn't let us in, and when.
@@ -25,20 +33,20 @@ package actor KafkaSource: RecordSource {
     /// Longer than the client waits before it tries again.
     private static let refusal_max = Duration.seconds(60)
 
-    /// However large the batches: twice as much was cheaper with schemas in the events and dearer without.
-    private static let ahead_bytes_max = 8 << 20
-
-    /// - Parameter hasMetBrokers: an earlier source of this agent has read from them.
+    /// - Parameters:
+    ///   - ahead_bytes: what the client fetches ahead, over all partitions; no more than a batch.
+    ///   - gathers: while a batch is written the next one waits for more records, which is decoded only then.
+    ///   - hasMetBrokers: an earlier source of this agent has read from them.
     package init(
-        _ settings: Pipeline.Kafka, limits: Pipeline.Batch, hasMetBrokers: Bool = false, logger: Logger
+        _ settings: Pipeline.Kafka, limits: Pipeline.Batch, ahead_bytes: Int = Consumer.ahead_bytes,
+        gathers: Bool = false, hasMetBrokers: Bool = false, logger: Logger
     ) throws {
+        patience = Mutex(Patience(gathers: gathers))
         self.hasMetBrokers = hasMetBrokers
         self.settings = settings
         self.limits = limits
         self.logger = logger
-        // What comes while a batch is written makes the next.
-        consumer = try Consumer(
-            settings, ahead_bytes: min(limits.bytes_max.bytes / 2, Self.ahead_bytes_max), logger: logger)
+        consumer = try Consumer(settings, ahead_bytes: min(limits.bytes_max.bytes, ahead_bytes), logger: logger)
     }
 
     package func next() async throws -> SourceStep {
@@ -137,6 +145,8 @@ package actor KafkaSource: RecordSource {
     package func release(_ partitions: [TopicPartition]) async throws { try await consumer.unassign(partitions) }
 
     package func confirm(_ positions: [TopicPartition: Int64]) async {
+        // The batch before is durable; and a batch that gathers on would keep the client for itself.
+        gather(false)
         do {
             try await consumer.commit(positions, metadata: "millrace")
         } catch {
@@ -189,8 +199,16 @@ package actor KafkaSource: RecordSource {
         return progress
     }
 
-    private nonisolated var restEnd: ContinuousClock.Instant { restsUntil.withLock { $0 } }
-    package nonisolated func rest(until end: ContinuousClock.Instant) { restsUntil.withLock { $0 = end } }
+    /// While the batch before is written it is asked again each millisecond.
+    private nonisolated var restEnd: ContinuousClock.Instant {
+        patience.withLock { $0.isGathering ? max($0.restsUntil, .now + .milliseconds(1)) : $0.restsUntil }
+    }
+
+    package nonisolated func gather(_ isWanted: Bool) {
+        patience.withLock { $0.isGathering = isWanted && $0.gathers }
+    }
+
+    package nonisolated func rest(until end: ContinuousClock.Instant) { patience.withLock { $0.restsUntil = end } }
     package nonisolated func wake() { consumer.wake() }
     package func close() async { await consumer.close() }
 }

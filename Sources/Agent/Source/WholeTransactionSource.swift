@@ -241,7 +241,7 @@ package actor WholeTransactionSource: RecordSource {
         for (index, record) in batch.records.enumerated() {
             let span = Int(record.span)
             let mark = mode == .passing ? .none : reader.mark(of: record, in: batch, toldBy: tellers[span])
-            let bytes = record.key.length + record.value.length + Self.overhead_bytes
+            let bytes = record.held_bytes + Self.overhead_bytes
             indices[span].append(Int32(index))
             guard hold.add(mark, to: lanes[span], bytes: bytes, at: now) else { continue }
             gate.takeLoose(stream(of: mark), batch.spans[span].partition, record.offset)
@@ -387,6 +387,7 @@ package actor WholeTransactionSource: RecordSource {
         return progress
     }
 
+    package nonisolated func gather(_ isWanted: Bool) { source.gather(isWanted) }
     package nonisolated func rest(until end: ContinuousClock.Instant) { source.rest(until: end) }
     package nonisolated func wake() { source.wake() }
     package func close() async { await source.close() }

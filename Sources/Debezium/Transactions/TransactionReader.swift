@@ -47,7 +47,7 @@ package final class TransactionReader {
     package func mark(
         of record: RecordBatch.Record, in records: RecordBatch, toldBy teller: Int32?
     ) -> TransactionMark {
-        guard !record.value.isNull, let tape = tape(records.arena.bytes(record.value)) else { return .none }
+        guard record.hasValue, let tape = tape(records.value(of: record)) else { return .none }
         guard tape.kind(tape.root) == .object else { return .none }
         var payload = tape.root
         if let (_, inner) = tape.wrapped {

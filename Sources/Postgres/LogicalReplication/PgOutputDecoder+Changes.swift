@@ -98,7 +98,7 @@ extension PgOutputDecoder {
     /// - Returns: the first record that isn't done.
     func copyRun(from first: Int) -> Int {
         guard first < records.records.count, let relation = copying else { return first }
-        let next = records.records[first].value
+        let next = records.records[first].wholeValue
         guard next.length > 0, records.arena.bytes(next)[0] == SourceRecord.row, relation.isPlain,
             let template = relation.table.keyTemplate
         else { return first }
@@ -124,8 +124,8 @@ extension PgOutputDecoder {
             records.records.withUnsafeBufferPointer { all in
                 while at < all.count {
                     let record = all[at]
-                    guard record.value.length > 0 else { break }
-                    let line = lines.bytes(record.value)
+                    guard record.valueLength > 0 else { break }
+                    let line = lines.bytes(record.wholeValue)
                     guard line[0] == SourceRecord.row else { break }
                     let image = fields.count
                     let bytes = arena.count

@@ -69,7 +69,7 @@ package final class PgOutputDecoder: RecordDecoder {
                 batch.arena.truncate(to: bytes)
                 var misfit = error as? Misfit ?? Misfit(nil, "the message ends too early")
                 misfit.table = inHand
-                let isCopied = record.value.length > 0 && records.arena.bytes(record.value)[0] == SourceRecord.row
+                let isCopied = record.valueLength > 0 && records.arena.bytes(record.wholeValue)[0] == SourceRecord.row
                 if isCopied { misfit.operation = .read }
                 quarantine(record, misfit)
             }
@@ -126,8 +126,8 @@ package final class PgOutputDecoder: RecordDecoder {
     // MARK: Messages
 
     func decode(_ record: RecordBatch.Record) throws {
-        guard !record.value.isNull else { return }
-        let bytes = records.arena.bytes(record.value)
+        guard record.hasValue else { return }
+        let bytes = records.arena.bytes(record.wholeValue)
         var cursor = try PgOutputCursor(bytes)
         switch try cursor.byte() {
         case UInt8(ascii: "I"): try insert(record, &cursor)
@@ -379,7 +379,7 @@ package final class PgOutputDecoder: RecordDecoder {
             table: misfit.table?.id, partition: records.spans[Int(record.span)].partition, offset: record.offset,
             reason: misfit.table.map { "\($0.id): \(misfit.reason)" } ?? misfit.reason, operation: misfit.operation)
         if misfit.table.map({ !configuration.withholdsBytes($0.id) }) ?? false {
-            entry.value = Array(records.arena.bytes(record.value))
+            entry.value = Array(records.value(of: record))
         }
         batch.quarantined.append(entry)
     }

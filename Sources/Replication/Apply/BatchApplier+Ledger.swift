@@ -10,7 +10,7 @@ extension BatchApplier {
         if event.record >= 0, let records = batch.records {
             let source = records.records[Int(event.record)]
             put.key = source.key.isNull ? nil : Array(records.arena.bytes(source.key))
-            put.value = source.value.isNull ? nil : Array(records.arena.bytes(source.value))
+            put.value = records.optionalValue(of: source).map { Array($0) }
             put.headers = records.headersJSON(source)
         }
         putAside.append(put)

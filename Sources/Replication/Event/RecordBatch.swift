@@ -2,7 +2,8 @@
 /// its decoder.
 ///
 /// Keys, values and header parts lie in `arena`; a null key or value is `ByteRange.null`, which
-/// differs from an empty one.
+/// differs from an empty one. Of a value that begins as an earlier one of its partition only the rest may lie there: most of
+/// an event that brings its schema is the schema.
 ///
 /// `@unchecked Sendable`: one owner at a time, handed on whole.
 package final class RecordBatch: @unchecked Sendable {
@@ -13,6 +14,13 @@ package final class RecordBatch: @unchecked Sendable {
     /// its index here. A partition may be listed without records: its position moved all the same
     /// (transaction markers, compaction, the end of the partition).
     package private(set) var spans: [PartitionSpan] = []
+    /// By span: the value that others may begin as.
+    private var patterns: [ByteRange] = []
+    /// Not written anew for each value that begins as another.
+    private var spared_bytes = 0
+    /// The value that was put together last, and whose it is.
+    private let whole = ByteArena(capacity: 64)
+    private var wholeOf = (head: ByteRange.null, tail: ByteRange.null)
 
     package init(capacity: Int = 1 << 16) {
         arena = ByteArena(capacity: capacity)
@@ -28,9 +36,24 @@ package final class RecordBatch: @unchecked Sendable {
         /// The record's own timestamp in ms since 1970, -1 where there is none.
         package var timestamp_ms: Int64
         package var key: ByteRange
-        package var value: ByteRange
+        /// The value's first bytes, as an earlier value has them; empty where it lies in one piece.
+        var head = ByteRange(offset: 0, length: 0)
+        /// What comes behind `head`; null: there is no value.
+        var tail: ByteRange
         /// Indices into `headers`.
         package var headers: Range<Int32>
+
+        package var hasValue: Bool { !tail.isNull }
+        /// In bytes; 0 without one.
+        package var valueLength: Int { hasValue ? head.length + tail.length : 0 }
+        /// What it takes in its batch, without headers.
+        package var held_bytes: Int { max(key.length, 0) + max(tail.length, 0) }
+        /// The place of a value that was appended in one piece.
+        @inline(__always)
+        package var wholeValue: ByteRange {
+            precondition(head.length == 0, "the value lies in two pieces")
+            return tail
+        }
     }
 
     package struct Header: Sendable {
@@ -54,7 +77,9 @@ package final class RecordBatch: @unchecked Sendable {
 
     package var isEmpty: Bool { records.isEmpty && !spans.contains { $0.end != $0.start } }
     /// Bytes of keys, values and headers.
-    package var bytes: Int { arena.count }
+    package var bytes: Int { arena.count + spared_bytes }
+    /// What they take here.
+    package var held_bytes: Int { arena.count }
 
     /// The index of `partition` in `spans`, made with `start` if it wasn't there.
     package func span(of partition: TopicPartition, startingAt start: @autoclosure () -> Int64) -> Int32 {
@@ -78,18 +103,80 @@ package final class RecordBatch: @unchecked Sendable {
             Record(
                 span: span, offset: offset, timestamp_ms: timestamp_ms,
                 key: key.map { arena.append($0) } ?? .null,
-                value: value.map { arena.append($0) } ?? .null,
+                tail: value.map { arena.append($0) } ?? .null,
                 headers: first..<first
             )
         )
     }
 
+    /// The same, and what the value has in common with an earlier one of the span isn't kept again.
+    package func appendFolded(
+        span: Int32, offset: Int64, timestamp_ms: Int64 = -1,
+        key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+    ) {
+        let common = value.map { commonBytes($0, span) } ?? 0
+        guard let value, common > 0 else {
+            append(span: span, offset: offset, timestamp_ms: timestamp_ms, key: key, value: value)
+            if let value, value.count >= Self.pattern_min { setPattern(records[records.count - 1].tail, span) }
+            return
+        }
+        let first = Int32(headers.count)
+        let head = ByteRange(offset: patterns[Int(span)].offset, length: common)
+        spared_bytes += common
+        records.append(
+            Record(
+                span: span, offset: offset, timestamp_ms: timestamp_ms, key: key.map { arena.append($0) } ?? .null,
+                head: head, tail: arena.append(UnsafeRawBufferPointer(rebasing: value[common...])),
+                headers: first..<first))
+    }
+
+    /// Shorter values are kept as they are, and so is one that has less in common with its span's pattern than `common_min`.
+    private static let pattern_min = 1024
+    private static let common_min = 512
+
+    private func setPattern(_ value: ByteRange, _ span: Int32) {
+        while patterns.count <= Int(span) { patterns.append(.null) }
+        patterns[Int(span)] = value
+    }
+
+    /// 0: too few to be spared.
+    private func commonBytes(_ value: UnsafeRawBufferPointer, _ span: Int32) -> Int {
+        guard Int(span) < patterns.count, value.count >= Self.pattern_min else { return 0 }
+        let place = patterns[Int(span)]
+        guard !place.isNull, let new = value.baseAddress, let old = arena.bytes(place).baseAddress else { return 0 }
+        let most = min(value.count, place.length) & ~7
+        var at = 0
+        while at < most,
+            new.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+                == old.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+        { at += 8 }
+        return at >= Self.common_min ? at : 0
+    }
+
+    /// A record's value; empty without one. Valid until the next append, or until another record's is asked for.
+    package func value(of record: Record) -> UnsafeRawBufferPointer {
+        guard record.head.length > 0 else { return arena.bytes(record.tail) }
+        // Asked for again it must be where it was.
+        if (record.head, record.tail) != wholeOf {
+            whole.removeAll()
+            whole.reserve(record.valueLength)
+            _ = whole.append(arena.bytes(record.head))
+            _ = whole.append(arena.bytes(record.tail))
+            wholeOf = (record.head, record.tail)
+        }
+        return whole.bytes(ByteRange(offset: 0, length: record.valueLength))
+    }
+
+    /// The same; nil without one.
+    package func optionalValue(of record: Record) -> UnsafeRawBufferPointer? {
+        record.hasValue ? value(of: record) : nil
+    }
+
     /// Appends a record of another batch, with its headers.
     package func append(_ record: Record, of other: RecordBatch, span: Int32) {
-        append(
+        appendFolded(
             span: span, offset: record.offset, timestamp_ms: record.timestamp_ms,
-            key: record.key.isNull ? nil : other.arena.bytes(record.key),
-            value: record.value.isNull ? nil : other.arena.bytes(record.value))
+            key: record.key.isNull ? nil : other.arena.bytes(record.key), value: other.optionalValue(of: record))
         for index in record.headers {
             let header = other.headers[Int(index)]
             appendHeader(
@@ -108,7 +195,7 @@ package final class RecordBatch: @unchecked Sendable {
         records.append(
             Record(
                 span: span, offset: offset, timestamp_ms: timestamp_ms, key: .null,
-                value: ByteRange(offset: range.offset - 1, length: range.length + 1), headers: first..<first))
+                tail: ByteRange(offset: range.offset - 1, length: range.length + 1), headers: first..<first))
     }
 
     /// Adds a header to the record appended last. Connect's own context headers carry nothing that
@@ -135,6 +222,9 @@ package final class RecordBatch: @unchecked Sendable {
         records.removeAll(keepingCapacity: true)
         headers.removeAll(keepingCapacity: true)
         spans.removeAll()
+        patterns.removeAll()
+        spared_bytes = 0
+        wholeOf = (.null, .null)
     }
 }
 

@@ -200,8 +200,8 @@ extension RecordBatch {
     package func fingerprint(_ record: Record) -> String {
         var hash = Hash128()
         hash.add(record.key.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : arena.bytes(record.key))
-        hash.add(record.value.isNull ? UnsafeRawBufferPointer(start: nil, count: 0) : arena.bytes(record.value))
-        hash.add(record.key.isNull ? 1 : 0, record.value.isNull ? 1 : 0)
+        hash.add(optionalValue(of: record) ?? UnsafeRawBufferPointer(start: nil, count: 0))
+        hash.add(record.key.isNull ? 1 : 0, record.hasValue ? 0 : 1)
         return hash.finish().text
     }
 

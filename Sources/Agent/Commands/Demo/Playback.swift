@@ -24,7 +24,7 @@ struct Playback: Sendable {
         while !reader.isAtEnd {
             let batch = try Self.read(reader, maxRecords: 10_000)
             for record in batch.records {
-                let size = record.key.length + record.value.length + 100
+                let size = record.key.length + record.valueLength + 100
                 bytes[batch.spans[Int(record.span)].partition.topic, default: 0] += size
             }
             records += batch.records.count
@@ -79,7 +79,8 @@ struct Playback: Sendable {
             return (name: batch.arena.string(header.name), value: bytes(header.value))
         }
         return OutgoingRecord(
-            topic: topic, partition: partition, key: key, value: bytes(record.value), headers: headers)
+            topic: topic, partition: partition, key: key, value: batch.optionalValue(of: record).map { Array($0) },
+            headers: headers)
     }
 
     /// - Throws: also where a line is no record.
