@@ -29,6 +29,7 @@ let package = Package(
         // C libraries: each is imported by exactly one Swift target.
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CRDKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+        .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "CSimdJSON",
@@ -76,7 +77,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "Replication", "EventSchemas", "Debezium", "EventFile", "Kafka", "Postgres", "DuckDB", "JSON",
-                "PipelineFile", "SerialQueue", "CrashPoint", "ThrowawayPostgres",
+                "PipelineFile", "SerialQueue", "CrashPoint", "ThrowawayPostgres", "CMalloc",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -1,11 +1,13 @@
 """Throwaway PostgreSQL servers, and what a run cost: wall time, CPU by process, resident memory."""
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 
 BIN = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True).stdout.strip()
 if not os.path.exists(os.path.join(BIN, "initdb")):
@@ -142,17 +144,62 @@ class Memory(threading.Thread):
         return [[round(step * step_s, 1), round(size / 2**20, 1)] for step, size in sorted(found.items())]
 
 
+class OwnMemory(threading.Thread):
+    """Samples what of an agent's resident memory isn't the embedded engine's, in MiB, twice a second.
+
+    That is what its allocator holds (DuckDB brings one of its own), by `/metrics`, and the pages of programs and
+    libraries but for DuckDB's library.
+    """
+
+    def __init__(self, pid, folder):
+        super().__init__(daemon=True)
+        self.pid, self.folder = pid, folder
+        self.samples = []
+        self.ended = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(0.5):
+            try:
+                self.samples.append((self.heap_bytes() + self.file_bytes()) / 2**20)
+            except (OSError, ValueError, KeyError):
+                continue  # It has just begun, or just ended.
+
+    def heap_bytes(self):
+        with open(os.path.join(self.folder, ".millrace", "agent.json")) as file:
+            address = json.load(file)["address"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith("process_heap_bytes "):
+                    return float(line.split()[1])
+        raise ValueError("the agent doesn't say what its allocator holds")
+
+    def file_bytes(self):
+        total, path = 0, ""
+        with open(f"/proc/{self.pid}/smaps") as file:
+            for line in file:
+                words = line.split()
+                if "-" in words[0]:
+                    path = words[5] if len(words) > 5 else ""
+                elif not path.startswith("/") or "libduckdb" in path:
+                    continue
+                elif words[0] == "Rss:":
+                    total += int(words[1]) * 1024
+        return total
+
+
 def measured(command, clusters=(), cwd=None, env=None, timeout_s=3600, series=False):
     """Runs a program to its end: what it printed, and what it cost.
 
     Returns (stdout, {"wall_s", "cpu_s", "system_s": the kernel's part of it, "peak_MiB", "median_MiB",
-    "servers_cpu_s": {name: s}}), with "memory" where its `series` is wanted.
+    "servers_cpu_s": {name: s}}), with "memory" and "own_MiB", the samples of `OwnMemory`, where a `series` is wanted.
     """
     before = {cluster.name: cluster.cpu_s() for cluster in clusters}
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.monotonic()
         child = subprocess.Popen(command, stdout=output, stderr=errors, cwd=cwd, env=env)
         memory = Memory(child.pid)
+        own = OwnMemory(child.pid, cwd) if series else None
         guard = threading.Timer(timeout_s, child.kill)
         guard.daemon = True
         guard.start()
@@ -164,6 +211,8 @@ def measured(command, clusters=(), cwd=None, env=None, timeout_s=3600, series=Fa
         finally:
             guard.cancel()
             memory.ended.set()
+            if own:
+                own.ended.set()
         wall_s = time.monotonic() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
@@ -173,7 +222,7 @@ def measured(command, clusters=(), cwd=None, env=None, timeout_s=3600, series=Fa
             raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}: {errors.read().decode()[-2000:]}")
     samples = sorted(size for _, size in memory.samples) or [0]
     return text, {
-        **({"memory": memory.series()} if series else {}),
+        **({"memory": memory.series(), "own_MiB": [round(one, 1) for one in own.samples]} if series else {}),
         "wall_s": wall_s,
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "system_s": usage.ru_stime,

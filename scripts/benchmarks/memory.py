@@ -64,7 +64,9 @@ def run(bench, options, topic):
     report.table("Resident memory of the agent, MiB", [
         ("", "name", ""), ("changes", "changes", ",.0f"), ("s", "wall_s", ".1f"), ("peak", "peak_MiB", ",.0f"),
         ("2nd quarter", "second", ",.0f"), ("3rd", "third", ",.0f"), ("4th", "fourth", ",.0f"),
-    ], [{"name": name, **cost, **quarters(cost["memory"])} for name, cost in found.items()])
+        ("without the engine: median", "own", ",.0f"), ("most", "own_most", ",.0f"),
+    ], [{"name": name, **cost, **quarters(cost["memory"]), "own": report.median(cost["own_MiB"]),
+         "own_most": max(cost["own_MiB"])} for name, cost in found.items()])
     return found
 
 

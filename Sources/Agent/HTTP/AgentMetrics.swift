@@ -1,12 +1,10 @@
-import Foundation
 import PipelineFile
 import Replication
 
 /// `/metrics`: what this agent did since it started.
-package enum AgentMetrics {
-    package static func text(
-        _ snapshot: AgentStatus.Snapshot, layout: WarehouseLayout, now_us: Int64,
-        residentMemory_bytes: Int? = residentMemory_bytes()
+enum AgentMetrics {
+    static func text(
+        _ snapshot: AgentStatus.Snapshot, layout: WarehouseLayout, now_us: Int64, memory: ProcessMemory = .current()
     ) -> String {
         var text = PrometheusText()
         let report = StatusReport(snapshot, layout: layout, isRunning: true, now_us: now_us)
@@ -143,9 +141,14 @@ package enum AgentMetrics {
                 "millrace_last_commit_timestamp_seconds", .gauge, "When a batch became durable last.",
                 Double(snapshot.lastCommit_us) / 1e6)
         }
-        if let residentMemory_bytes {
+        if let resident_bytes = memory.resident_bytes {
             text.metric(
-                "process_resident_memory_bytes", .gauge, "Resident memory of the agent.", Double(residentMemory_bytes))
+                "process_resident_memory_bytes", .gauge, "Resident memory of the agent.", Double(resident_bytes))
+        }
+        if let heap_bytes = memory.heap_bytes {
+            text.metric(
+                "process_heap_bytes", .gauge, "What the agent itself has allocated; DuckDB's engine has its own.",
+                Double(heap_bytes))
         }
         return text.text
     }
@@ -161,13 +164,5 @@ package enum AgentMetrics {
 
     private static func labels(_ partition: TopicPartition) -> [(String, String)] {
         [("topic", partition.topic), ("partition", String(partition.partition))]
-    }
-
-    /// Nil where the system doesn't say.
-    package static func residentMemory_bytes() -> Int? {
-        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
-            let pages = text.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
-        else { return nil }
-        return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
     }
 }

@@ -90,6 +90,7 @@ extension Appender {
         guard bytes.count <= Int(UInt32.max) else { throw unfit(column, "is longer than 4 GiB") }
         let slot = at(column, .bytes)
         precondition(slot.pointee.isText == isText, "the column is set as another type")
+        state.pointee.unwritten_bytes += bytes.count
         cduckdb_assign_bytes(
             slot.pointee.vector, slot.pointee.data.assumingMemoryBound(to: duckdb_string_t.self),
             idx_t(state.pointee.row), bytes.baseAddress, bytes.count

@@ -38,7 +38,13 @@ package final class Appender {
     struct State {
         var row = 0
         var isUsable = true
+        /// Handed to the engine's appender and not written to the table.
+        var unwritten_bytes = 0
     }
+
+    /// Of rows that the engine's appender may hold. Left alone it holds 204,800 rows, of whatever size, in memory that
+    /// it counts to nothing (`duckdb_memory()`, `memory_limit`).
+    private static let unwritten_maxBytes = 4 << 20
 
     let slots: UnsafeMutablePointer<Slot>
     let state: UnsafeMutablePointer<State>
@@ -168,7 +174,13 @@ package final class Appender {
         duckdb_data_chunk_set_size(chunk, idx_t(state.pointee.row))
         guard duckdb_append_data_chunk(handle, chunk) == DuckDBSuccess else { throw failure() }
         duckdb_data_chunk_reset(chunk)
+        // Of a value that isn't text 8 bytes, of text what the engine has for one besides the text.
+        state.pointee.unwritten_bytes += state.pointee.row * columnCount * 16
         state.pointee.row = 0
+        if state.pointee.unwritten_bytes >= Self.unwritten_maxBytes {
+            guard duckdb_appender_flush(handle) == DuckDBSuccess else { throw failure() }
+            state.pointee.unwritten_bytes = 0
+        }
         for index in 0..<columnCount {
             // A reset chunk may have other memory.
             let vector = Self.vector(chunk, index)

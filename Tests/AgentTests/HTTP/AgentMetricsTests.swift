@@ -14,7 +14,8 @@ struct AgentMetricsTests {
             $0.progress.logLeft[TopicPartition(topic: "test", partition: 0)] = 0.25
         }
         let text = AgentMetrics.text(
-            fixture.status.current, layout: fixture.layout, now_us: 3_000_000, residentMemory_bytes: 4096)
+            fixture.status.current, layout: fixture.layout, now_us: 3_000_000,
+            memory: ProcessMemory(resident_bytes: 4096, heap_bytes: 2048))
         var typed: [String: String] = [:]
         var seen = Set<String>()
         var current = ""
@@ -51,6 +52,7 @@ struct AgentMetricsTests {
         #expect(text.contains("millrace_apply_duration_seconds_sum 0.5\n"))
         #expect(text.contains("millrace_batch_events_count 1\n"))
         #expect(text.contains("process_resident_memory_bytes 4096\n"))
+        #expect(text.contains("process_heap_bytes 2048\n"))
     }
 
     @Test("Labels are escaped")
@@ -62,7 +64,11 @@ struct AgentMetricsTests {
 
     @Test("Memory is told")
     func memory() throws {
-        #expect(try #require(AgentMetrics.residentMemory_bytes()) > 1 << 20)
+        let before = ProcessMemory.current()
+        #expect(try #require(before.resident_bytes) > 1 << 20)
+        let block = UnsafeMutableRawPointer.allocate(byteCount: 64 << 20, alignment: 16)
+        defer { block.deallocate() }
+        #expect(try #require(ProcessMemory.current().heap_bytes) >= (before.heap_bytes ?? 0) + (48 << 20))
     }
 
     @Test("Durations", arguments: [("30s", 30_000), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000)])

@@ -33,7 +33,8 @@ import Testing
         freshness.staleness_us = 1
         snapshot.freshness[table] = freshness
         return AgentMetrics.text(
-            snapshot, layout: WarehouseLayout(pipeline: "shop"), now_us: 2, residentMemory_bytes: 1)
+            snapshot, layout: WarehouseLayout(pipeline: "shop"), now_us: 2,
+            memory: ProcessMemory(resident_bytes: 1, heap_bytes: 1))
     }
 
     private static func served() -> Set<String> {
