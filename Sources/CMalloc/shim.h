@@ -5,12 +5,13 @@
 
 // What the C library's allocator has of the system, in bytes; 0 where it doesn't say.
 static inline size_t cmalloc_held_bytes(void) {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#if defined(__GLIBC__)
+#if __GLIBC_PREREQ(2, 33)
     struct mallinfo2 info = mallinfo2();
     return info.arena + info.hblkhd;
-#else
-    return 0;
 #endif
+#endif
+    return 0;
 }
 
 // See mallopt(3); left alone where the C library is another.

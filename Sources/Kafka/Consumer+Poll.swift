@@ -25,7 +25,7 @@ extension Consumer {
         var filling = Filling(number: nextBatchNumber(), latest_bytes: latestBytes, bytes_max: maxBytes)
         var deadline = ContinuousClock.now + .milliseconds(idle_ms)
         while pending.isEmpty, failure == nil,
-            filling.batch.records.count < maxRecords, filling.batch.held_bytes < maxBytes
+            filling.batch.records.count < maxRecords, filling.batch.weight_bytes < maxBytes
         {
             guard let event = nextEvent(until: deadline, begun: filling.hasBegun, rest) else { break }
             let begun = filling.hasBegun
@@ -58,7 +58,7 @@ extension Consumer {
         if let event = rd_kafka_queue_poll(handle.queue, 0) ?? rd_kafka_queue_poll(handle.queue, Self.gap_ms) {
             return event
         }
-        while let end = rest().map({ min($0, deadline) }), end > .now, !handle.takeWake() {
+        while let end = rest().map({ min($0, deadline) }), end > .now {
             let left_ms = Int32(((end - .now) / .milliseconds(1)).rounded(.up))
             if let event = rd_kafka_queue_poll(handle.queue, min(max(left_ms, 1), Self.slice_ms)) { return event }
         }

@@ -1,5 +1,6 @@
 """Throwaway PostgreSQL servers, and what a run cost: wall time, CPU by process, resident memory."""
 
+import http.client
 import json
 import os
 import shutil
@@ -147,7 +148,7 @@ class Memory(threading.Thread):
 class OwnMemory(threading.Thread):
     """Samples what of an agent's resident memory isn't the embedded engine's, in MiB, twice a second.
 
-    That is what its allocator holds (DuckDB brings one of its own), by `/metrics`, and the pages of programs and
+    That is what its allocator has of the system, used or not (DuckDB brings one of its own), by `/metrics`, and the pages of programs and
     libraries but for DuckDB's library.
     """
 
@@ -162,7 +163,7 @@ class OwnMemory(threading.Thread):
         while not self.ended.wait(0.5):
             try:
                 self.samples.append((self.heap_bytes() + self.file_bytes()) / 2**20)
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, http.client.HTTPException):
                 continue  # It has just begun, or just ended.
 
     def heap_bytes(self):

@@ -65,8 +65,8 @@ def run(bench, options, topic):
         ("", "name", ""), ("changes", "changes", ",.0f"), ("s", "wall_s", ".1f"), ("peak", "peak_MiB", ",.0f"),
         ("2nd quarter", "second", ",.0f"), ("3rd", "third", ",.0f"), ("4th", "fourth", ",.0f"),
         ("without the engine: median", "own", ",.0f"), ("most", "own_most", ",.0f"),
-    ], [{"name": name, **cost, **quarters(cost["memory"]), "own": report.median(cost["own_MiB"]),
-         "own_most": max(cost["own_MiB"])} for name, cost in found.items()])
+    ], [{"name": name, **cost, **quarters(cost["memory"]), "own": report.median(cost["own_MiB"] or [0]),
+         "own_most": max(cost["own_MiB"], default=0)} for name, cost in found.items()])
     return found
 
 

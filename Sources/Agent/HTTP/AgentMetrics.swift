@@ -147,7 +147,8 @@ enum AgentMetrics {
         }
         if let heap_bytes = memory.heap_bytes {
             text.metric(
-                "process_heap_bytes", .gauge, "What the agent itself has allocated; DuckDB's engine has its own.",
+                "process_heap_bytes", .gauge,
+                "What the C library's allocator has of the system; DuckDB's engine brings its own.",
                 Double(heap_bytes))
         }
         return text.text

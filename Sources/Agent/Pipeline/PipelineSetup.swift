@@ -84,11 +84,13 @@ package struct PipelineSetup: Sendable {
             var limits = pipeline.batch
             // One is filled while another is decoded and a third written, each of them in several times its size.
             limits.bytes_max = min(limits.bytes_max, ByteCount(bytes: bytes.kafka))
+            var hold = TransactionHold.Limits()
+            hold.bytes_max = max(hold.bytes_max, 2 * pipeline.batch.bytes_max.bytes)
             return try WholeTransactionSource(
                 KafkaSource(
                     settings, limits: limits, ahead_bytes: bytes.ahead,
-                    gathers: bytes.gathers, hasMetBrokers: isAnew, logger: logger), limits: pipeline.batch,
-                schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })
+                    gathers: bytes.gathers, hasMetBrokers: isAnew, logger: logger), limits: limits,
+                hold: hold, schemas: schemas?.store, logger: logger, prepare: { try await prepare($0) })
         case .file(let settings):
             return FileSource(path: settings.path, limits: pipeline.batch, withholdsBytes: withholdsAny)
         }

@@ -18,11 +18,26 @@ package actor KafkaSource: RecordSource {
     private var paused: Set<TopicPartition> = []
     private var logs = KafkaLogs()
     /// When a batch that is begun is handed on though more is to come.
-    private struct Patience {
+    struct Patience {
+        /// Whoever asks for the client's attention meanwhile (lag, a pause) waits for as long: so the warehouse's being away
+        /// isn't waited out.
+        static let gathering_max = Duration.seconds(1)
+
         /// The warehouse's commits are dear enough.
         let gathers: Bool
-        var isGathering = false
+        /// While the batch before is written.
+        var gathersUntil: ContinuousClock.Instant?
         var restsUntil = ContinuousClock.now
+        var isStopping = false
+
+        init(gathers: Bool) { self.gathers = gathers }
+
+        /// Asked again each millisecond while it gathers.
+        func end(at now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+            if isStopping { return nil }
+            guard let gathersUntil, now < gathersUntil else { return restsUntil }
+            return max(restsUntil, now + .milliseconds(1))
+        }
     }
 
     private nonisolated let patience: Mutex<Patience>
@@ -57,7 +72,7 @@ package actor KafkaSource: RecordSource {
         let result = try await consumer.poll(
             maxRecords: limits.rows_max, maxBytes: limits.bytes_max.bytes,
             maxWait_ms: Int(limits.delay_max / .milliseconds(1)), idle_ms: 200
-        ) { self.restEnd }
+        ) { self.patience.withLock { $0.end(at: .now) } }
         switch result {
         case .records(let batch): return .records(SourceRecords(batch: batch, advances: advances(of: batch)))
         case .assigned(let partitions):
@@ -199,17 +214,15 @@ package actor KafkaSource: RecordSource {
         return progress
     }
 
-    /// While the batch before is written it is asked again each millisecond.
-    private nonisolated var restEnd: ContinuousClock.Instant {
-        patience.withLock { $0.isGathering ? max($0.restsUntil, .now + .milliseconds(1)) : $0.restsUntil }
-    }
-
     package nonisolated func gather(_ isWanted: Bool) {
-        patience.withLock { $0.isGathering = isWanted && $0.gathers }
+        patience.withLock { $0.gathersUntil = isWanted && $0.gathers ? .now + Patience.gathering_max : nil }
+    }
+    package nonisolated func rest(until end: ContinuousClock.Instant) { patience.withLock { $0.restsUntil = end } }
+    package nonisolated func wake() {
+        patience.withLock { $0.isStopping = true }
+        consumer.wake()
     }
 
-    package nonisolated func rest(until end: ContinuousClock.Instant) { patience.withLock { $0.restsUntil = end } }
-    package nonisolated func wake() { consumer.wake() }
     package func close() async { await consumer.close() }
 }
 

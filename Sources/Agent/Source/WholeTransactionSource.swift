@@ -23,7 +23,7 @@ package actor WholeTransactionSource: RecordSource {
     /// So often nothing comes while partitions aren't read on; then they are.
     private static let quiet_max = 5
     /// Of a record in memory beside its bytes.
-    private static let overhead_bytes = 96
+    private static let overhead_bytes = 112
 
     package nonisolated var kind: String { source.kind }
     private nonisolated let source: any RecordSource
@@ -241,7 +241,7 @@ package actor WholeTransactionSource: RecordSource {
         for (index, record) in batch.records.enumerated() {
             let span = Int(record.span)
             let mark = mode == .passing ? .none : reader.mark(of: record, in: batch, toldBy: tellers[span])
-            let bytes = record.held_bytes + Self.overhead_bytes
+            let bytes = record.weight_bytes + Self.overhead_bytes
             indices[span].append(Int32(index))
             guard hold.add(mark, to: lanes[span], bytes: bytes, at: now) else { continue }
             gate.takeLoose(stream(of: mark), batch.spans[span].partition, record.offset)

@@ -15,7 +15,7 @@ import Replication
 /// - Whether events that an END counts were left out later, by a transformation that filters: such transactions are cut.
 package struct TransactionHold {
     package struct Limits: Sendable {
-        /// What a transaction can be at most, keys and values together, and stay whole.
+        /// What a transaction can be at most, keys and values together, and stay whole; by `RecordBatch.Record.weight_bytes`.
         package var bytes_max = 64 << 20
         package var stall_max = Duration.seconds(10)
         /// Transactions known to be through.

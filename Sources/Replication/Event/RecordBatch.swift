@@ -46,8 +46,10 @@ package final class RecordBatch: @unchecked Sendable {
         package var hasValue: Bool { !tail.isNull }
         /// In bytes; 0 without one.
         package var valueLength: Int { hasValue ? head.length + tail.length : 0 }
-        /// What it takes in its batch, without headers.
-        package var held_bytes: Int { max(key.length, 0) + max(tail.length, 0) }
+        /// What it counts for where batches are bounded, without headers: see `weight_bytes` of the batch.
+        package var weight_bytes: Int {
+            max(key.length + tail.length, (key.length + valueLength) / RecordBatch.folds_max)
+        }
         /// The place of a value that was appended in one piece.
         @inline(__always)
         package var wholeValue: ByteRange {
@@ -80,6 +82,10 @@ package final class RecordBatch: @unchecked Sendable {
     package var bytes: Int { arena.count + spared_bytes }
     /// What they take here.
     package var held_bytes: Int { arena.count }
+    /// What they count for where batches are bounded: what they take here; but what is decoded of them may be all of them,
+    /// so no less than a part of that.
+    package var weight_bytes: Int { max(held_bytes, bytes / Self.folds_max) }
+    fileprivate static let folds_max = 8
 
     /// The index of `partition` in `spans`, made with `start` if it wasn't there.
     package func span(of partition: TopicPartition, startingAt start: @autoclosure () -> Int64) -> Int32 {
@@ -150,10 +156,11 @@ package final class RecordBatch: @unchecked Sendable {
             new.loadUnaligned(fromByteOffset: at, as: UInt64.self)
                 == old.loadUnaligned(fromByteOffset: at, as: UInt64.self)
         { at += 8 }
-        return at >= Self.common_min ? at : 0
+        // One that has little in common with the pattern is the better pattern: a schema changed.
+        return at >= max(Self.common_min, min(value.count, place.length) / 4) ? at : 0
     }
 
-    /// A record's value; empty without one. Valid until the next append, or until another record's is asked for.
+    /// A record's value; empty without one. Not for two threads at once. Valid until the next append, or until another record's is asked for.
     package func value(of record: Record) -> UnsafeRawBufferPointer {
         guard record.head.length > 0 else { return arena.bytes(record.tail) }
         // Asked for again it must be where it was.

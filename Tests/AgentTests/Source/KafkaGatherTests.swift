@@ -3,7 +3,6 @@ import Kafka
 import Logging
 import PipelineFile
 import Replication
-import Synchronization
 import Testing
 
 @testable import Agent
@@ -41,7 +40,6 @@ import Testing
         }
     }
 
-    /// `max_delay` is an hour: whoever isn't told that the batch before is durable would wait for that long.
     @Test(.timeLimit(.minutes(1)), arguments: ["confirm", "gather", "wake"])
     func aBatchGathersUntilTheOneBeforeIsDurable(ends: String) async throws {
         let broker = try MockBroker(topics: ["t": 1])
@@ -56,19 +54,9 @@ import Testing
         switch ends {
         case "confirm": await source.confirm([TopicPartition(topic: "t", partition: 0): 3])
         case "gather": source.gather(false)
-        default:
-            // A wait that hasn't begun a batch yet is ended by it, too.
-            let isOver = Atomic(false)
-            async let count = {
-                defer { isOver.store(true, ordering: .relaxed) }; return try await next.value
-            }()
-            while !isOver.load(ordering: .relaxed) {
-                source.wake()
-                await Task.yield()
-            }
-            seen += try await count
+        default: source.wake()
         }
-        if ends != "wake" { seen += try await next.value }
+        seen += try await next.value
         source.gather(false)
         while seen < 8 { seen += try await Self.records(source).records.count }
         #expect(seen == 8)
@@ -84,5 +72,23 @@ import Testing
         while seen < 3 { seen += try await Self.records(source).records.count }
         #expect(seen == 3)
         await source.close()
+    }
+
+    @Test func itEndsWhenTheBatchBeforeIsDurableOrAStopIsAskedFor() throws {
+        let now = ContinuousClock.now
+        var patience = KafkaSource.Patience(gathers: true)
+        patience.restsUntil = now - .seconds(1)
+        #expect(try #require(patience.end(at: now)) < now)
+        patience.gathersUntil = now + KafkaSource.Patience.gathering_max
+        #expect(patience.end(at: now) == now + .milliseconds(1))
+        // A warehouse that is away isn't waited out.
+        #expect(try #require(patience.end(at: now + .seconds(1))) < now)
+        patience.restsUntil = now + .seconds(3)
+        #expect(patience.end(at: now) == patience.restsUntil)
+        #expect(patience.end(at: now + .seconds(2)) == patience.restsUntil)
+        patience.gathersUntil = nil
+        #expect(patience.end(at: now) == patience.restsUntil)
+        patience.isStopping = true
+        #expect(patience.end(at: now) == nil)
     }
 }

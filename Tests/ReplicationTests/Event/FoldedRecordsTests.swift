@@ -41,6 +41,27 @@ import Testing
         #expect(copy.held_bytes == batch.held_bytes)
     }
 
+    /// Behind a change of the schema values fold as they did before.
+    @Test func aPatternIsReplacedByABetterOne() {
+        func event(_ version: UInt8, _ id: UInt8) -> [UInt8] {
+            [UInt8](repeating: 0x61, count: 600) + [UInt8](repeating: version, count: 3000) + [id]
+        }
+        let events = (0..<50).map { event(1, $0) } + (0..<50).map { event(2, $0) }
+        let batch = RecordBatch()
+        Self.append(events, to: batch)
+        #expect(Self.values(of: batch) == events)
+        #expect(batch.held_bytes < 2 * 3601 + 100 * 20)
+    }
+
+    /// All of them may be copied once more when they are decoded.
+    @Test func whatIsNotHeldCountsForSomething() {
+        let batch = RecordBatch()
+        Self.append((0..<100).map { [UInt8](repeating: 0x61, count: 100_000) + [UInt8($0)] }, to: batch)
+        #expect(batch.held_bytes < 200_000)
+        #expect(batch.weight_bytes == batch.bytes / 8)
+        #expect(batch.records.reduce(0) { $0 + $1.weight_bytes } > 1_200_000)
+    }
+
     @Test func valuesComeBackAsTheyWere() {
         for seed in 0..<200 as Range<UInt64> {
             var random = SeededRandom(seed: seed)
