@@ -5,8 +5,8 @@ import Foundation
 package enum Allocator {
     /// Batches are a few large blocks that come and go. Left alone, glibc serves them from heaps (up to 8 a core) that
     /// grow with each and rarely shrink: the agent then takes twice what it uses. Blocks of this size and more are mapped
-    /// on their own, and given back when they are freed.
-    package static func keepLittle() { cmalloc_keep_little(256 << 10, 4 << 20, 4) }
+    /// on their own, and given back when they are freed; of heaps for the others there are two.
+    package static func keepLittle() { cmalloc_keep_little(256 << 10, 1 << 20, 2) }
 }
 
 /// What the process takes of the machine's memory.
