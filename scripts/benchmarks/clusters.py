@@ -148,8 +148,8 @@ class Memory(threading.Thread):
 class OwnMemory(threading.Thread):
     """Samples what of an agent's resident memory isn't the embedded engine's, in MiB, twice a second.
 
-    That is what its allocator has of the system, used or not (DuckDB brings one of its own), by `/metrics`, and the pages of programs and
-    libraries but for DuckDB's library.
+    That is what the C library's allocator has of the system, used or not, by `/metrics` (DuckDB has one of its own for
+    what is large), and the pages of programs and libraries but for DuckDB's library.
     """
 
     def __init__(self, pid, folder):

@@ -148,7 +148,7 @@ enum AgentMetrics {
         if let heap_bytes = memory.heap_bytes {
             text.metric(
                 "process_heap_bytes", .gauge,
-                "What the C library's allocator has of the system; DuckDB's engine brings its own.",
+                "What the C library's allocator has of the system; most of what DuckDB's engine has isn't in it.",
                 Double(heap_bytes))
         }
         return text.text

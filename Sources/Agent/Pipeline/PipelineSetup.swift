@@ -84,6 +84,7 @@ package struct PipelineSetup: Sendable {
             var limits = pipeline.batch
             // One is filled while another is decoded and a third written, each of them in several times its size.
             limits.bytes_max = min(limits.bytes_max, ByteCount(bytes: bytes.kafka))
+            // Who wants larger batches may have larger transactions.
             var hold = TransactionHold.Limits()
             hold.bytes_max = max(hold.bytes_max, 2 * pipeline.batch.bytes_max.bytes)
             return try WholeTransactionSource(

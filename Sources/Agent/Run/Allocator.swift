@@ -13,7 +13,8 @@ package enum Allocator {
 struct ProcessMemory {
     /// Everything; nil where the system doesn't say, as below.
     var resident_bytes: Int?
-    /// What the C library's allocator has: the agent's own. DuckDB brings an allocator.
+    /// What the C library's allocator has, used or not: the agent's own, and a little of DuckDB's engine, which brings an
+    /// allocator for what is large.
     var heap_bytes: Int?
 
     static func current() -> ProcessMemory {

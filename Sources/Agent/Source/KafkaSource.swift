@@ -40,7 +40,7 @@ package actor KafkaSource: RecordSource {
         }
     }
 
-    private nonisolated let patience: Mutex<Patience>
+    nonisolated let patience: Mutex<Patience>
     /// Brokers have let us in, so that a refusal is theirs to mend, or passes: it is waited for as one that is away.
     private var hasMetBrokers: Bool
     /// What a broker last said that doesn't let us in, and when.

@@ -69,7 +69,7 @@ package actor WholeTransactionSource: RecordSource {
     ///   - prepare: fetches what reading the records needs beside them.
     ///   - clock: time since any moment.
     package init(
-        _ source: any RecordSource, limits: Pipeline.Batch, hold: TransactionHold.Limits? = nil,
+        _ source: any RecordSource, limits: Pipeline.Batch, hold: TransactionHold.Limits,
         schemas: SchemaStore?, logger: Logger,
         clock: @escaping @Sendable () -> Duration = WholeTransactionSource.steadyClock(),
         prepare: @escaping @Sendable (RecordBatch) async throws -> Void = { _ in }
@@ -77,10 +77,7 @@ package actor WholeTransactionSource: RecordSource {
         self.source = source
         records_max = limits.rows_max
         bytes_max = limits.bytes_max.bytes
-        var bounds = hold ?? TransactionHold.Limits()
-        // A batch in hand isn't more than what may be held.
-        if hold == nil { bounds.bytes_max = max(bounds.bytes_max, 2 * bytes_max) }
-        self.hold = TransactionHold(bounds)
+        self.hold = TransactionHold(hold)
         self.schemas = schemas
         self.prepare = prepare
         self.logger = logger

@@ -37,7 +37,7 @@ package final class RecordBatch: @unchecked Sendable {
         package var timestamp_ms: Int64
         package var key: ByteRange
         /// The value's first bytes, as an earlier value has them; empty where it lies in one piece.
-        var head = ByteRange(offset: 0, length: 0)
+        var head: ByteRange
         /// What comes behind `head`; null: there is no value.
         var tail: ByteRange
         /// Indices into `headers`.
@@ -104,15 +104,20 @@ package final class RecordBatch: @unchecked Sendable {
         span: Int32, offset: Int64, timestamp_ms: Int64 = -1,
         key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
     ) {
+        add(
+            span, offset, timestamp_ms, key: key.map { arena.append($0) } ?? .null,
+            tail: value.map { arena.append($0) } ?? .null)
+    }
+
+    private func add(
+        _ span: Int32, _ offset: Int64, _ timestamp_ms: Int64, key: ByteRange,
+        head: ByteRange = ByteRange(offset: 0, length: 0), tail: ByteRange
+    ) {
         let first = Int32(headers.count)
         records.append(
             Record(
-                span: span, offset: offset, timestamp_ms: timestamp_ms,
-                key: key.map { arena.append($0) } ?? .null,
-                tail: value.map { arena.append($0) } ?? .null,
-                headers: first..<first
-            )
-        )
+                span: span, offset: offset, timestamp_ms: timestamp_ms, key: key, head: head, tail: tail,
+                headers: first..<first))
     }
 
     /// The same, and what the value has in common with an earlier one of the span isn't kept again.
@@ -126,14 +131,11 @@ package final class RecordBatch: @unchecked Sendable {
             if let value, value.count >= Self.pattern_min { setPattern(records[records.count - 1].tail, span) }
             return
         }
-        let first = Int32(headers.count)
-        let head = ByteRange(offset: patterns[Int(span)].offset, length: common)
         spared_bytes += common
-        records.append(
-            Record(
-                span: span, offset: offset, timestamp_ms: timestamp_ms, key: key.map { arena.append($0) } ?? .null,
-                head: head, tail: arena.append(UnsafeRawBufferPointer(rebasing: value[common...])),
-                headers: first..<first))
+        add(
+            span, offset, timestamp_ms, key: key.map { arena.append($0) } ?? .null,
+            head: ByteRange(offset: patterns[Int(span)].offset, length: common),
+            tail: arena.append(UnsafeRawBufferPointer(rebasing: value[common...])))
     }
 
     /// Shorter values are kept as they are, and so is one that has less in common with its span's pattern than `common_min`.
@@ -160,7 +162,8 @@ package final class RecordBatch: @unchecked Sendable {
         return at >= max(Self.common_min, min(value.count, place.length) / 4) ? at : 0
     }
 
-    /// A record's value; empty without one. Not for two threads at once. Valid until the next append, or until another record's is asked for.
+    /// A record's value; empty without one. Valid until the next append, or until another record's is asked for: not for two
+    /// threads at once.
     package func value(of record: Record) -> UnsafeRawBufferPointer {
         guard record.head.length > 0 else { return arena.bytes(record.tail) }
         // Asked for again it must be where it was.
@@ -196,13 +199,11 @@ package final class RecordBatch: @unchecked Sendable {
     package func append(
         span: Int32, offset: Int64, timestamp_ms: Int64 = -1, tag: UInt8, value: UnsafeRawBufferPointer
     ) {
-        let first = Int32(headers.count)
         arena.append(byte: tag)
         let range = arena.append(value)
-        records.append(
-            Record(
-                span: span, offset: offset, timestamp_ms: timestamp_ms, key: .null,
-                tail: ByteRange(offset: range.offset - 1, length: range.length + 1), headers: first..<first))
+        add(
+            span, offset, timestamp_ms, key: .null,
+            tail: ByteRange(offset: range.offset - 1, length: range.length + 1))
     }
 
     /// Adds a header to the record appended last. Connect's own context headers carry nothing that

@@ -96,8 +96,9 @@ import Testing
     /// An emptied batch doesn't remember what stood there.
     @Test func anEmptiedBatchBeginsAnew() {
         let batch = RecordBatch()
-        for round in 0..<3 {
-            let values: [[UInt8]?] = (0..<4).map { [UInt8](repeating: UInt8(round), count: 2000) + [UInt8($0)] }
+        for round in 0..<3 as Range<UInt8> {
+            // Alike from round to round, so that what stood there would pass for the beginning.
+            let values: [[UInt8]?] = (0..<4).map { [UInt8](repeating: 0x61, count: 2000) + [$0, round] }
             Self.append(values, to: batch)
             #expect(Self.values(of: batch) == values)
             batch.removeAll()
